@@ -1,0 +1,30 @@
+// The commands. Each returns the process's exit code.
+#pragma once
+
+#include <string>
+
+#include "cli/common.h"
+#include "core/limits.h"
+
+namespace weir::cli {
+
+struct RunFlags {
+  JobFlags job;
+  int parallelism = 1;
+  std::string data = "./weir-data";
+  std::string checkpoint_interval = "10s";
+  std::string from;
+  bool fresh = false;
+  std::string output = "text";  // or json
+  bool encode_edges = false;    // a test mode: every edge through its codec
+};
+int Run(const RunFlags& flags);
+
+struct PlanFlags {
+  JobFlags job;
+  int parallelism = 1;
+  std::string output = "text";  // json, dot
+};
+int Plan(const PlanFlags& flags);
+
+}  // namespace weir::cli

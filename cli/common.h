@@ -1,0 +1,38 @@
+// What the commands share: exit codes, flags that several take, and how errors are told.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/status.h"
+#include "jobs/job_library.h"
+
+namespace weir::cli {
+
+enum ExitCode {
+  kDone = 0,
+  kJobFailed = 1,
+  kUsage = 64,
+  kCheckpointDoesNotFit = 65,
+  kUnreachable = 69,
+  kConfiguration = 78,
+  kInterrupted = 130,
+};
+
+struct JobFlags {
+  std::string library;
+  std::vector<std::string> parameters;  // key=value
+  bool help = false;
+};
+
+// Prints "weir: <message>" to stderr, each line of the message on its own.
+void PrintError(const Status& status);
+
+// The parameters of the flags by name; InvalidArgument names one that is not key=value or comes twice.
+StatusOr<Parameters::Values> ParseParameters(const std::vector<std::string>& flags);
+
+// "parameters of event_pipeline:" and a line for each.
+void PrintParameters(const JobLibrary& library);
+
+}  // namespace weir::cli

@@ -1,0 +1,77 @@
+// The `weir` command: reads the command line and calls the command. The one file that includes CLI11, which is slow to compile.
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/commands.h"
+
+namespace {
+
+constexpr const char* kVersion = "weir 0.1.0";
+
+void AddJobFlags(CLI::App& command, weir::cli::JobFlags& job) {
+  command.add_option("LIB", job.library, "The job library, for example build/jobs/libevent_pipeline.so")
+      ->required();
+  command.add_option("-D,--param", job.parameters, "A parameter of the job, key=value; may be repeated")
+      ->allow_extra_args(false);
+  // With a library, --help lists the job's parameters as well.
+  command.set_help_flag();
+  command.add_flag("-h,--help", job.help, "Print this and the job's parameters");
+}
+
+// --help on its own needs no LIB.
+bool AsksForCommandHelp(const CLI::App& command, int argc, char** argv) {
+  if (argc < 3 || argv[1] != command.get_name()) return false;
+  std::string flag = argv[2];
+  return argc == 3 && (flag == "-h" || flag == "--help");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace weir::cli;
+  CLI::App app{"Weir: stateful stream processing, exactly once.", "weir"};
+  app.set_version_flag("--version", kVersion);
+  app.require_subcommand(1);
+
+  RunFlags run;
+  CLI::App* run_command = app.add_subcommand("run", "Run a job on this machine until it ends");
+  AddJobFlags(*run_command, run.job);
+  run_command->add_option("-p,--parallelism", run.parallelism, "Subtasks of every stage")
+      ->check(CLI::Range(1, 64))->capture_default_str();
+  run_command->add_option("--data", run.data, "Folder of checkpoints and local state; one process at a time")
+      ->capture_default_str();
+  run_command->add_option("--checkpoint-interval", run.checkpoint_interval, "Time between checkpoints, such as 500ms or 10s")
+      ->capture_default_str();
+  run_command->add_option("--from", run.from, "Start from this checkpoint folder (.../chk-7)");
+  run_command->add_flag("--fresh", run.fresh, "Start over; what an earlier run committed moves to .revoked/");
+  run_command->add_option("-o,--output", run.output, "Form of the final report")
+      ->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+  run_command->add_flag("--test-encode-edges", run.encode_edges, "Send every batch through its codec")->group("");
+
+  PlanFlags plan;
+  CLI::App* plan_command = app.add_subcommand("plan", "Show a job's stages, edges and guarantees");
+  AddJobFlags(*plan_command, plan.job);
+  plan_command->add_option("-p,--parallelism", plan.parallelism, "Subtasks of every stage")
+      ->check(CLI::Range(1, 64))->capture_default_str();
+  plan_command->add_option("-o,--output", plan.output, "Form of the output")
+      ->check(CLI::IsMember({"text", "json", "dot"}))->capture_default_str();
+
+  for (CLI::App* command : {run_command, plan_command}) {
+    if (AsksForCommandHelp(*command, argc, argv)) {
+      std::cout << command->help();
+      return kDone;
+    }
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error, std::cout, std::cerr) == 0 ? kDone : kUsage;
+  }
+  if (run_command->parsed()) {
+    if (run.job.help) std::cout << run_command->help() << "\n";
+    return Run(run);
+  }
+  if (plan.job.help) std::cout << plan_command->help() << "\n";
+  return Plan(plan);
+}

@@ -1,0 +1,124 @@
+#include <iostream>
+
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "runtime/execution_plan.h"
+
+namespace weir::cli {
+namespace {
+
+std::string Guarantee(const StageSpec& stage) {
+  if (stage.role != StageRole::kSink) return "";
+  if (!stage.exactly_once) return "at least once";
+  return stage.can_revoke ? "exactly once, can revoke" : "exactly once";
+}
+
+void PrintText(const JobGraph& graph, const ExecutionPlan& plan) {
+  std::cout << fmt::format("{}: {} stages, {} tasks\n\n", graph.job, graph.stages.size(), plan.tasks());
+  std::cout << fmt::format("{:<16} {:<10} {:>11}  {:<28} {:<12} {}\n", "stage", "kind", "parallelism",
+                           "reads from", "rejected", "guarantee");
+  for (size_t s = 0; s < graph.stages.size(); ++s) {
+    const StageSpec& stage = graph.stages[s];
+    std::string inputs;
+    for (const EdgeSpec& edge : graph.edges) {
+      if (edge.to != static_cast<int>(s)) continue;
+      if (!inputs.empty()) inputs += ", ";
+      inputs += graph.stages[edge.from].name;
+      if (edge.port == kDeadLetterPort) inputs += " (rejected)";
+      if (edge.partitioning == Partitioning::kKeyed) inputs += " (keyed)";
+    }
+    std::cout << fmt::format("{:<16} {:<10} {:>11}  {:<28} {:<12} {}\n", stage.name, stage.kind,
+                             plan.parallelism, inputs, ToString(stage.on_failure), Guarantee(stage));
+  }
+  std::cout << "\ntask groups:\n";
+  for (const TaskGroup& group : plan.groups) {
+    std::cout << fmt::format("  {} x {}\n", plan.parallelism, GroupName(graph, group));
+  }
+}
+
+void PrintJson(const JobGraph& graph, const ExecutionPlan& plan) {
+  JsonWriter json;
+  json.StartObject();
+  json.Key("job");
+  json.String(graph.job);
+  json.Key("fingerprint");
+  json.String(fmt::format("{:016x}", graph.Fingerprint()));
+  json.Key("stages");
+  json.StartArray();
+  for (size_t s = 0; s < graph.stages.size(); ++s) {
+    const StageSpec& stage = graph.stages[s];
+    json.StartObject();
+    json.Key("name");
+    json.String(stage.name);
+    json.Key("kind");
+    json.String(stage.kind);
+    json.Key("parallelism");
+    json.Int(plan.parallelism);
+    json.Key("task_group");
+    json.Int(plan.group_of[s]);
+    json.Key("on_failure");
+    json.String(ToString(stage.on_failure));
+    json.Key("guarantee");
+    json.String(Guarantee(stage));
+    json.EndObject();
+  }
+  json.EndArray();
+  json.Key("edges");
+  json.StartArray();
+  for (const EdgeSpec& edge : graph.edges) {
+    json.StartObject();
+    json.Key("from");
+    json.String(graph.stages[edge.from].name);
+    json.Key("to");
+    json.String(graph.stages[edge.to].name);
+    json.Key("rejected_rows");
+    json.Bool(edge.port == kDeadLetterPort);
+    json.Key("partitioning");
+    json.String(ToString(edge.partitioning));
+    json.Key("schema");
+    json.String(edge.schema.ToText());
+    json.EndObject();
+  }
+  json.EndArray();
+  json.EndObject();
+  std::cout << json.text() << "\n";
+}
+
+void PrintDot(const JobGraph& graph, const ExecutionPlan& plan) {
+  std::cout << "digraph \"" << graph.job << "\" {\n  rankdir=LR; node [shape=box];\n";
+  for (const StageSpec& stage : graph.stages) {
+    std::cout << fmt::format("  \"{}\" [label=\"{}\\n{} x {}\"];\n", stage.name, stage.name, stage.kind,
+                             plan.parallelism);
+  }
+  for (const EdgeSpec& edge : graph.edges) {
+    std::cout << fmt::format("  \"{}\" -> \"{}\" [label=\"{}\"{}];\n", graph.stages[edge.from].name,
+                             graph.stages[edge.to].name, ToString(edge.partitioning),
+                             edge.port == kDeadLetterPort ? ", style=dashed" : "");
+  }
+  std::cout << "}\n";
+}
+
+}  // namespace
+
+int Plan(const PlanFlags& flags) {
+  StatusOr<JobLibrary> library = JobLibrary::Load(flags.job.library);
+  if (!library.ok()) return PrintError(library.status()), kConfiguration;
+  if (flags.job.help) return PrintParameters(*library), kDone;
+  StatusOr<Parameters::Values> values = ParseParameters(flags.job.parameters);
+  if (!values.ok()) return PrintError(values.status()), kUsage;
+  Parameters parameters(*std::move(values), LocalResources());
+  StatusOr<BuiltJob> job = library->Build(parameters);
+  if (!job.ok()) return PrintError(job.status()), kConfiguration;
+  const ExecutionPlan plan = MakeExecutionPlan(job->graph, flags.parallelism);
+  if (flags.output == "json") {
+    PrintJson(job->graph, plan);
+  } else if (flags.output == "dot") {
+    PrintDot(job->graph, plan);
+  } else {
+    PrintText(job->graph, plan);
+  }
+  return kDone;
+}
+
+}  // namespace weir::cli

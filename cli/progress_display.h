@@ -1,0 +1,46 @@
+// ProgressDisplay: what `weir run` shows on stderr while a job runs. On a terminal a table that is redrawn in place; else a line every few
+// seconds. One thread.
+#pragma once
+
+#include <cstdio>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "runtime/job_status.h"
+
+namespace weir::cli {
+
+class ProgressDisplay {
+ public:
+  // `live`: redraw in place. now_micros is a monotonic clock's.
+  ProgressDisplay(std::FILE* out, bool live);
+
+  void Update(const JobStatus& status, int64_t now_micros);
+  // A line of its own, above the table.
+  void Log(std::string_view line);
+  // Leaves the last table standing.
+  void Finish(const JobStatus& status, int64_t now_micros);
+
+ private:
+  struct Rate {
+    uint64_t records = 0;
+    int64_t at_micros = 0;
+    double per_second = 0;
+  };
+  void MeasureRates(const JobStatus& status, int64_t now_micros);
+  void Draw(const JobStatus& status);
+  void Erase();
+  void PrintLine(const JobStatus& status);
+  std::string Summary(const JobStatus& status) const;
+
+  std::FILE* const out_;
+  const bool live_;
+  int64_t started_micros_ = 0;
+  int64_t now_micros_ = 0;
+  int64_t drawn_micros_ = 0;
+  int drawn_lines_ = 0;
+  std::map<std::string, Rate> rates_;  // of records in (out, for a source), by operator
+};
+
+}  // namespace weir::cli

@@ -1,0 +1,84 @@
+#include "cli/report.h"
+
+#include <fmt/format.h>
+
+#include "core/json.h"
+
+namespace weir::cli {
+
+std::string ReportJson(const LocalJobResult& result) {
+  const JobStatus& status = result.status;
+  JsonWriter json;
+  json.StartObject();
+  json.Key("job");
+  json.String(status.job_id);
+  json.Key("state");
+  json.String(ToString(result.state));
+  json.Key("elapsed_s");
+  json.Double(result.elapsed_s);
+  json.Key("operators");
+  json.StartArray();
+  for (const OperatorStatus& op : status.operators) {
+    json.StartObject();
+    json.Key("name");
+    json.String(op.name);
+    json.Key("kind");
+    json.String(op.kind);
+    json.Key("records_in");
+    json.Uint(op.completed.records_in);
+    json.Key("records_out");
+    json.Uint(op.completed.records_out);
+    json.Key("records_dropped");
+    json.Uint(op.completed.dropped);
+    json.Key("dead_letters");
+    json.Uint(op.completed.dead_letters);
+    json.Key("unusable_times");
+    json.Uint(op.completed.unusable_times);
+    json.EndObject();
+  }
+  json.EndArray();
+  json.Key("checkpoints");
+  json.StartObject();
+  json.Key("completed");
+  json.Uint(status.checkpoints_completed);
+  json.Key("failed");
+  json.Uint(status.checkpoints_failed);
+  json.Key("last_id");
+  json.Uint(status.last_checkpoint);
+  json.Key("last_duration_ms");
+  json.Double(status.last_checkpoint_micros / 1e3);
+  json.Key("restored_from");
+  if (status.restored_from) {
+    json.Uint(*status.restored_from);
+  } else {
+    json.Null();
+  }
+  json.EndObject();
+  json.Key("restarts");
+  json.Int(status.restarts);
+  if (!status.failure.ok()) {
+    json.Key("error");
+    json.String(std::string(status.failure.message()));
+  }
+  json.EndObject();
+  return std::string(json.text()) + "\n";
+}
+
+std::string ReportTable(const LocalJobResult& result) {
+  const JobStatus& status = result.status;
+  std::string text = fmt::format("{}  {}  {:.1f} s", status.job_id, ToString(result.state), result.elapsed_s);
+  if (result.already_finished) text += "  (finished before; nothing was done: --fresh starts over)";
+  text += fmt::format("\n\n{:<16} {:<10} {:>12} {:>12} {:>12} {:>12}\n", "operator", "kind",
+                      "records in", "records out", "dropped", "dead letters");
+  for (const OperatorStatus& op : status.operators) {
+    text += fmt::format("{:<16} {:<10} {:>12} {:>12} {:>12} {:>12}\n", op.name, op.kind,
+                        op.completed.records_in, op.completed.records_out, op.completed.dropped,
+                        op.completed.dead_letters);
+  }
+  text += fmt::format("\ncheckpoints: {} completed, {} failed, last {}; restarts: {}\n",
+                      status.checkpoints_completed, status.checkpoints_failed,
+                      status.last_checkpoint, status.restarts);
+  return text;
+}
+
+}  // namespace weir::cli

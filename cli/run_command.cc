@@ -1,0 +1,128 @@
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <iostream>
+#include <thread>
+
+#include "cli/commands.h"
+#include "cli/progress_display.h"
+#include "cli/report.h"
+#include "runtime/local_job.h"
+
+namespace weir::cli {
+namespace {
+
+int ExitCodeOf(const Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+      return kUnreachable;
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kDataLoss:
+      return kCheckpointDoesNotFit;
+    default:
+      return kConfiguration;
+  }
+}
+
+int ExitCodeOf(const LocalJobResult& result) {
+  switch (result.state) {
+    case RunState::kFinished:
+      return kDone;
+    case RunState::kSuspended:
+      return kInterrupted;
+    default:
+      return kJobFailed;
+  }
+}
+
+// Turns Ctrl-C and SIGTERM into a stop with a checkpoint, and a second one into an end at once. The signals are blocked in the process and
+// taken by one thread, so that no handler runs in the middle of anything.
+class StopOnSignal {
+ public:
+  StopOnSignal() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGINT);
+    sigaddset(&signals_, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+  }
+  // From here on signals go to the job, which must live until
+  // StopWatching().
+  void Watch(LocalJob& job) {
+    thread_ = std::thread([this, &job] {
+      for (int count = 0;; ++count) {
+        int signal = 0;
+        sigwait(&signals_, &signal);
+        if (done_) return;
+        if (count > 0) _exit(kInterrupted);
+        std::cerr << "weir: stopping with a checkpoint; once more stops at once\n";
+        job.RequestStop();
+      }
+    });
+  }
+  ~StopOnSignal() { StopWatching(); }
+  void StopWatching() {
+    if (!thread_.joinable()) return;
+    done_ = true;
+    pthread_kill(thread_.native_handle(), SIGTERM);
+    thread_.join();
+  }
+
+ private:
+  sigset_t signals_;
+  std::atomic<bool> done_ = false;
+  std::thread thread_;
+};
+
+}  // namespace
+
+int Run(const RunFlags& flags) {
+  StopOnSignal signals;  // before any thread starts, so that all inherit the mask
+  StatusOr<JobLibrary> library = JobLibrary::Load(flags.job.library);
+  if (!library.ok()) return PrintError(library.status()), kConfiguration;
+  if (flags.job.help) return PrintParameters(*library), kDone;
+  StatusOr<Parameters::Values> values = ParseParameters(flags.job.parameters);
+  if (!values.ok()) return PrintError(values.status()), kUsage;
+  StatusOr<Duration> interval = ParseDuration(flags.checkpoint_interval);
+  if (!interval.ok()) return PrintError(Annotate(interval.status(), "--checkpoint-interval")), kUsage;
+  if (flags.fresh && !flags.from.empty()) {
+    return PrintError(absl::InvalidArgumentError("--fresh and --from exclude each other")), kUsage;
+  }
+  Parameters parameters(*values, LocalResources());
+  StatusOr<BuiltJob> built = library->Build(parameters);
+  if (!built.ok()) return PrintError(built.status()), kConfiguration;
+
+  LocalJobOptions options;
+  options.data_dir = flags.data;
+  options.identity.job_name = library->name();
+  options.identity.library_sha256 = library->sha256();
+  for (const Resource& resource : parameters.resources()) {
+    options.identity.resources[resource.path] = resource.sha256;
+  }
+  options.identity.parameters = *values;
+  options.parallelism = flags.parallelism;
+  options.checkpoint_interval = *interval;
+  options.from = flags.from;
+  options.fresh = flags.fresh;
+  options.encode_edges = flags.encode_edges;
+  Environment& env = RealEnvironment();
+  StatusOr<std::unique_ptr<LocalJob>> job = LocalJob::Prepare(*built, options, env);
+  if (!job.ok()) return PrintError(job.status()), ExitCodeOf(job.status());
+
+  signals.Watch(**job);
+  ProgressDisplay display(stderr, isatty(STDERR_FILENO) != 0);
+  LocalJob::Observer observer;
+  observer.progress = [&](const JobStatus& status) {
+    display.Update(status, env.clock.MonotonicMicros());
+  };
+  observer.log = [&](std::string_view line) { display.Log(line); };
+  LocalJobResult result = (*job)->Run(observer);
+  signals.StopWatching();
+  display.Finish(result.status, env.clock.MonotonicMicros());
+  if (!result.status.failure.ok()) PrintError(Annotate(result.status.failure, "the job failed"));
+  std::cout << (flags.output == "json" ? ReportJson(result) : ReportTable(result)) << std::flush;
+  return ExitCodeOf(result);
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,16 @@
+# Warnings, sanitizers, and what makes a build faster when it is there (ccache, mold); nothing of it is required.
+add_compile_options(-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Werror=return-type -Werror=unused-result)
+
+if(WEIR_SANITIZE)
+  add_compile_options(-fsanitize=${WEIR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${WEIR_SANITIZE})
+endif()
+
+find_program(WEIR_CCACHE ccache)
+if(WEIR_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${WEIR_CCACHE})
+endif()
+find_program(WEIR_MOLD mold)
+if(WEIR_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()

@@ -1,0 +1,83 @@
+# What the CMakeLists of the rooms, of jobs and of tests call.
+
+# weir_room(core SOURCES a.cc b.cc [PROTOS p.proto] [LINK targets]): one room of libweir, an object library.
+function(weir_room name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;PROTOS;LINK" ${ARGN})
+  add_library(weir_${name} OBJECT ${ARG_SOURCES})
+  target_include_directories(weir_${name} PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
+  target_link_libraries(weir_${name} PUBLIC ${ARG_LINK})
+  foreach(proto ${ARG_PROTOS})
+    weir_proto(weir_${name} ${proto})
+  endforeach()
+endfunction()
+
+# Generates weir/<room>/<name>.pb.{h,cc} from <room>/<name>.proto: the name under which it registers starts with weir/, so that
+# no other library's file of the same name meets it.
+function(weir_proto target proto)
+  cmake_path(GET proto STEM stem)
+  file(RELATIVE_PATH room ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  set(out ${PROJECT_BINARY_DIR}/generated/weir/${room}/${stem}.pb)
+  set(root ${PROJECT_BINARY_DIR}/proto)
+  file(MAKE_DIRECTORY ${root} ${PROJECT_BINARY_DIR}/generated)
+  if(NOT EXISTS ${root}/weir)
+    file(CREATE_LINK ${PROJECT_SOURCE_DIR} ${root}/weir SYMBOLIC)
+  endif()
+  add_custom_command(
+    OUTPUT ${out}.cc ${out}.h
+    COMMAND protobuf::protoc --proto_path=${root} --cpp_out=${PROJECT_BINARY_DIR}/generated
+            ${root}/weir/${room}/${proto}
+    DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${proto}
+    VERBATIM)
+  add_custom_target(${target}_${stem}_proto DEPENDS ${out}.h ${out}.cc)
+  target_sources(${target} PRIVATE ${out}.cc)
+  add_dependencies(${target} ${target}_${stem}_proto)
+endfunction()
+
+# weir_add_job(name SOURCES ...): a job library, build/jobs/lib<name>.so, linked to the one shared libweir.
+function(weir_add_job name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  add_library(job_${name} SHARED ${ARG_SOURCES})
+  target_link_libraries(job_${name} PRIVATE weir ${ARG_LINK})
+  target_compile_options(job_${name} PRIVATE -fno-gnu-unique)
+  set_target_properties(job_${name} PROPERTIES
+    OUTPUT_NAME ${name}
+    CXX_VISIBILITY_PRESET hidden
+    VISIBILITY_INLINES_HIDDEN ON
+    LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/jobs)
+endfunction()
+
+# weir_test(name SOURCES ... [LABEL fast|slow] [SANITIZE] [TIMEOUT seconds] [LINK targets]): a GoogleTest binary, one of ctest's
+# tests. SANITIZE marks what can race or overflow: scripts/test.sh --all builds the target weir_sanitized_tests, which is all of
+# these, with ASan+UBSan and with TSan, and runs `ctest -L sanitize` there. The label is the test's own, beside fast or slow.
+function(weir_test name)
+  cmake_parse_arguments(ARG "SANITIZE" "LABEL;TIMEOUT" "SOURCES;LINK" ${ARGN})
+  if(ARG_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "weir_test(${name}): unknown arguments ${ARG_UNPARSED_ARGUMENTS}")
+  endif()
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL fast)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  set(environment "")
+  if(WEIR_SANITIZE)
+    math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * 5")
+    list(APPEND environment
+      "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
+      "UBSAN_OPTIONS=print_stacktrace=1"
+      "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan.supp")
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE weir GTest::gmock GTest::gtest GTest::gtest_main ${ARG_LINK})
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES
+    LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${environment}")
+  if(ARG_SANITIZE)
+    set_property(TEST ${name} APPEND PROPERTY LABELS sanitize)
+    if(NOT TARGET weir_sanitized_tests)
+      add_custom_target(weir_sanitized_tests)
+    endif()
+    add_dependencies(weir_sanitized_tests ${name})
+  endif()
+endfunction()

@@ -1,0 +1,127 @@
+// Environment: the one door to clocks, disks, threads that may block, and randomness.
+//
+// Everything above core/ takes what it needs from an Environment that it was given, so that tests
+// replace a part of it (a disk that is full, a clock that jumps). RealEnvironment() is the
+// process's own. All parts may be called from any thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/status.h"
+#include "core/time.h"
+
+namespace weir {
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual Timestamp Now() = 0;            // wall time; may jump
+  virtual int64_t MonotonicMicros() = 0;  // never goes back; for intervals
+};
+
+// A file being read. Not thread-safe.
+class ReadableFile {
+ public:
+  virtual ~ReadableFile() = default;
+  // Reads up to `n` bytes at `offset`; fewer only at the end of the file.
+  virtual StatusOr<size_t> ReadAt(uint64_t offset, char* buffer, size_t n) = 0;
+};
+
+// A file being written from its start. Not thread-safe. The destructor closes and keeps what was
+// written.
+class WritableFile {
+ public:
+  virtual ~WritableFile() = default;
+  virtual Status Append(std::string_view bytes) = 0;
+  virtual Status Sync() = 0;  // on the device when it returns
+  virtual Status Close() = 0;
+};
+
+struct FileInfo {
+  uint64_t size = 0;
+  Timestamp modified = 0;
+  bool is_directory = false;
+};
+
+// Paths are the operating system's; errors name path and action, ResourceExhausted is a full disk.
+class Disk {
+ public:
+  virtual ~Disk() = default;
+  virtual StatusOr<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) = 0;
+  virtual StatusOr<std::unique_ptr<WritableFile>> Create(const std::string& path) = 0;  // truncates
+  virtual StatusOr<FileInfo> Stat(const std::string& path) = 0;  // NotFound if there is none
+  virtual StatusOr<std::vector<std::string>> List(
+      const std::string& directory) = 0;  // names, sorted
+  virtual Status MakeDirectories(const std::string& path) = 0;
+  virtual Status Rename(const std::string& from, const std::string& to) = 0;  // atomic, replaces
+  virtual Status HardLink(const std::string& from, const std::string& to) = 0;
+  virtual Status Remove(const std::string& path) = 0;         // a file; NotFound if there is none
+  virtual Status RemoveTree(const std::string& path) = 0;     // OK if there is none
+  virtual Status SyncDirectory(const std::string& path) = 0;  // makes names in it durable
+};
+
+// Whole files. WriteAtomically leaves the old content or the new one, whatever happens: it writes
+// `path` + ".tmp", syncs, renames and syncs the directory. An error after the rename means an
+// unknown outcome; read the file to settle it.
+StatusOr<std::string> ReadFile(Disk& disk, const std::string& path);
+Status WriteAtomically(Disk& disk, const std::string& path, std::string_view bytes);
+bool Exists(Disk& disk, const std::string& path);
+
+// Threads on which calls may block: file I/O, compression, client libraries. Work that is submitted
+// owns its data.
+class IoPool {
+ public:
+  virtual ~IoPool() = default;
+  virtual void Submit(std::function<void()> work) = 0;
+};
+
+// Runs work in the order of submission, one piece at a time, on an IoPool. Any thread may submit.
+// The destructor waits.
+class IoSequence {
+ public:
+  explicit IoSequence(IoPool& pool);
+  ~IoSequence();
+  void Submit(std::function<void()> work);
+  void Wait();  // until everything submitted so far has run
+
+ private:
+  struct Shared;
+  IoPool& pool_;
+  std::shared_ptr<Shared> shared_;
+};
+
+class Random {
+ public:
+  virtual ~Random() = default;
+  virtual uint64_t Next() = 0;
+};
+
+struct Environment {
+  Clock& clock;
+  Disk& disk;
+  IoPool& io;
+  Random& random;
+};
+
+// The machine's own; made at the first call, never destroyed.
+Environment& RealEnvironment();
+
+// An exclusive lock on a file, held until the object is destroyed or the process ends, however it
+// ends.
+class FileLock {
+ public:
+  // Unavailable if another process holds it.
+  static StatusOr<std::unique_ptr<FileLock>> Acquire(const std::string& path);
+  ~FileLock();
+
+ private:
+  explicit FileLock(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+}  // namespace weir

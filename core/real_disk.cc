@@ -1,0 +1,221 @@
+#include "core/real_disk.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+
+namespace weir {
+namespace {
+
+Status ErrorOf(std::string_view action, const std::string& path) {
+  return ErrnoStatus(errno, fmt::format("cannot {} {}", action, path));
+}
+
+Status ErrorOf(const std::error_code& error, std::string_view action, const std::string& path) {
+  return ErrnoStatus(error.value(), fmt::format("cannot {} {}", action, path));
+}
+
+int OpenRetrying(const std::string& path, int flags, mode_t mode = 0) {
+  int fd;
+  do {
+    fd = open(path.c_str(), flags | O_CLOEXEC, mode);
+  } while (fd < 0 && errno == EINTR);
+  return fd;
+}
+
+class PosixReadableFile final : public ReadableFile {
+ public:
+  PosixReadableFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  ~PosixReadableFile() override { close(fd_); }
+
+  StatusOr<size_t> ReadAt(uint64_t offset, char* buffer, size_t n) override {
+    size_t have = 0;
+    while (have < n) {
+      ssize_t got = pread(fd_, buffer + have, n - have, static_cast<off_t>(offset + have));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return ErrorOf(fmt::format("read at offset {} of", offset + have), path_);
+      if (got == 0) break;
+      have += static_cast<size_t>(got);
+    }
+    return have;
+  }
+
+ private:
+  const int fd_;
+  const std::string path_;
+};
+
+class PosixWritableFile final : public WritableFile {
+ public:
+  PosixWritableFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  ~PosixWritableFile() override {
+    if (fd_ >= 0) close(fd_);
+  }
+
+  Status Append(std::string_view bytes) override {
+    WEIR_RETURN_IF_ERROR(Usable());
+    while (!bytes.empty()) {
+      ssize_t n = write(fd_, bytes.data(), bytes.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return failed_ = ErrorOf("write to", path_);
+      bytes.remove_prefix(static_cast<size_t>(n));
+    }
+    return absl::OkStatus();
+  }
+  Status Sync() override {
+    WEIR_RETURN_IF_ERROR(Usable());
+    if (fsync(fd_) != 0) failed_ = ErrorOf("sync", path_);
+    return failed_;
+  }
+  Status Close() override {
+    if (fd_ < 0) return failed_;
+    if (close(fd_) != 0 && errno != EINTR && failed_.ok()) failed_ = ErrorOf("close", path_);
+    fd_ = -1;
+    return failed_;
+  }
+
+ private:
+  Status Usable() const {
+    if (fd_ < 0 && failed_.ok()) {
+      return absl::FailedPreconditionError(fmt::format("{} is closed already", path_));
+    }
+    return failed_;
+  }
+
+  int fd_;
+  const std::string path_;
+  // Stays: the kernel forgets an error once fsync() has told it, and a second one would succeed
+  // though bytes are lost.
+  Status failed_;
+};
+
+class PosixDisk final : public Disk {
+ public:
+  StatusOr<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) override {
+    // Without O_NONBLOCK a pipe would block here; it is refused below.
+    int fd = OpenRetrying(path, O_RDONLY | O_NONBLOCK);
+    if (fd < 0) return ErrorOf("open", path);
+    auto file = std::make_unique<PosixReadableFile>(fd, path);
+    struct stat info;
+    if (fstat(fd, &info) != 0) return ErrorOf("stat", path);
+    if (!S_ISREG(info.st_mode)) {
+      return absl::InvalidArgumentError(fmt::format(
+          "cannot read {}: it is {}", path,
+          S_ISDIR(info.st_mode) ? "a directory" : "a pipe or a device, which has no offsets"));
+    }
+    return file;
+  }
+
+  StatusOr<std::unique_ptr<WritableFile>> Create(const std::string& path) override {
+    int fd = OpenRetrying(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (fd < 0) return ErrorOf("create", path);
+    return std::make_unique<PosixWritableFile>(fd, path);
+  }
+
+  StatusOr<FileInfo> Stat(const std::string& path) override {
+    struct stat info;
+    if (stat(path.c_str(), &info) != 0) return ErrorOf("stat", path);
+    FileInfo result;
+    result.size = static_cast<uint64_t>(info.st_size);
+    result.modified = Seconds(info.st_mtim.tv_sec) + info.st_mtim.tv_nsec / 1000;
+    result.is_directory = S_ISDIR(info.st_mode);
+    return result;
+  }
+
+  StatusOr<std::vector<std::string>> List(const std::string& directory) override {
+    std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(directory.c_str()), closedir);
+    if (dir == nullptr) return ErrorOf("list", directory);
+    std::vector<std::string> names;
+    for (;;) {
+      errno = 0;
+      const dirent* entry = readdir(dir.get());
+      if (entry == nullptr) {
+        if (errno != 0) return ErrorOf("list", directory);
+        break;
+      }
+      std::string_view name = entry->d_name;
+      if (name != "." && name != "..") names.emplace_back(name);
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  Status MakeDirectories(const std::string& path) override {
+    std::error_code error;
+    std::filesystem::create_directories(path, error);
+    if (error) return ErrorOf(error, "make the directory", path);
+    // A file of that name does not count as an error above on every standard library.
+    if (!std::filesystem::is_directory(path, error)) {
+      return ErrnoStatus(ENOTDIR, fmt::format("cannot make the directory {}", path));
+    }
+    return absl::OkStatus();
+  }
+
+  Status Rename(const std::string& from, const std::string& to) override {
+    if (rename(from.c_str(), to.c_str()) == 0) return absl::OkStatus();
+    return ErrorOf(fmt::format("rename {} to", from), to);
+  }
+
+  Status HardLink(const std::string& from, const std::string& to) override {
+    if (link(from.c_str(), to.c_str()) == 0) return absl::OkStatus();
+    return ErrorOf(fmt::format("link {} to", from), to);
+  }
+
+  Status Remove(const std::string& path) override {
+    if (unlink(path.c_str()) == 0) return absl::OkStatus();
+    return ErrorOf("remove", path);
+  }
+
+  Status RemoveTree(const std::string& path) override {
+    std::error_code error;
+    std::filesystem::remove_all(path, error);
+    if (error) return ErrorOf(error, "remove the directory", path);
+    return absl::OkStatus();
+  }
+
+  Status SyncDirectory(const std::string& path) override {
+    int fd = OpenRetrying(path, O_RDONLY | O_DIRECTORY);
+    if (fd < 0) return ErrorOf("open the directory", path);
+    Status status = fsync(fd) == 0 ? absl::OkStatus() : ErrorOf("sync the directory", path);
+    close(fd);
+    return status;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Disk> NewRealDisk() { return std::make_unique<PosixDisk>(); }
+
+StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::string& path) {
+  int fd = OpenRetrying(path, O_RDWR | O_CREAT, 0644);
+  if (fd < 0) return ErrorOf("open the lock", path);
+  int result;
+  do {
+    result = flock(fd, LOCK_EX | LOCK_NB);
+  } while (result != 0 && errno == EINTR);
+  if (result != 0) {
+    const int error = errno;
+    char holder[32];
+    ssize_t n = pread(fd, holder, sizeof holder, 0);
+    close(fd);
+    if (error != EWOULDBLOCK) return ErrnoStatus(error, fmt::format("cannot lock {}", path));
+    std::string_view pid(holder, n > 0 ? static_cast<size_t>(n) : 0);
+    return absl::UnavailableError(fmt::format("{} is locked by another process{}{}", path,
+                                              pid.empty() ? "" : ", of id ", pid));
+  }
+  // Who holds it, for the message above. The lock holds without it, so errors do not matter.
+  const std::string pid = std::to_string(getpid());
+  if (ftruncate(fd, 0) == 0 && pwrite(fd, pid.data(), pid.size(), 0) < 0) errno = 0;
+  return std::unique_ptr<FileLock>(new FileLock(fd));
+}
+
+FileLock::~FileLock() { close(fd_); }
+
+}  // namespace weir

@@ -1,0 +1,38 @@
+// BuiltJob: a JobGraph and the code behind its stages and edges, as the job's library built them in this process.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "core/row_codec.h"
+#include "jobs/graph.h"
+#include "operators/operator.h"
+#include "operators/sink.h"
+#include "operators/source.h"
+
+namespace weir {
+
+// Makes instances of one stage; exactly one of the three is set, as the stage's role says.
+struct StageCode {
+  std::function<std::unique_ptr<Source>()> source;
+  std::function<std::unique_ptr<Operator>()> op;
+  std::function<std::unique_ptr<Sink>()> sink;
+  // What can be known to be wrong before the job starts (an input that does not exist, a folder that holds another job's files).
+  // May be empty.
+  std::function<Status(Environment& env, std::string_view job_id)> check;
+};
+
+struct EdgeCode {
+  std::shared_ptr<const RowCodec> codec;
+  std::function<void(BatchBase&)> hash_keys;  // fills the key hash column; set on keyed edges
+};
+
+struct BuiltJob {
+  JobGraph graph;
+  std::vector<StageCode> stages;  // beside graph.stages
+  std::vector<EdgeCode> edges;    // beside graph.edges
+};
+
+}  // namespace weir

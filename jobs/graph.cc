@@ -1,0 +1,91 @@
+#include "jobs/graph.h"
+
+
+#include "core/hash.h"
+#include "weir/jobs/graph.pb.h"
+
+namespace weir {
+
+int JobGraph::FindStage(std::string_view name) const {
+  for (size_t i = 0; i < stages.size(); ++i) {
+    if (stages[i].name == name) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+uint64_t JobGraph::Fingerprint() const { return Hash64(Serialize()); }
+
+std::string JobGraph::Serialize() const {
+  jobs::Graph graph;
+  graph.set_job(job);
+  for (const StageSpec& stage : stages) {
+    jobs::Stage& to = *graph.add_stages();
+    to.set_name(stage.name);
+    to.set_kind(stage.kind);
+    to.set_role(static_cast<uint32_t>(stage.role));
+    to.set_keyed_state(stage.keyed_state);
+    to.set_on_failure(static_cast<uint32_t>(stage.on_failure));
+    to.set_options(stage.options);
+    to.set_exactly_once(stage.exactly_once);
+    to.set_can_revoke(stage.can_revoke);
+  }
+  for (const EdgeSpec& edge : edges) {
+    jobs::Edge& to = *graph.add_edges();
+    to.set_from(edge.from);
+    to.set_port(edge.port);
+    to.set_to(edge.to);
+    to.set_input_port(edge.input_port);
+    to.set_partitioning(static_cast<uint32_t>(edge.partitioning));
+    to.set_schema(edge.schema.Serialize());
+  }
+  // Without maps and unknown fields, protobuf's encoding is a function of the values alone.
+  return graph.SerializeAsString();
+}
+
+StatusOr<JobGraph> JobGraph::Parse(std::string_view bytes) {
+  jobs::Graph graph;
+  if (!graph.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::InvalidArgumentError("the bytes are not a job graph");
+  }
+  JobGraph result;
+  result.job = graph.job();
+  for (const jobs::Stage& from : graph.stages()) {
+    if (from.role() > static_cast<uint32_t>(StageRole::kSink) ||
+        from.on_failure() > static_cast<uint32_t>(FailurePolicy::kFail)) {
+      return absl::InvalidArgumentError("stage '" + from.name() + "' is of an unknown kind");
+    }
+    result.stages.push_back({from.name(), from.kind(), static_cast<StageRole>(from.role()),
+                             from.keyed_state(), static_cast<FailurePolicy>(from.on_failure()),
+                             from.options(), from.exactly_once(), from.can_revoke()});
+  }
+  const size_t stages = result.stages.size();
+  for (const jobs::Edge& from : graph.edges()) {
+    if (from.to() >= stages || from.from() >= from.to() ||
+        from.partitioning() > static_cast<uint32_t>(Partitioning::kKeyed)) {
+      return absl::InvalidArgumentError("the job graph has an edge that leads nowhere");
+    }
+    WEIR_ASSIGN_OR_RETURN(Schema schema, Schema::Parse(from.schema()));
+    result.edges.push_back({static_cast<int>(from.from()), from.port(), static_cast<int>(from.to()),
+                            static_cast<int>(from.input_port()),
+                            static_cast<Partitioning>(from.partitioning()), std::move(schema)});
+  }
+  return result;
+}
+
+std::string_view ToString(FailurePolicy policy) {
+  switch (policy) {
+    case FailurePolicy::kDeadLetter:
+      return "dead-letter";
+    case FailurePolicy::kDrop:
+      return "drop";
+    case FailurePolicy::kFail:
+      return "fail";
+  }
+  return "unknown";
+}
+
+std::string_view ToString(Partitioning partitioning) {
+  return partitioning == Partitioning::kKeyed ? "keyed" : "forward";
+}
+
+}  // namespace weir

@@ -1,0 +1,102 @@
+#include "jobs/job_builder.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include <fmt/format.h>
+
+namespace weir {
+
+bool IsValidName(std::string_view name) {
+  auto ok = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; };
+  return !name.empty() && name.size() <= 64 && std::isalnum(static_cast<unsigned char>(name[0])) &&
+         std::all_of(name.begin(), name.end(), ok);
+}
+
+int GraphDraft::AddStage(StageSpec spec, StageCode code) {
+  if (!IsValidName(spec.name)) {
+    AddError(spec.name, "a stage's name is 1 to 64 letters, digits, '_' and '-'");
+  } else if (built_.graph.FindStage(spec.name) >= 0) {
+    AddError(spec.name, "there are two stages of this name, and it is the identity of their state");
+  }
+  built_.graph.stages.push_back(std::move(spec));
+  built_.stages.push_back(std::move(code));
+  policy_chosen_.push_back(false);
+  return static_cast<int>(built_.stages.size()) - 1;
+}
+
+void GraphDraft::AddEdge(int from, int port, int to, int input_port, Partitioning partitioning,
+                         EdgeCode code) {
+  built_.graph.edges.push_back({from, port, to, input_port, partitioning, code.codec->schema()});
+  built_.edges.push_back(std::move(code));
+}
+
+void GraphDraft::AddError(std::string_view stage, std::string_view what) {
+  errors_.push_back(fmt::format("stage '{}': {}", stage, what));
+}
+
+void GraphDraft::set_on_failure(int stage, FailurePolicy policy) {
+  built_.graph.stages[stage].on_failure = policy;
+  policy_chosen_[stage] = true;
+}
+
+JobBuilder::JobBuilder(std::string name) {
+  if (!IsValidName(name)) {
+    draft_.errors_.push_back(
+        fmt::format("'{}' is no name for a job: 1 to 64 letters, digits, '_' and '-'", name));
+  }
+  draft_.built_.graph.job = std::move(name);
+}
+
+void JobBuilder::DeadLetters(std::string_view name, SinkSpec<DeadLetter> sink) {
+  if (dead_letters_.make) draft_.AddError(name, "the job has dead letters already");
+  dead_letter_name_ = std::string(name);
+  dead_letters_ = std::move(sink);
+}
+
+StatusOr<BuiltJob> JobBuilder::Build() {
+  BuiltJob& built = draft_.built_;
+  std::vector<StageSpec>& stages = built.graph.stages;
+  if (stages.empty() && draft_.errors_.empty()) {
+    draft_.errors_.push_back("the job has no stages: start with JobBuilder::From()");
+  }
+  for (size_t i = 0; i < stages.size(); ++i) {
+    bool read = std::any_of(built.graph.edges.begin(), built.graph.edges.end(),
+                            [&](const EdgeSpec& e) { return e.from == static_cast<int>(i); });
+    if (stages[i].role != StageRole::kSink && !read) {
+      draft_.AddError(stages[i].name, "nothing reads its output: end the stream with To()");
+    }
+  }
+  const int readers = static_cast<int>(stages.size());
+  if (dead_letters_.make) {
+    const int sink = draft_.AddStage(
+        {.name = dead_letter_name_,
+         .kind = dead_letters_.kind,
+         .role = StageRole::kSink,
+         .on_failure = FailurePolicy::kFail,  // there is nowhere else to go
+         .options = dead_letters_.options,
+         .exactly_once = dead_letters_.exactly_once,
+         .can_revoke = dead_letters_.can_revoke},
+        {.sink = dead_letters_.make, .check = dead_letters_.check});
+    for (int from = 0; from < readers; ++from) {
+      if (stages[from].on_failure != FailurePolicy::kDeadLetter) continue;
+      draft_.AddEdge(from, kDeadLetterPort, sink, 0, Partitioning::kForward,
+                     {MakeRowCodec<DeadLetter>(), nullptr});
+    }
+  } else {
+    for (int i = 0; i < readers; ++i) {
+      if (stages[i].on_failure != FailurePolicy::kDeadLetter) continue;
+      if (draft_.policy_chosen_[i]) {
+        draft_.AddError(stages[i].name, "sends rows to the dead letters, but the job has none: "
+                                        "call JobBuilder::DeadLetters()");
+      }
+      stages[i].on_failure = FailurePolicy::kFail;
+    }
+  }
+  if (!draft_.errors_.empty()) {
+    return absl::InvalidArgumentError(fmt::format("{}", fmt::join(draft_.errors_, "\n")));
+  }
+  return std::move(built);
+}
+
+}  // namespace weir

@@ -1,0 +1,88 @@
+// JobBuilder: the start of every job definition. Streams (jobs/stream.h) do the rest.
+//
+//   void Build(weir::JobBuilder& job, weir::Parameters& params) {
+//     job.From("flights", weir::JsonFiles<Flight>({.input = params.Text("input", "a folder of flights")}))
+//         .Filter("late", [](const Flight& f) { return f.delay >= 60; })
+//         .To("files", weir::JsonFileSink<Flight>({.directory = params.Text("out", "a folder")}));
+//   }
+//   WEIR_JOB(late_flights, Build)
+//
+// Every stage is named first; the name is the identity of its state in checkpoints. Errors do not stop the builder: Build() reports all of
+// them at once, by stage. Not thread-safe.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "jobs/built_job.h"
+#include "jobs/parameters.h"
+
+namespace weir {
+
+// What a source or a sink is, ready to become a stage: made by JsonFiles(), JsonFileSink() and the like (jobs/connectors.h).
+template <class T>
+struct SourceSpec {
+  std::string kind = "source";
+  std::string options;  // as text, for the fingerprint
+  std::function<std::unique_ptr<Source>()> make;
+  std::function<Status(Environment&, std::string_view job_id)> check;
+};
+
+template <class T>
+struct SinkSpec {
+  std::string kind = "sink";
+  std::string options;
+  bool exactly_once = true;
+  bool can_revoke = false;
+  // Stage names are part of file names, so a sink is told its own.
+  std::function<std::unique_ptr<Sink>()> make;
+  std::function<Status(Environment&, std::string_view job_id)> check;
+};
+
+template <class T>
+class Stream;
+
+// The graph while it is being built; shared by a builder and its streams.
+class GraphDraft {
+ public:
+  int AddStage(StageSpec spec, StageCode code);
+  void AddEdge(int from, int port, int to, int input_port, Partitioning partitioning, EdgeCode code);
+  void AddError(std::string_view stage, std::string_view what);
+
+  std::string_view name_of(int stage) const { return built_.graph.stages[stage].name; }
+  void set_on_failure(int stage, FailurePolicy policy);
+
+ private:
+  friend class JobBuilder;
+  BuiltJob built_;
+  std::vector<bool> policy_chosen_;  // beside built_.stages
+  std::vector<std::string> errors_;
+};
+
+class JobBuilder {
+ public:
+  explicit JobBuilder(std::string name);
+
+  // A new source. The stream must not outlive the builder.
+  template <class T>
+  Stream<T> From(std::string_view name, SourceSpec<T> spec);
+
+  // Where rows go that a stage cannot take. Without it, such a row ends the job, unless its stage drops them.
+  void DeadLetters(std::string_view name, SinkSpec<DeadLetter> sink);
+
+  // The job, or InvalidArgument with all errors, a line each. Called once.
+  StatusOr<BuiltJob> Build();
+
+ private:
+  GraphDraft draft_;
+  std::string dead_letter_name_;
+  SinkSpec<DeadLetter> dead_letters_;
+};
+
+// True for names of jobs and stages: letters, digits, '_' and '-', at most 64 of them, a letter or digit first.
+bool IsValidName(std::string_view name);
+
+}  // namespace weir

@@ -1,0 +1,177 @@
+#include "jobs/parameters.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include <absl/strings/escaping.h>
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+#include "core/check.h"
+#include "core/environment.h"
+
+namespace weir {
+namespace {
+
+template <class T>
+std::optional<T> ParseNumber(const std::string& text) {
+  T value{};
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+// Levenshtein's, for "did you mean".
+size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+Parameters::Parameters(Values values, ResourceLoader load_resource)
+    : values_(std::move(values)), load_resource_(std::move(load_resource)) {}
+
+const std::string* Parameters::Declare(std::string_view name, std::string_view type,
+                                       std::string_view help, std::optional<std::string> fallback) {
+  auto value = values_.find(std::string(name));
+  if (value == values_.end() && !fallback) {
+    errors_.push_back(fmt::format("parameter '{}' is missing: -D {}=<{}>, {}", name, name, type, help));
+  }
+  declarations_.push_back(
+      {std::string(name), std::string(type), std::move(fallback), std::string(help)});
+  return value == values_.end() ? nullptr : &value->second;
+}
+
+void Parameters::AddError(std::string_view name, std::string_view what) {
+  auto value = values_.find(std::string(name));
+  errors_.push_back(fmt::format("parameter '{}' = '{}': {}", name,
+                                value == values_.end() ? "" : value->second, what));
+}
+
+std::string Parameters::Text(std::string_view name, std::string_view help,
+                             std::optional<std::string> fallback) {
+  const std::string* value = Declare(name, "text", help, fallback);
+  return value != nullptr ? *value : fallback.value_or("");
+}
+
+int64_t Parameters::Integer(std::string_view name, std::string_view help,
+                            std::optional<int64_t> fallback) {
+  const std::string* value = Declare(
+      name, "integer", help, fallback ? std::optional(std::to_string(*fallback)) : std::nullopt);
+  if (value == nullptr) return fallback.value_or(0);
+  auto number = ParseNumber<int64_t>(*value);
+  if (!number) AddError(name, "not an integer");
+  return number.value_or(0);
+}
+
+double Parameters::Number(std::string_view name, std::string_view help,
+                          std::optional<double> fallback) {
+  const std::string* value =
+      Declare(name, "number", help, fallback ? std::optional(fmt::format("{}", *fallback)) : std::nullopt);
+  if (value == nullptr) return fallback.value_or(0);
+  auto number = ParseNumber<double>(*value);
+  if (!number || !std::isfinite(*number)) AddError(name, "not a number");
+  return number.value_or(0);
+}
+
+bool Parameters::Flag(std::string_view name, std::string_view help, bool fallback) {
+  const std::string* value = Declare(name, "true|false", help, fallback ? "true" : "false");
+  if (value == nullptr) return fallback;
+  if (*value == "true" || *value == "1" || *value == "yes") return true;
+  if (*value != "false" && *value != "0" && *value != "no") AddError(name, "neither true nor false");
+  return false;
+}
+
+Duration Parameters::Time(std::string_view name, std::string_view help,
+                          std::optional<Duration> fallback) {
+  const std::string* value = Declare(
+      name, "duration", help, fallback ? std::optional(FormatDuration(*fallback)) : std::nullopt);
+  if (value == nullptr) return fallback.value_or(0);
+  StatusOr<Duration> duration = ParseDuration(*value);
+  if (!duration.ok()) AddError(name, std::string(duration.status().message()));
+  return duration.ok() ? *duration : 0;
+}
+
+uint64_t Parameters::Size(std::string_view name, std::string_view help,
+                          std::optional<uint64_t> fallback) {
+  const std::string* value =
+      Declare(name, "size", help, fallback ? std::optional(FormatSize(*fallback)) : std::nullopt);
+  if (value == nullptr) return fallback.value_or(0);
+  StatusOr<uint64_t> size = ParseSize(*value);
+  if (!size.ok()) AddError(name, std::string(size.status().message()));
+  return size.ok() ? *size : 0;
+}
+
+std::vector<std::string> Parameters::List(std::string_view name, std::string_view help) {
+  std::vector<std::string> parts;
+  const std::string* value = Declare(name, "list", help, "");
+  if (value == nullptr) return parts;
+  for (size_t start = 0; start <= value->size();) {
+    size_t comma = std::min(value->find(',', start), value->size());
+    if (comma > start) parts.push_back(value->substr(start, comma - start));
+    start = comma + 1;
+  }
+  return parts;
+}
+
+Resource Parameters::File(std::string_view name, std::string_view help) {
+  const std::string* value = Declare(name, "file", help, "");
+  if (value == nullptr || value->empty()) return {};
+  StatusOr<Resource> resource = load_resource_(*value);
+  if (!resource.ok()) {
+    AddError(name, std::string(resource.status().message()));
+    return {};
+  }
+  resources_.push_back(*resource);
+  return *std::move(resource);
+}
+
+std::vector<std::string> Parameters::Errors() const {
+  std::vector<std::string> errors = errors_;
+  for (const auto& [name, value] : values_) {
+    const Declaration* nearest = nullptr;
+    size_t nearest_distance = 3;
+    bool known = false;
+    for (const Declaration& declaration : declarations_) {
+      known |= declaration.name == name;
+      size_t distance = EditDistance(declaration.name, name);
+      if (distance < nearest_distance) {
+        nearest = &declaration;
+        nearest_distance = distance;
+      }
+    }
+    if (known) continue;
+    errors.push_back(fmt::format("unknown parameter '{}'{}; --help lists this job's parameters", name,
+                                 nearest ? fmt::format(": did you mean '{}'?", nearest->name) : ""));
+  }
+  return errors;
+}
+
+std::string Sha256Hex(std::string_view bytes) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  WEIR_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest, &size, EVP_sha256(), nullptr) == 1);
+  return std::string(
+      absl::BytesToHexString({reinterpret_cast<const char*>(digest), static_cast<size_t>(size)}));
+}
+
+Parameters::ResourceLoader LocalResources() {
+  return [](const std::string& path) -> StatusOr<Resource> {
+    WEIR_ASSIGN_OR_RETURN(std::string bytes, ReadFile(RealEnvironment().disk, path));
+    std::string sha256 = Sha256Hex(bytes);
+    return Resource{path, std::move(bytes), std::move(sha256)};
+  };
+}
+
+}  // namespace weir

@@ -1,0 +1,83 @@
+// Parameters: what a job takes from the command line (`-D key=value`), declared by reading it, typed, with a default and a line of help.
+//
+//   std::string input = params.Text("input", "a file or a folder of JSON lines");          // required
+//   double rate = params.Number("rate", "events per second; 0: as fast as it goes", 0);    // optional
+//
+// A builder reads all its parameters, in whatever order, and goes on when one is missing or malformed: it then gets the type's empty value,
+// and the errors are reported together, next to those of the graph. Not thread-safe.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/status.h"
+#include "core/time.h"
+
+namespace weir {
+
+// A file that travels with the job: its bytes were read before the builder ran, and are part of the job's identity.
+struct Resource {
+  std::string path;    // as given; for messages only
+  std::string bytes;
+  std::string sha256;  // in hex
+  bool given() const { return !path.empty(); }
+};
+
+class Parameters {
+ public:
+  using Values = std::map<std::string, std::string>;
+  using ResourceLoader = std::function<StatusOr<Resource>(const std::string& path)>;
+
+  Parameters(Values values, ResourceLoader load_resource);
+
+  std::string Text(std::string_view name, std::string_view help,
+                   std::optional<std::string> fallback = std::nullopt);
+  int64_t Integer(std::string_view name, std::string_view help,
+                  std::optional<int64_t> fallback = std::nullopt);
+  double Number(std::string_view name, std::string_view help,
+                std::optional<double> fallback = std::nullopt);
+  bool Flag(std::string_view name, std::string_view help, bool fallback);
+  Duration Time(std::string_view name, std::string_view help,
+                std::optional<Duration> fallback = std::nullopt);
+  uint64_t Size(std::string_view name, std::string_view help,
+                std::optional<uint64_t> fallback = std::nullopt);
+  // Comma-separated; empty parts are dropped. Always optional.
+  std::vector<std::string> List(std::string_view name, std::string_view help);
+  // The file's content. Always optional: see Resource::given().
+  Resource File(std::string_view name, std::string_view help);
+
+  struct Declaration {
+    std::string name;
+    std::string type;
+    std::optional<std::string> fallback;  // nullopt: required
+    std::string help;
+  };
+  const std::vector<Declaration>& declarations() const { return declarations_; }
+  const std::vector<Resource>& resources() const { return resources_; }
+
+  // After the builder has run: what was missing, malformed, unreadable, or is no parameter of this job.
+  std::vector<std::string> Errors() const;
+  // Adds an error of the builder's own: a value that has the right type and is wrong all the same.
+  void AddError(std::string_view name, std::string_view what);
+
+ private:
+  const std::string* Declare(std::string_view name, std::string_view type, std::string_view help,
+                             std::optional<std::string> fallback);
+
+  const Values values_;
+  const ResourceLoader load_resource_;
+  std::vector<Declaration> declarations_;
+  std::vector<Resource> resources_;
+  std::vector<std::string> errors_;
+};
+
+// Reads resources from the local disk.
+Parameters::ResourceLoader LocalResources();
+std::string Sha256Hex(std::string_view bytes);
+
+}  // namespace weir

@@ -1,0 +1,206 @@
+// Stream<T>: rows of type T on their way from one stage to the next. A handle: cheap to copy, valid as long as its JobBuilder.
+//
+// Functions given to a stage are copied into each of its instances and called from one thread at a time. They must not keep the views
+// they are given beyond the call. A function may return a Status (or throw) for a row that it cannot take; the row then goes where the
+// stage's policy says and leaves nothing else behind.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "core/hash.h"
+#include "jobs/job_builder.h"
+#include "operators/transforms/dedup.h"
+#include "operators/transforms/filter.h"
+#include "operators/transforms/flat_map.h"
+#include "operators/transforms/map.h"
+#include "operators/transforms/process.h"
+#include "operators/transforms/rebatch.h"
+#include "operators/transforms/router.h"
+
+namespace weir {
+
+template <class T, class KeyFn>
+class KeyedStream;
+
+// "match=first rules=2 labels=alerts,warehouse".
+std::string ToText(const RouterRules& rules);
+
+namespace internal {
+
+template <class R>
+struct ValueOf {
+  using Type = R;
+};
+template <class R>
+struct ValueOf<StatusOr<R>> {
+  using Type = R;
+};
+template <class T, class Fn>
+auto CallMap(Fn& fn, const T& row, SlabArena& arena) {
+  if constexpr (std::is_invocable_v<Fn&, const T&, SlabArena&>) {
+    return fn(row, arena);
+  } else {
+    return fn(row);
+  }
+}
+template <class T, class Fn>
+using MapResult = typename ValueOf<decltype(CallMap<T, Fn>(
+    std::declval<Fn&>(), std::declval<const T&>(), std::declval<SlabArena&>()))>::Type;
+
+// Fills the batch's key hash column with hash(row). A row whose key function throws goes to key group 0,
+// where the stage that wants the key rejects it.
+template <class T, class Hash>
+void FillKeyHashes(BatchBase& batch, Hash hash) {
+  std::vector<uint64_t> hashes;
+  hashes.reserve(batch.rows());
+  for (const T& row : Batch<T>::Of(std::as_const(batch)).values()) {
+    uint64_t value = 0;
+    try {
+      value = hash(row);
+    } catch (...) {
+    }
+    hashes.push_back(value);
+  }
+  batch.set_key_hashes(std::move(hashes));
+}
+
+}  // namespace internal
+
+template <class T>
+class Stream {
+ public:
+  Stream(GraphDraft& draft, int stage, int port) : draft_(&draft), stage_(stage), port_(port) {}
+
+  // fn: U(const T&) or StatusOr<U>(const T&); with a second parameter SlabArena& for bytes that it makes. Views may point into the row.
+  template <class Fn>
+  auto Map(std::string_view name, Fn fn) {
+    using U = internal::MapResult<T, Fn>;
+    return Then<U>({.name = std::string(name), .kind = "map"},
+                   [fn] { return std::make_unique<MapOperator<T, U, Fn>>(fn); });
+  }
+
+  // fn: bool(const T&) or StatusOr<bool>(const T&).
+  template <class Fn>
+  Stream<T> Filter(std::string_view name, Fn fn) {
+    return Then<T>({.name = std::string(name), .kind = "filter"},
+                   [fn] { return std::make_unique<FilterOperator<T, Fn>>(fn); });
+  }
+
+  // fn: void(const T&, Collector<U>&) or Status(const T&, Collector<U>&).
+  template <class U, class Fn>
+  Stream<U> FlatMap(std::string_view name, Fn fn) {
+    return Then<U>({.name = std::string(name), .kind = "flat_map"},
+                   [fn] { return std::make_unique<FlatMapOperator<T, U, Fn>>(fn); });
+  }
+
+  // Gathers rows into batches of the size that what follows wants.
+  Stream<T> Rebatch(std::string_view name, RebatchOptions options = {}) {
+    auto codec = MakeRowCodec<T>();
+    return Then<T>({.name = std::string(name), .kind = "rebatch", .options = ToText(options)},
+                   [options, codec] { return std::make_unique<RebatchOperator>(options, codec); });
+  }
+
+  // Keeps the first of all rows whose key is the same within the window. key: std::string_view(const T&).
+  template <class KeyFn>
+  Stream<T> Dedup(std::string_view name, DedupOptions options, KeyFn key) {
+    auto hash = [key](BatchBase& batch) {
+      internal::FillKeyHashes<T>(batch, [&](const T& row) { return Hash128(key(row)).high; });
+    };
+    return Then<T>({.name = std::string(name), .kind = "dedup", .options = "window=" + FormatDuration(options.window)},
+                   [options, key] { return std::make_unique<weir::Dedup<T, KeyFn>>(options, key); },
+                   hash);
+  }
+
+  // Writes Event::route by the rules; an event goes out once for each route it takes.
+  Stream<Event> Route(std::string_view name, std::shared_ptr<const RouterRules> rules)
+    requires std::same_as<T, Event>
+  {
+    return Then<Event>({.name = std::string(name), .kind = "router", .options = ToText(*rules)},
+                       [rules] { return std::make_unique<Router>(rules); });
+  }
+
+  // key: a string, a string_view into the row or an integer, from const T&.
+  template <class KeyFn>
+  KeyedStream<T, KeyFn> KeyBy(KeyFn key) {
+    return {*this, key};
+  }
+
+  // Ends the stream.
+  void To(std::string_view name, SinkSpec<T> sink) {
+    int stage = draft_->AddStage({.name = std::string(name),
+                                  .kind = sink.kind,
+                                  .role = StageRole::kSink,
+                                  .options = sink.options,
+                                  .exactly_once = sink.exactly_once,
+                                  .can_revoke = sink.can_revoke},
+                                 {.sink = sink.make, .check = sink.check});
+    Connect(stage, nullptr);
+  }
+
+  // What happens to rows that the stage in front cannot take.
+  Stream<T> OnFailure(FailurePolicy policy) {
+    draft_->set_on_failure(stage_, policy);
+    return *this;
+  }
+
+  // A stage of the caller's own kind: any Operator that emits rows of type U. hash_keys, where given, deals the rows out by key.
+  template <class U>
+  Stream<U> Then(StageSpec spec, std::function<std::unique_ptr<Operator>()> make,
+                 std::function<void(BatchBase&)> hash_keys = nullptr) {
+    int stage = draft_->AddStage(std::move(spec), {.op = std::move(make)});
+    Connect(stage, std::move(hash_keys));
+    return {*draft_, stage, 0};
+  }
+
+ private:
+  void Connect(int to, std::function<void(BatchBase&)> hash_keys) {
+    Partitioning partitioning = hash_keys ? Partitioning::kKeyed : Partitioning::kForward;
+    draft_->AddEdge(stage_, port_, to, 0, partitioning, {MakeRowCodec<T>(), std::move(hash_keys)});
+  }
+
+  GraphDraft* draft_;
+  int stage_;
+  int port_;
+};
+
+// Stream<T> dealt out by a key: all rows of one key meet in one instance of the next stage, in order.
+template <class T, class KeyFn>
+class KeyedStream {
+ public:
+  KeyedStream(Stream<T> stream, KeyFn key) : stream_(stream), key_(std::move(key)) {}
+
+  // User code with keyed state: see operators/transforms/process.h for what a function has.
+  template <class U, class Function>
+  Stream<U> Process(std::string_view name, Function function) {
+    auto hash = [key = key_](BatchBase& batch) mutable {
+      std::string bytes;
+      internal::FillKeyHashes<T>(
+          batch, [&](const T& row) { return MakeStateKey(KeyBytes(key(row), bytes)).hash; });
+    };
+    return stream_.template Then<U>(
+        {.name = std::string(name), .kind = "process", .keyed_state = true},
+        [function, key = key_] {
+          return std::make_unique<ProcessOperator<T, U, Function, KeyFn>>(function, key);
+        },
+        hash);
+  }
+
+ private:
+  Stream<T> stream_;
+  KeyFn key_;
+};
+
+template <class T>
+Stream<T> JobBuilder::From(std::string_view name, SourceSpec<T> spec) {
+  int stage = draft_.AddStage({.name = std::string(name),
+                               .kind = spec.kind,
+                               .role = StageRole::kSource,
+                               .keyed_state = true,
+                               .options = spec.options},
+                              {.source = spec.make, .check = spec.check});
+  return {draft_, stage, 0};
+}
+
+}  // namespace weir

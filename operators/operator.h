@@ -1,0 +1,126 @@
+// Operator: what transforms rows. One instance is one subtask of one stage; it is called only by
+// the task that owns it, never from two threads.
+//
+// Order of calls:
+//   Open                                       once; state is already restored
+//   Process | OnWatermark | OnTimer | Resume   any number, in any order; Resume only after kMoreOutput
+//                                              or kBlocked, and then nothing else before it
+//   Drain(kBarrier), Freeze                    at each checkpoint, after all rows in front of the barrier
+//   Drain(kEndOfInput)                         once, when every input has ended; after it come only
+//                                              Drain(kBarrier) and Freeze
+//   OnCheckpointComplete                       for some of the frozen checkpoints, in order; may be
+//                                              repeated after a restart
+//   Close                                      last, unless the process ends first
+//
+// A callback with `out` returns how it went. No watermark, barrier or end of input is passed on
+// before kDone. A call takes at most about a millisecond or one batch and never blocks on anything
+// but a read of local state; work that blocks belongs on the I/O pool. A Status that is not OK
+// fails the job's attempt; what one row did wrong is no such Status, but out.Reject().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/batch.h"
+#include "core/environment.h"
+#include "core/event.h"
+#include "core/key_group.h"
+#include "core/limits.h"
+#include "state/keyed_store.h"
+#include "state/snapshot.h"
+
+namespace weir {
+
+enum class Progress {
+  kDone,
+  kMoreOutput,  // call Resume() once the output has been taken
+  kBlocked,     // call Resume() after a wake-up (OperatorContext::wake)
+};
+
+enum class DrainReason { kBarrier, kEndOfInput };
+
+// Where a callback puts rows. Emit() never fails and never recurses: it appends to the next
+// operator's inbox.
+class Output {
+ public:
+  virtual ~Output() = default;
+  // Takes the batch; an empty one is dropped.
+  virtual void Emit(int port, BatchPtr batch) = 0;
+  // A row that this operator cannot take. It goes where the stage's policy says: to the dead
+  // letters (default), away, or it ends the job. Nothing else of the row may be left behind,
+  // neither output nor state. The bytes are copied.
+  virtual void Reject(std::string_view error, std::string_view record, Timestamp time) = 0;
+};
+
+// Wall-clock and event-time timers of one operator instance. They are not state: set them anew in
+// Open().
+class TimerService {
+ public:
+  virtual ~TimerService() = default;
+  // OnTimer(time, ...) is called once at or after `time`. Setting the same time again changes
+  // nothing.
+  virtual void SetProcessingTimer(Timestamp time) = 0;
+  virtual void SetEventTimer(Timestamp time) = 0;
+};
+
+enum class TimerKind { kProcessingTime, kEventTime };
+
+// Counted by the operator itself; the runtime counts rows in, rows out and dead letters.
+struct OperatorCounters {
+  uint64_t dropped =
+      0;  // rows taken that lead to no output, by intent (a duplicate, a filtered row)
+  uint64_t unusable_times =
+      0;  // of a source: events whose time was missing, malformed or too far in the future
+};
+
+// What an instance is and what it may use. Everything outlives the instance.
+struct OperatorContext {
+  std::string job_id;
+  uint32_t attempt = 0;
+  std::string stage;
+  int subtask = 0;
+  int parallelism = 1;
+  KeyGroupRange key_groups;
+  std::string local_dir;  // of this instance and attempt alone; exists, is empty, is removed after
+                          // the attempt
+
+  Environment* env = nullptr;
+  const Restore* restore = nullptr;  // never null; only valid during Open()
+  KeyedStore* keyed = nullptr;  // null unless the stage asked for keyed state; already restored
+  TimerService* timers = nullptr;
+  OperatorCounters* counters = nullptr;
+  // Makes the driver call Resume(). Thread-safe; may be copied and outlive the instance.
+  std::function<void()> wake;
+};
+
+class Operator {
+ public:
+  virtual ~Operator() = default;
+
+  virtual Status Open(OperatorContext& context) { return absl::OkStatus(); }
+  virtual StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) = 0;
+  virtual StatusOr<Progress> Resume(Output& out) { return Progress::kDone; }
+  virtual StatusOr<Progress> OnWatermark(Timestamp watermark, Output& out) {
+    return Progress::kDone;
+  }
+  virtual StatusOr<Progress> OnTimer(TimerKind kind, Timestamp time, Output& out) {
+    return Progress::kDone;
+  }
+  // Sends out what must not be in flight across the barrier, or all that is left at the end of the
+  // input.
+  virtual StatusOr<Progress> Drain(DrainReason reason, Output& out) { return Progress::kDone; }
+  // Hands over the state as it is now, at once; null: there is none. Keyed state is frozen by the
+  // runtime.
+  virtual std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) { return nullptr; }
+  virtual void OnCheckpointComplete(CheckpointId checkpoint) {}
+  virtual void Close() {}
+
+  // The watermark that may go on downstream, given that `input` has been passed to OnWatermark():
+  // less than `input` while the operator holds rows that came before it. Asked after every
+  // callback; never falls.
+  virtual Timestamp OutputWatermark(Timestamp input) const { return input; }
+};
+
+}  // namespace weir

@@ -1,0 +1,275 @@
+#include "operators/transforms/rebatch.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace weir {
+namespace {
+
+constexpr std::string_view kFormat = "rebatch/1";
+constexpr std::string_view kStateName = "open batch";
+// A smaller open batch lies in the manifest, a larger one is a file.
+constexpr size_t kInlineBytesMax = 4096;
+// A batch that was gathered from more slabs than this copies its rows into one.
+constexpr size_t kSlabsMax = 64;
+// Rows that are dealt out at once: segments are numbered with 16 bits.
+constexpr size_t kPieceRowsMax = 32'768;
+
+class FrozenBatch final : public Frozen {
+ public:
+  FrozenBatch(std::string bytes, const Schema& schema) : bytes_(std::move(bytes)) {
+    snapshot_.format = kFormat;
+    snapshot_.schemas.push_back({std::string(kStateName), schema});
+  }
+  StatusOr<StateSnapshot> Write(SnapshotWriter& writer) override {
+    if (bytes_.size() <= kInlineBytesMax) {
+      snapshot_.inline_bytes = std::move(bytes_);
+    } else {
+      WEIR_ASSIGN_OR_RETURN(StateFile file, writer.AddBytes(bytes_, "open-batch"));
+      snapshot_.files.push_back(std::move(file));
+    }
+    return std::move(snapshot_);
+  }
+
+ private:
+  std::string bytes_;
+  StateSnapshot snapshot_;
+};
+
+BatchPtr CopyIntoOneSlab(const RowCodec& codec, const BatchBase& batch) {
+  std::string bytes;
+  codec.EncodeBatch(batch, bytes);
+  StatusOr<BatchPtr> copy = codec.DecodeBatch(CopyToSlab(bytes));
+  WEIR_CHECK(copy.ok());
+  return *std::move(copy);
+}
+
+}  // namespace
+
+std::string ToText(const RebatchOptions& options) {
+  return fmt::format("rows={} bytes={} delay={}", options.rows, FormatSize(options.bytes),
+                     FormatDuration(options.delay));
+}
+
+Status Validate(const RebatchOptions& options) {
+  if (options.rows == 0 && options.bytes == 0) {
+    return absl::InvalidArgumentError(
+        "rebatch: neither rows nor bytes is set, so a batch could grow without end; set one");
+  }
+  if (options.delay < 0) {
+    return absl::InvalidArgumentError(
+        fmt::format("rebatch: the delay must not be negative, and is {}us", options.delay));
+  }
+  return absl::OkStatus();
+}
+
+RebatchOperator::RebatchOperator(RebatchOptions options, std::shared_ptr<const RowCodec> codec)
+    : options_(options), codec_(std::move(codec)), open_(codec_->NewBatch()) {}
+
+Status RebatchOperator::Open(OperatorContext& context) {
+  stage_ = context.stage;
+  clock_ = &context.env->clock;
+  timers_ = context.timers;
+  WEIR_RETURN_IF_ERROR(Validate(options_));
+
+  std::vector<const RestoredSnapshot*> snapshots;
+  for (const RestoredSnapshot& s : context.restore->snapshots) snapshots.push_back(&s);
+  std::sort(snapshots.begin(), snapshots.end(),
+            [](auto* a, auto* b) { return a->subtask < b->subtask; });
+  for (const RestoredSnapshot* restored : snapshots) {
+    Status status = TakeUp(*restored, context.restore->reader, context);
+    if (!status.ok()) {
+      return Annotate(status, fmt::format("operator '{}': the open batch of subtask {} of {}",
+                                          stage_, restored->subtask, restored->parallelism));
+    }
+  }
+  if (!open_->empty()) {
+    rows_received_ = open_->rows();
+    cut_restored_ = true;
+    timers_->SetProcessingTimer(clock_->Now());  // full ones need not wait for company
+  }
+  return absl::OkStatus();
+}
+
+Status RebatchOperator::TakeUp(const RestoredSnapshot& restored, SnapshotReader* reader,
+                               const OperatorContext& context) {
+  const StateSnapshot& snapshot = restored.snapshot;
+  if (snapshot.format.empty()) return absl::OkStatus();
+  if (snapshot.format != kFormat || snapshot.schemas.size() != 1 || snapshot.files.size() > 1) {
+    return absl::FailedPreconditionError(
+        fmt::format("was written as '{}', this version reads '{}'", snapshot.format, kFormat));
+  }
+  const Schema& written = snapshot.schemas[0].schema;
+  std::vector<std::string> reasons = IncompatibleFields(written, codec_->schema(), kStateName);
+  if (!reasons.empty()) {
+    return absl::FailedPreconditionError(
+        fmt::format("cannot be read as the rows are now: {}", fmt::join(reasons, "; ")));
+  }
+  std::string bytes = snapshot.inline_bytes;
+  if (!snapshot.files.empty()) {
+    WEIR_ASSIGN_OR_RETURN(bytes, reader->ReadBytes(snapshot.files[0]));
+  }
+  SlabPtr slab = CopyToSlab(bytes);
+  const bool same = written.ToText() == codec_->schema().ToText();
+  WEIR_ASSIGN_OR_RETURN(BatchPtr batch, same ? codec_->DecodeBatch(std::move(slab))
+                                             : codec_->DecodeBatchAs(written, std::move(slab)));
+
+  // Who takes a row must follow from the snapshot alone, and must be one of the instances that get
+  // it: those that own some of the earlier instance's key groups.
+  const KeyGroupRange earlier = restored.key_groups();
+  std::span<const uint64_t> hashes = batch->key_hashes();
+  std::vector<uint8_t> keep(batch->rows());
+  for (size_t i = 0; i < keep.size(); ++i) {
+    int group = hashes.empty() ? earlier.first : KeyGroupOf(hashes[i]);
+    // Rows that were keyed further up and dealt out otherwise since.
+    if (!earlier.Contains(group)) group = earlier.first;
+    keep[i] = SubtaskOf(group, context.parallelism) == context.subtask;
+  }
+  batch->Retain(keep);
+  if (batch->empty()) return absl::OkStatus();
+  if (!open_->empty() && open_->key_hashes().empty() != batch->key_hashes().empty()) {
+    return absl::DataLossError("has key hashes, and that of another subtask has none");
+  }
+  codec_->CompactIfSparse(batch);
+  open_->Append(*batch);
+  return absl::OkStatus();
+}
+
+void RebatchOperator::CutRestored(Output& out) {
+  if (!cut_restored_) return;
+  cut_restored_ = false;
+  rows_received_ -= open_->rows();  // Add() counts them again
+  Add(std::exchange(open_, codec_->NewBatch()), out);
+}
+
+StatusOr<Progress> RebatchOperator::Process(int, BatchPtr batch, Output& out) {
+  CutRestored(out);
+  Add(std::move(batch), out);
+  return Progress::kDone;
+}
+
+void RebatchOperator::Add(BatchPtr batch, Output& out) {
+  // Only where a restored batch meets a stream that is keyed otherwise now.
+  const bool mixed = !open_->empty() && !batch->empty() &&
+                     open_->key_hashes().empty() != batch->key_hashes().empty();
+  if (mixed) EmitOpen(out);
+  while (batch->rows() > kPieceRowsMax) AddPiece(batch->SplitFront(kPieceRowsMax), out);
+  AddPiece(std::move(batch), out);
+}
+
+void RebatchOperator::AddPiece(BatchPtr batch, Output& out) {
+  if (batch->empty()) return;
+  rows_received_ += batch->rows();
+
+  // Deals the rows out into segments: the first goes behind the open batch, each of the others
+  // begins a new one. All but the last are full; the last may be.
+  row_bytes_.clear();
+  codec_->RowBytes(*batch, row_bytes_);
+  std::vector<uint16_t> segment_of(batch->rows());
+  uint16_t segment = 0;
+  size_t rows = open_->rows();
+  size_t bytes = open_bytes_;
+  bool full = false;
+  for (size_t i = 0; i < segment_of.size(); ++i) {
+    if (full || (rows > 0 && options_.bytes > 0 && bytes + row_bytes_[i] > options_.bytes)) {
+      ++segment;
+      rows = bytes = 0;
+    }
+    segment_of[i] = segment;
+    ++rows;
+    bytes += row_bytes_[i];
+    full = (options_.rows > 0 && rows >= options_.rows) ||
+           (options_.bytes > 0 && bytes >= options_.bytes);
+  }
+
+  if (segment > 0) {
+    // An open batch that has no room for the first row is segment 0 as it is.
+    std::vector<BatchPtr> segments(segment + 1);
+    segments[0] = std::exchange(open_, codec_->NewBatch());
+    batch->Scatter(segment_of, segments);
+    batch = std::move(segments.back());
+    segments.pop_back();
+    for (BatchPtr& made : segments) {
+      open_ = std::move(made);
+      EmitOpen(out);
+    }
+  }
+  if (full) {
+    open_->Append(*batch);
+    EmitOpen(out);
+  } else {
+    Keep(std::move(batch));
+    open_bytes_ = bytes;
+  }
+}
+
+// What stays open must not hold on to memory that is mostly not its own, nor to a slab for every
+// few rows.
+void RebatchOperator::Keep(BatchPtr rows) {
+  if (open_->empty()) StartDelay();
+  codec_->CompactIfSparse(rows);
+  open_->Append(*rows);
+  if (open_->slabs().slabs().size() <= kSlabsMax || open_->rows() < 2 * merged_rows_) return;
+  open_ = CopyIntoOneSlab(*codec_, *open_);
+  merged_rows_ = open_->rows();
+}
+
+void RebatchOperator::StartDelay() {
+  if (options_.delay == 0) return;
+  deadline_ = clock_->Now() + options_.delay;
+  timers_->SetProcessingTimer(deadline_);
+}
+
+void RebatchOperator::EmitOpen(Output& out) {
+  rows_emitted_ += open_->rows();
+  open_bytes_ = 0;
+  merged_rows_ = 0;
+  out.Emit(0, std::exchange(open_, codec_->NewBatch()));
+  for (; !held_.empty() && held_.front().first <= rows_emitted_; held_.pop_front()) {
+    released_ = std::max(released_, held_.front().second);
+  }
+}
+
+StatusOr<Progress> RebatchOperator::OnWatermark(Timestamp watermark, Output& out) {
+  CutRestored(out);
+  if (rows_received_ == rows_emitted_) {
+    released_ = std::max(released_, watermark);
+  } else if (!held_.empty() && held_.back().first == rows_received_) {
+    held_.back().second = std::max(held_.back().second, watermark);
+  } else {
+    held_.emplace_back(rows_received_, watermark);
+  }
+  return Progress::kDone;
+}
+
+Timestamp RebatchOperator::OutputWatermark(Timestamp input) const {
+  return std::min(input, released_);
+}
+
+StatusOr<Progress> RebatchOperator::OnTimer(TimerKind kind, Timestamp time, Output& out) {
+  CutRestored(out);
+  // An earlier batch's timer leaves this one alone.
+  if (kind == TimerKind::kProcessingTime && options_.delay > 0 && !open_->empty() &&
+      time >= deadline_) {
+    EmitOpen(out);
+  }
+  return Progress::kDone;
+}
+
+StatusOr<Progress> RebatchOperator::Drain(DrainReason reason, Output& out) {
+  if (reason == DrainReason::kEndOfInput) {
+    CutRestored(out);
+    if (!open_->empty()) EmitOpen(out);
+  }
+  return Progress::kDone;
+}
+
+std::unique_ptr<Frozen> RebatchOperator::Freeze(CheckpointId) {
+  if (open_->empty()) return nullptr;
+  std::string bytes;
+  codec_->EncodeBatch(*open_, bytes);
+  return std::make_unique<FrozenBatch>(std::move(bytes), codec_->schema());
+}
+
+}  // namespace weir

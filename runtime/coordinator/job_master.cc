@@ -1,0 +1,363 @@
+#include "runtime/coordinator/job_master.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace weir {
+namespace {
+
+constexpr int64_t kTickMax = Milliseconds(200);
+
+StageCounters operator+(StageCounters a, const runtime::Counters& b) {
+  a.records_in += b.records_in();
+  a.records_out += b.records_out();
+  a.dropped += b.dropped();
+  a.dead_letters += b.dead_letters();
+  a.unusable_times += b.unusable_times();
+  return a;
+}
+
+TaskId ToTaskId(const runtime::TaskRef& ref) {
+  return {static_cast<int>(ref.group()), static_cast<int>(ref.subtask())};
+}
+
+}  // namespace
+
+JobMaster::JobMaster(const JobGraph& graph, JobRecord record, Options options, Host& host)
+    : graph_(graph),
+      plan_(MakeExecutionPlan(graph, options.parallelism)),
+      options_(std::move(options)),
+      host_(host),
+      record_(std::move(record)),
+      revoke_(options_.revoke) {
+  if (options_.restore) {
+    last_completed_ = options_.restore->checkpoint;
+    for (const StageState& stage : options_.restore->stages) {
+      completed_counters_[stage.name] = stage.counters;
+    }
+  }
+  status_.job_id = record_.job_id;
+  status_.job_name = record_.identity.job_name;
+  for (const StageSpec& stage : graph_.stages) {
+    OperatorStatus& op = status_.operators.emplace_back();
+    op.name = stage.name;
+    op.kind = stage.kind;
+  }
+}
+
+runtime::ToExecutor JobMaster::Message() const {
+  runtime::ToExecutor message;
+  message.set_attempt(record_.attempt);
+  return message;
+}
+
+void JobMaster::Start(int64_t now_micros) { StartAttempt(now_micros); }
+
+void JobMaster::StartAttempt(int64_t now_micros) {
+  ++record_.attempt;
+  record_.state = RunState::kRunning;
+  if (Status saved = host_.SaveRecord(record_); !saved.ok()) {
+    // Without a durable attempt number, names of files could be used twice.
+    failure_ = Annotate(saved, "cannot write the job's record");
+    return End(RunState::kFailed);
+  }
+  opened_.clear();
+  finished_.clear();
+  restored_ = last_completed_;
+  base_counters_ = completed_counters_;
+  if (restored_ != 0) status_.restored_from = restored_;
+  checkpoints_ = std::make_unique<CheckpointCoordinator>(
+      CheckpointCoordinator::Options{options_.checkpoint_interval, plan_.tasks(),
+                                     record_.last_checkpoint},
+      now_micros);
+  phase_ = Phase::kDeploying;
+  host_.Log(restored_ == 0 ? fmt::format("attempt {}: a fresh start", record_.attempt)
+                           : fmt::format("attempt {}: going on from checkpoint {}",
+                                         record_.attempt, restored_));
+  runtime::ToExecutor message = Message();
+  runtime::Deploy& deploy = *message.mutable_deploy();
+  deploy.set_job_id(record_.job_id);
+  deploy.set_parallelism(plan_.parallelism);
+  deploy.set_graph_fingerprint(graph_.Fingerprint());
+  deploy.set_restore_checkpoint(restored_);
+  host_.Send(message);
+}
+
+void JobMaster::OnMessage(const runtime::ToCoordinator& message, int64_t now_micros) {
+  // An old attempt has nothing to say any more.
+  if (message.attempt() != record_.attempt || phase_ == Phase::kEnded) return;
+  using Kind = runtime::ToCoordinator;
+  switch (message.message_case()) {
+    case Kind::kTaskOpened:
+      return OnTaskOpened(message.task_opened());
+    case Kind::kSinksRecovered: {
+      if (phase_ != Phase::kRecovering) return;
+      phase_ = Phase::kRunning;
+      revoke_ = false;
+      runtime::ToExecutor start = Message();
+      start.mutable_start_input();
+      host_.Send(start);
+      return MaybeTrigger(now_micros);
+    }
+    case Kind::kCheckpointAck:
+      return OnAck(message.checkpoint_ack());
+    case Kind::kCommitted:
+      return OnCommitted(message.committed(), now_micros);
+    case Kind::kTaskFinished:
+      finished_.insert(ToTaskId(message.task_finished().task()));
+      return MaybeTrigger(now_micros);
+    case Kind::kTaskFailed:
+      return OnTaskFailed(message.task_failed());
+    case Kind::kTaskProgress:
+      return OnProgress(message.task_progress(), now_micros);
+    case Kind::kCanceled:
+      return OnCanceled(now_micros);
+    case Kind::MESSAGE_NOT_SET:
+      return;
+  }
+}
+
+void JobMaster::OnTaskOpened(const runtime::TaskOpened& opened) {
+  if (phase_ != Phase::kDeploying) return;
+  opened_.insert(ToTaskId(opened.task()));
+  if (static_cast<int>(opened_.size()) < plan_.tasks()) return;
+  // All handles of the restored checkpoint are committed: what is still pending belongs to nobody.
+  phase_ = Phase::kRecovering;
+  runtime::ToExecutor message = Message();
+  message.mutable_recover_sinks()->set_restored(restored_);
+  message.mutable_recover_sinks()->set_revoke(revoke_);
+  host_.Send(message);
+}
+
+void JobMaster::TriggerCheckpoint(BarrierKind kind, int64_t now_micros) {
+  // The number is spent before anything carries it.
+  ++record_.last_checkpoint;
+  if (Status saved = host_.SaveRecord(record_); !saved.ok()) {
+    --record_.last_checkpoint;
+    failure_ = Annotate(saved, "cannot write the job's record");
+    return CancelAttempt(std::nullopt);
+  }
+  const Barrier barrier = checkpoints_->Trigger(kind, now_micros);
+  WEIR_CHECK(barrier.checkpoint == record_.last_checkpoint);
+  runtime::ToExecutor message = Message();
+  message.mutable_trigger_checkpoint()->set_checkpoint(barrier.checkpoint);
+  message.mutable_trigger_checkpoint()->set_kind(static_cast<uint32_t>(barrier.kind));
+  host_.Send(message);
+}
+
+void JobMaster::MaybeTrigger(int64_t now_micros) {
+  if (phase_ != Phase::kRunning || checkpoints_->phase() != CheckpointCoordinator::Phase::kIdle) {
+    return;
+  }
+  if (static_cast<int>(finished_.size()) == plan_.tasks()) {
+    TriggerCheckpoint(BarrierKind::kFinal, now_micros);
+  } else if (stop_requested_) {
+    TriggerCheckpoint(BarrierKind::kStop, now_micros);
+  } else if (checkpoints_->due(now_micros)) {
+    TriggerCheckpoint(BarrierKind::kCheckpoint, now_micros);
+  }
+}
+
+void JobMaster::OnAck(const runtime::CheckpointAck& ack) {
+  if (phase_ != Phase::kRunning || !checkpoints_->OnAck(ack)) return;
+  Manifest manifest = MakeManifest();
+  pending_counters_.clear();
+  for (const StageState& stage : manifest.stages) pending_counters_[stage.name] = stage.counters;
+  host_.WriteManifest(std::move(manifest));
+}
+
+Manifest JobMaster::MakeManifest() const {
+  Manifest manifest;
+  manifest.job_id = record_.job_id;
+  manifest.job_name = record_.identity.job_name;
+  manifest.checkpoint = checkpoints_->current().checkpoint;
+  manifest.kind = checkpoints_->current().kind;
+  manifest.attempt = record_.attempt;
+  manifest.graph_fingerprint = fmt::format("{:016x}", graph_.Fingerprint());
+  for (const StageSpec& spec : graph_.stages) {
+    StageState& stage = manifest.stages.emplace_back();
+    stage.name = spec.name;
+    stage.parallelism = plan_.parallelism;
+    stage.subtasks.resize(plan_.parallelism);
+    if (auto base = base_counters_.find(spec.name); base != base_counters_.end()) {
+      stage.counters = base->second;
+    }
+  }
+  for (const runtime::CheckpointAck& ack : checkpoints_->pieces()) {
+    for (const runtime::StageState& piece : ack.stages()) {
+      StageState& stage = manifest.stages.at(piece.stage());
+      stage.counters = stage.counters + piece.counters();
+      StatusOr<SubtaskState> subtask = SubtaskState::Parse(piece.snapshot());
+      WEIR_CHECK(subtask.ok());
+      stage.subtasks.at(ack.task().subtask()) = *std::move(subtask);
+    }
+  }
+  return manifest;
+}
+
+void JobMaster::OnManifestOutcome(CheckpointId checkpoint, const Status& status) {
+  WEIR_CHECK(checkpoints_->current().checkpoint == checkpoint &&
+             checkpoints_->phase() == CheckpointCoordinator::Phase::kWriting);
+  const Barrier barrier = checkpoints_->OnManifestOutcome(status.ok());
+  if (status.ok()) {
+    last_completed_ = checkpoint;
+    completed_counters_ = pending_counters_;
+    restarts_in_a_row_ = 0;
+    ++status_.checkpoints_completed;
+    status_.last_checkpoint = checkpoint;
+    if (phase_ == Phase::kRunning) {
+      runtime::ToExecutor message = Message();
+      message.mutable_checkpoint_complete()->set_checkpoint(barrier.checkpoint);
+      host_.Send(message);
+    }
+  } else {
+    ++status_.checkpoints_failed;
+    if (phase_ == Phase::kRunning) {
+      failure_ = Annotate(status, fmt::format("checkpoint {}", checkpoint));
+      return CancelAttempt(std::nullopt);
+    }
+  }
+}
+
+void JobMaster::OnCommitted(const runtime::Committed& committed, int64_t now_micros) {
+  if (phase_ != Phase::kRunning || !checkpoints_->OnCommitted(committed.checkpoint(), now_micros)) {
+    return;
+  }
+  status_.last_checkpoint_micros = checkpoints_->last_duration_micros();
+  host_.CollectGarbage();
+  switch (checkpoints_->current().kind) {
+    case BarrierKind::kFinal:
+      return CancelAttempt(RunState::kFinished);
+    case BarrierKind::kStop:
+      return CancelAttempt(RunState::kSuspended);
+    default:
+      return MaybeTrigger(now_micros);
+  }
+}
+
+void JobMaster::OnTaskFailed(const runtime::TaskFailed& failed) {
+  if (phase_ == Phase::kCanceling || phase_ == Phase::kWaiting) return;
+  failure_ = Status(static_cast<absl::StatusCode>(failed.code()), failed.message());
+  if (checkpoints_->phase() == CheckpointCoordinator::Phase::kGathering) {
+    ++status_.checkpoints_failed;
+  }
+  CancelAttempt(std::nullopt);
+}
+
+void JobMaster::CancelAttempt(std::optional<RunState> after) {
+  phase_ = Phase::kCanceling;
+  after_cancel_ = after;
+  runtime::ToExecutor message = Message();
+  message.mutable_cancel();
+  host_.Send(message);
+}
+
+void JobMaster::OnCanceled(int64_t now_micros) {
+  if (phase_ != Phase::kCanceling) return;
+  if (after_cancel_) return End(*after_cancel_);
+  status_.failure = failure_;
+  const bool give_up = restarts_in_a_row_ >= options_.restarts_max;
+  if (stop_requested_ || !IsRetryable(failure_) || give_up) {
+    if (give_up) {
+      failure_ = Annotate(failure_, fmt::format("given up after {} restarts without a checkpoint",
+                                                restarts_in_a_row_));
+    }
+    return End(RunState::kFailed);
+  }
+  Duration delay = limits::kRestartDelayMin;
+  for (int i = 0; i < restarts_in_a_row_ && delay < limits::kRestartDelayMax; ++i) delay *= 2;
+  delay = std::min(delay, limits::kRestartDelayMax);
+  ++restarts_;
+  ++restarts_in_a_row_;
+  restart_at_ = now_micros + delay;
+  phase_ = Phase::kWaiting;
+  host_.Log(fmt::format("attempt {} failed: {}; trying again in {}", record_.attempt,
+                        std::string(failure_.message()), FormatDuration(delay)));
+}
+
+void JobMaster::End(RunState state) {
+  phase_ = Phase::kEnded;
+  record_.state = state;
+  record_.failure = state == RunState::kFailed ? std::string(failure_.message()) : "";
+  status_.failure = state == RunState::kFailed ? failure_ : absl::OkStatus();
+  if (Status saved = host_.SaveRecord(record_); !saved.ok()) {
+    host_.Log(fmt::format("cannot write the job's record: {}", std::string(saved.message())));
+  }
+}
+
+void JobMaster::RequestStop(int64_t now_micros) {
+  stop_requested_ = true;
+  if (phase_ == Phase::kRunning) return MaybeTrigger(now_micros);
+  // Nothing has been read since the last checkpoint, or nothing can be saved.
+  if (phase_ == Phase::kDeploying || phase_ == Phase::kRecovering) CancelAttempt(RunState::kSuspended);
+  if (phase_ == Phase::kWaiting) End(RunState::kSuspended);
+}
+
+int64_t JobMaster::Tick(int64_t now_micros) {
+  if (phase_ == Phase::kWaiting) {
+    // The outcome of a manifest must be known before anything else is done with the job.
+    const bool open = checkpoints_->phase() == CheckpointCoordinator::Phase::kWriting;
+    if (!open && now_micros >= restart_at_) StartAttempt(now_micros);
+    return open ? now_micros + kTickMax : std::max(restart_at_, now_micros + 1000);
+  }
+  MaybeTrigger(now_micros);
+  if (phase_ == Phase::kRunning && checkpoints_->periodic()) {
+    return std::clamp(checkpoints_->next_due(), now_micros + 1000, now_micros + kTickMax);
+  }
+  return now_micros + kTickMax;
+}
+
+void JobMaster::OnProgress(const runtime::TaskProgress& progress, int64_t now_micros) {
+  task_progress_[ToTaskId(progress.task())].Add(progress, record_.attempt, now_micros);
+}
+
+JobStatus JobMaster::status(int64_t now_micros) const {
+  JobStatus status = status_;
+  switch (phase_) {
+    case Phase::kEnded:
+      status.state = std::string(ToString(record_.state));
+      break;
+    case Phase::kRunning:
+      status.state = stop_requested_ ? "STOPPING" : "RUNNING";
+      break;
+    case Phase::kCanceling:
+    case Phase::kWaiting:
+      status.state = after_cancel_ ? "ENDING" : "RESTARTING";
+      break;
+    default:
+      status.state = "DEPLOYING";
+  }
+  status.restarts = restarts_;
+  FillOperators(status);
+  return status;
+}
+
+void JobMaster::FillOperators(JobStatus& status) const {
+  for (OperatorStatus& op : status.operators) {
+    if (auto c = completed_counters_.find(op.name); c != completed_counters_.end()) {
+      op.completed = c->second;
+    }
+    if (auto c = base_counters_.find(op.name); c != base_counters_.end()) op.live = c->second;
+    op.watermark = kMaxTimestamp;
+  }
+  for (const auto& [task, report] : task_progress_) {
+    if (report.attempt != record_.attempt) continue;
+    for (const runtime::StageProgress& stage : report.last.stages()) {
+      OperatorStatus& op = status.operators.at(stage.stage());
+      op.live = op.live + stage.counters();
+      op.watermark = std::min<Timestamp>(op.watermark, stage.watermark());
+      op.state_bytes += stage.state_bytes();
+      op.backpressured = std::max(op.backpressured, report.backpressured);
+      if (report.last.queue_capacity_bytes() > 0) {
+        op.queue_fill = std::max(op.queue_fill, static_cast<double>(report.last.queued_bytes()) /
+                                                    report.last.queue_capacity_bytes());
+      }
+      status.source_done_bytes += stage.source_done_bytes();
+      status.source_total_bytes += stage.source_total_bytes();
+    }
+    for (const auto& [stage, busy] : report.busy) status.operators.at(stage).busy += busy;
+  }
+}
+
+}  // namespace weir

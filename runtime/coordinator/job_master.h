@@ -1,0 +1,123 @@
+// JobMaster: the coordinator's part in one job. Brings it through deployment, checkpoints, failures and its end.
+//
+// A state machine: messages, outcomes and the passing of time in; messages and effects out, through Host. It owns no thread, socket, clock
+// or file, and all calls come from one thread.
+//
+//   Deploying    tasks are made and restored, the restored checkpoint's handles committed
+//   Recovering   sinks clean up what other attempts left
+//   Running
+//   Canceling    the attempt is being ended; what follows is a restart or the end
+//   Waiting      until the next attempt
+//   Ended
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/limits.h"
+#include "jobs/graph.h"
+#include "runtime/checkpoint/checkpoint_coordinator.h"
+#include "runtime/execution_plan.h"
+#include "runtime/coordinator/task_report.h"
+#include "runtime/job_status.h"
+#include "state/job_record.h"
+#include "state/manifest.h"
+#include "weir/runtime/messages.pb.h"
+
+namespace weir {
+
+class JobMaster {
+ public:
+  // What the state machine asks for. Calls return at once, but for SaveRecord.
+  class Host {
+   public:
+    virtual ~Host() = default;
+    virtual void Send(const runtime::ToExecutor& message) = 0;
+    // Durable when it returns.
+    virtual Status SaveRecord(const JobRecord& record) = 0;
+    // Answered by OnManifestOutcome.
+    virtual void WriteManifest(Manifest manifest) = 0;
+    virtual void CollectGarbage() = 0;
+    // For people: what happened, a line.
+    virtual void Log(std::string_view line) = 0;
+  };
+
+  struct Options {
+    int parallelism = 1;
+    Duration checkpoint_interval = limits::kCheckpointIntervalDefault;
+    int restarts_max = limits::kRestartsMax;
+    // What the first attempt starts from; later ones start from the last checkpoint.
+    std::optional<Manifest> restore;
+    // Take back what was committed after `restore`, because the start goes back on purpose.
+    bool revoke = false;
+  };
+
+  JobMaster(const JobGraph& graph, JobRecord record, Options options, Host& host);
+
+  void Start(int64_t now_micros);
+  void OnMessage(const runtime::ToCoordinator& message, int64_t now_micros);
+  // OK: the store has the manifest. Else it has not, for certain, and the status tells why.
+  void OnManifestOutcome(CheckpointId checkpoint, const Status& status);
+  // Stops with a checkpoint; the job ends as SUSPENDED.
+  void RequestStop(int64_t now_micros);
+  // Does what is due; returns when to call next, at the latest.
+  int64_t Tick(int64_t now_micros);
+
+  bool ended() const { return phase_ == Phase::kEnded; }
+  JobStatus status(int64_t now_micros) const;
+
+ private:
+  enum class Phase { kCreated, kDeploying, kRecovering, kRunning, kCanceling, kWaiting, kEnded };
+
+  runtime::ToExecutor Message() const;
+  void StartAttempt(int64_t now_micros);
+  void OnTaskOpened(const runtime::TaskOpened& opened);
+  void OnAck(const runtime::CheckpointAck& ack);
+  void OnCommitted(const runtime::Committed& committed, int64_t now_micros);
+  void OnTaskFailed(const runtime::TaskFailed& failed);
+  void OnCanceled(int64_t now_micros);
+  void OnProgress(const runtime::TaskProgress& progress, int64_t now_micros);
+  void TriggerCheckpoint(BarrierKind kind, int64_t now_micros);
+  void MaybeTrigger(int64_t now_micros);
+  Manifest MakeManifest() const;
+  // Ends the attempt; `after` says as what the job ends, nullopt: it restarts.
+  void CancelAttempt(std::optional<RunState> after);
+  void End(RunState state);
+  void FillOperators(JobStatus& status) const;
+
+  const JobGraph& graph_;
+  const ExecutionPlan plan_;
+  const Options options_;
+  Host& host_;
+
+  JobRecord record_;
+  Phase phase_ = Phase::kCreated;
+  std::unique_ptr<CheckpointCoordinator> checkpoints_;  // of the attempt
+  std::set<TaskId> opened_;
+  std::set<TaskId> finished_;
+  bool stop_requested_ = false;
+
+  // The last completed checkpoint, and the counters it holds.
+  CheckpointId restored_ = 0;  // what this attempt started from; 0: nothing
+  bool revoke_ = false;
+  CheckpointId last_completed_ = 0;
+  std::map<std::string, StageCounters> completed_counters_;  // the job's, by stage
+  std::map<std::string, StageCounters> base_counters_;       // as this attempt found them
+  std::map<std::string, StageCounters> pending_counters_;    // of the manifest being written
+
+  std::optional<RunState> after_cancel_;
+  Status failure_;
+  int restarts_ = 0;          // of this run
+  int restarts_in_a_row_ = 0;  // without a checkpoint between them
+  int64_t restart_at_ = 0;
+
+  std::map<TaskId, TaskReport> task_progress_;
+  JobStatus status_;
+};
+
+}  // namespace weir

@@ -1,0 +1,46 @@
+#include "runtime/exchange/channel.h"
+
+#include "core/check.h"
+
+namespace weir {
+
+Channel::Channel(size_t capacity_bytes, std::function<void()> wake_receiver,
+                 std::function<void()> wake_sender)
+    : capacity_bytes_(capacity_bytes),
+      wake_receiver_(std::move(wake_receiver)),
+      wake_sender_(std::move(wake_sender)) {
+  WEIR_CHECK(capacity_bytes > 0);
+}
+
+size_t Channel::credit() const {
+  const size_t queued = queued_bytes();
+  return queued < capacity_bytes_ ? capacity_bytes_ - queued : 0;
+}
+
+void Channel::Send(ChannelItem item) {
+  size_t bytes = 0;
+  if (const BatchPtr* batch = std::get_if<BatchPtr>(&item)) bytes = (*batch)->bytes();
+  queued_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  bool was_empty;
+  {
+    std::lock_guard lock(mutex_);
+    was_empty = entries_.empty();
+    entries_.push_back({std::move(item), bytes});
+  }
+  if (was_empty) wake_receiver_();
+}
+
+std::optional<ChannelItem> Channel::Receive() {
+  std::optional<Entry> entry;
+  {
+    std::lock_guard lock(mutex_);
+    if (entries_.empty()) return std::nullopt;
+    entry = std::move(entries_.front());
+    entries_.pop_front();
+  }
+  const size_t before = queued_bytes_.fetch_sub(entry->bytes, std::memory_order_relaxed);
+  if (before >= capacity_bytes_ && before - entry->bytes < capacity_bytes_) wake_sender_();
+  return std::move(entry->item);
+}
+
+}  // namespace weir

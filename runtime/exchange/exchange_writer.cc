@@ -1,0 +1,110 @@
+#include "runtime/exchange/exchange_writer.h"
+
+#include <algorithm>
+
+#include "core/key_group.h"
+#include "core/limits.h"
+
+namespace weir {
+
+ExchangeWriter::ExchangeWriter(Options options)
+    : options_(std::move(options)), staged_(options_.channels.size()) {}
+
+void ExchangeWriter::Add(BatchPtr batch, int64_t now_micros) {
+  if (batch->empty()) return;
+  const bool keyed = options_.edge->partitioning == Partitioning::kKeyed;
+  if (keyed) options_.code->hash_keys(*batch);
+  if (options_.channels.size() == 1) {
+    if (staged_[0] == nullptr) {
+      staged_[0] = std::move(batch);
+    } else {
+      staged_[0]->Append(*batch);
+    }
+  } else {
+    WEIR_CHECK(keyed);
+    const int parallelism = static_cast<int>(options_.channels.size());
+    targets_.clear();
+    for (uint64_t hash : batch->key_hashes()) {
+      targets_.push_back(static_cast<uint16_t>(SubtaskOf(KeyGroupOf(hash), parallelism)));
+    }
+    batch->Scatter(targets_, staged_);
+  }
+  StartWaiting(now_micros);
+  for (size_t c = 0; c < staged_.size(); ++c) {
+    if (staged_[c] && staged_[c]->rows() >= limits::kBatchRowsDefault) SendFrom(c, false);
+  }
+}
+
+void ExchangeWriter::SetWatermark(Watermark watermark, int64_t now_micros) {
+  watermark_ = watermark;
+  if (!(watermark_ == sent_watermark_)) StartWaiting(now_micros);
+}
+
+void ExchangeWriter::StartWaiting(int64_t now_micros) {
+  if (!flush_due_) flush_due_ = now_micros + limits::kCoalesceDelay;
+}
+
+// Sends as much as the channel's credit allows; with `partial`, also less than a full batch. True if nothing is left that should go.
+bool ExchangeWriter::SendFrom(size_t c, bool partial) {
+  BatchPtr& staged = staged_[c];
+  Channel& channel = *options_.channels[c];
+  while (staged != nullptr && !staged->empty()) {
+    if (!partial && staged->rows() < limits::kBatchRowsDefault) return true;
+    const size_t credit = channel.credit();
+    if (credit == 0) {
+      congested_ = true;
+      return false;
+    }
+    const size_t row_bytes = std::max<size_t>(1, staged->bytes() / staged->rows());
+    const size_t rows = std::clamp<size_t>(credit / row_bytes, 1, limits::kBatchRowsDefault);
+    if (rows < staged->rows()) {
+      channel.Send(AsSent(staged->SplitFront(rows)));
+    } else {
+      channel.Send(AsSent(std::move(staged)));
+      staged = nullptr;
+    }
+  }
+  return true;
+}
+
+void ExchangeWriter::SendDue(int64_t now_micros) {
+  if (flush_due_ && now_micros >= *flush_due_) {
+    Flush();
+    return;
+  }
+  if (!congested_) return;
+  congested_ = false;
+  for (size_t c = 0; c < staged_.size(); ++c) SendFrom(c, false);
+}
+
+bool ExchangeWriter::Flush() {
+  congested_ = false;
+  bool all = true;
+  for (size_t c = 0; c < staged_.size(); ++c) all &= SendFrom(c, true);
+  if (!all) return false;
+  if (!(watermark_ == sent_watermark_)) {
+    for (const auto& channel : options_.channels) channel->Send(watermark_);
+    sent_watermark_ = watermark_;
+  }
+  flush_due_.reset();
+  return true;
+}
+
+void ExchangeWriter::SendControl(Barrier barrier) {
+  for (const auto& channel : options_.channels) channel->Send(barrier);
+}
+
+void ExchangeWriter::SendControl(EndOfInput end) {
+  for (const auto& channel : options_.channels) channel->Send(end);
+}
+
+ChannelItem ExchangeWriter::AsSent(BatchPtr batch) const {
+  if (!options_.encode) return batch;
+  std::string bytes;
+  options_.code->codec->EncodeBatch(*batch, bytes);
+  StatusOr<BatchPtr> decoded = options_.code->codec->DecodeBatch(CopyToSlab(bytes));
+  WEIR_CHECK(decoded.ok());
+  return *std::move(decoded);
+}
+
+}  // namespace weir

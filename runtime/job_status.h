@@ -1,0 +1,45 @@
+// JobStatus: a picture of a job for people and for the final report.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/status.h"
+#include "core/time.h"
+#include "state/manifest.h"
+
+namespace weir {
+
+struct OperatorStatus {
+  std::string name;
+  std::string kind;
+  // The job's totals, up to the last completed checkpoint and up to now.
+  StageCounters completed;
+  StageCounters live;
+  Timestamp watermark = kMinTimestamp;
+  double busy = 0;           // share of one core, over the last reports
+  double backpressured = 0;  // share of the time that its task waited for room downstream
+  double queue_fill = 0;     // of its task's input, 0 to 1
+  uint64_t state_bytes = 0;
+};
+
+struct JobStatus {
+  std::string job_id;
+  std::string job_name;
+  std::string state;  // DEPLOYING, RUNNING, RESTARTING, ...; at the end FINISHED, FAILED, SUSPENDED
+  Status failure;     // why the last attempt ended, if it failed
+  std::vector<OperatorStatus> operators;
+  uint64_t source_done_bytes = 0;
+  uint64_t source_total_bytes = 0;  // 0: unbounded or not known yet
+
+  uint64_t checkpoints_completed = 0;  // of this run
+  uint64_t checkpoints_failed = 0;
+  CheckpointId last_checkpoint = 0;
+  int64_t last_checkpoint_micros = 0;  // how long it took
+  std::optional<CheckpointId> restored_from;
+  int restarts = 0;
+};
+
+}  // namespace weir

@@ -1,0 +1,271 @@
+#include "runtime/local_job.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "runtime/worker/executor.h"
+
+namespace weir {
+namespace {
+
+constexpr auto kSettleInterval = std::chrono::milliseconds(200);
+
+}  // namespace
+
+LocalJob::LocalJob(const BuiltJob& job, LocalJobOptions options, Environment& env)
+    : job_(job), options_(std::move(options)), env_(env), loop_(env.clock), io_(env.io) {
+  start_.parallelism = options_.parallelism;
+  start_.checkpoint_interval = options_.checkpoint_interval;
+  start_.restarts_max = options_.restarts_max;
+}
+
+LocalJob::~LocalJob() = default;
+
+StatusOr<std::unique_ptr<LocalJob>> LocalJob::Prepare(const BuiltJob& job, LocalJobOptions options,
+                                                      Environment& env) {
+  std::unique_ptr<LocalJob> local(new LocalJob(job, std::move(options), env));
+  WEIR_RETURN_IF_ERROR(local->LockFolder());
+  WEIR_RETURN_IF_ERROR(local->ChooseStart());
+  if (!local->already_finished_) WEIR_RETURN_IF_ERROR(local->CheckStages());
+  return local;
+}
+
+Status LocalJob::LockFolder() {
+  const std::string& data = options_.data_dir;
+  if (Status made = env_.disk.MakeDirectories(data); !made.ok()) {
+    return Annotate(made, fmt::format("--data {}", data));
+  }
+  StatusOr<std::unique_ptr<FileLock>> lock = FileLock::Acquire(data + "/lock");
+  if (!lock.ok()) {
+    return Annotate(lock.status(), fmt::format("the data folder {} is in use by another process; wait "
+                                               "for it, or choose another folder with --data", data));
+  }
+  lock_ = *std::move(lock);
+  return absl::OkStatus();
+}
+
+void LocalJob::UseRecord(JobRecord record) {
+  record_ = std::move(record);
+  record_.identity = options_.identity;
+  store_ = std::make_unique<CheckpointStore>(*objects_, env_, CheckpointStoreOptions{record_.job_id});
+}
+
+Status LocalJob::ChooseStart() {
+  objects_ = std::make_unique<LocalObjectStore>(env_, options_.data_dir + "/checkpoints");
+  WEIR_ASSIGN_OR_RETURN(std::vector<JobRecord> records,
+                        JobRecords(env_.disk, options_.data_dir).LoadAll());
+  if (!options_.from.empty()) return StartFrom(records);
+
+  auto unfinished = [](const JobRecord& r) { return r.unfinished(); };
+  auto same = [&](const JobRecord& r) { return r.identity == options_.identity; };
+  auto found = std::find_if(records.begin(), records.end(), unfinished);
+  if (found != records.end() && !same(*found) && !options_.fresh) {
+    return absl::FailedPreconditionError(fmt::format(
+        "{} holds an unfinished run, {}, of another identity ({}). Two ways on: --from "
+        "{}/checkpoints/{}/chk-<n> starts this job from one of its checkpoints; --fresh starts over "
+        "and moves what it committed to .revoked/",
+        options_.data_dir, found->job_id, fmt::join(Differences(found->identity, options_.identity), "; "),
+        options_.data_dir, found->job_id));
+  }
+  if (found == records.end()) found = std::find_if(records.begin(), records.end(), same);
+  if (found == records.end() && options_.fresh && !records.empty()) {
+    // Another finished run: what it committed is taken back where this job's sinks find it.
+    found = std::prev(records.end());
+  }
+  if (found == records.end()) {
+    JobRecord record;
+    record.job_id = NewJobId(options_.identity.job_name, env_.random);
+    record.created = env_.clock.Now();
+    UseRecord(std::move(record));
+    return absl::OkStatus();
+  }
+  UseRecord(*found);
+  if (options_.fresh) {
+    start_.revoke = true;
+    return absl::OkStatus();
+  }
+  if (found->state == RunState::kFinished) {
+    already_finished_ = true;
+    return absl::OkStatus();
+  }
+  return ResumeFromNewest();
+}
+
+Status LocalJob::ResumeFromNewest() {
+  WEIR_ASSIGN_OR_RETURN(CheckpointStore::Newest newest, store_->NewestVerified());
+  std::vector<std::string> skipped;
+  for (const auto& skip : newest.skipped) skipped.emplace_back(skip.why.message());
+  if (!newest.manifest) {
+    if (skipped.empty()) return absl::OkStatus();  // the run had come to none
+    return absl::DataLossError(fmt::format("no checkpoint of {} can be verified: {}; --fresh starts over",
+                                           record_.job_id, fmt::join(skipped, "; ")));
+  }
+  WEIR_RETURN_IF_ERROR(CheckFits(*newest.manifest));
+  if (!skipped.empty()) {
+    // Going back means taking back what later checkpoints committed.
+    for (const StageSpec& stage : job_.graph.stages) {
+      if (stage.role != StageRole::kSink || stage.can_revoke) continue;
+      return absl::DataLossError(fmt::format(
+          "{}. The newest sound checkpoint is {}, but sink '{}' cannot take back what was committed after "
+          "it; --fresh starts over",
+          fmt::join(skipped, "; "), newest.manifest->checkpoint, stage.name));
+    }
+    warnings_.push_back(fmt::format("{}; going back to checkpoint {}", fmt::join(skipped, "; "),
+                                    newest.manifest->checkpoint));
+    start_.revoke = true;
+  }
+  start_.restore = *std::move(newest.manifest);
+  return absl::OkStatus();
+}
+
+Status LocalJob::StartFrom(std::vector<JobRecord>& records) {
+  StatusOr<NamedCheckpoint> named = OpenCheckpointFolder(env_, options_.from);
+  if (!named.ok()) return Annotate(named.status(), fmt::format("--from {}", options_.from));
+  const Manifest& manifest = named->manifest;
+  auto found = std::find_if(records.begin(), records.end(),
+                            [&](const JobRecord& r) { return r.job_id == manifest.job_id; });
+  if (found != records.end()) {
+    UseRecord(*found);
+    found = store_->LoadManifest(manifest.checkpoint).ok() ? found : records.end();
+  }
+  if (found == records.end()) {
+    return absl::FailedPreconditionError(
+        fmt::format("--from {}: the checkpoint is not of the data folder {}; name its own with --data",
+                    options_.from, options_.data_dir));
+  }
+  WEIR_RETURN_IF_ERROR(CheckFits(manifest));
+  start_.revoke = true;
+  start_.restore = std::move(named->manifest);
+  return absl::OkStatus();
+}
+
+Status LocalJob::CheckFits(const Manifest& manifest) const {
+  for (const StageState& stage : manifest.stages) {
+    const bool holds = std::any_of(stage.subtasks.begin(), stage.subtasks.end(), [](const auto& s) {
+      return !s.operator_state.format.empty() || !s.keyed_state.format.empty() ||
+             !s.operator_state.handles.empty();
+    });
+    if (!holds || job_.graph.FindStage(stage.name) >= 0) continue;
+    return absl::OutOfRangeError(fmt::format(
+        "checkpoint {} holds state of stage '{}', which this job does not have: name the stage as it "
+        "was, or start over with --fresh",
+        manifest.checkpoint, stage.name));
+  }
+  return absl::OkStatus();
+}
+
+Status LocalJob::CheckStages() {
+  for (size_t s = 0; s < job_.stages.size(); ++s) {
+    if (!job_.stages[s].check) continue;
+    Status status = job_.stages[s].check(env_, record_.job_id);
+    if (status.ok()) continue;
+    // Whatever is wrong here is for the user to mend: a path, a permission, a folder.
+    return absl::FailedPreconditionError(fmt::format(
+        "stage '{}': {}", job_.graph.stages[s].name, std::string(status.message())));
+  }
+  return absl::OkStatus();
+}
+
+LocalJobResult LocalJob::Run(const Observer& observer) {
+  LocalJobResult result;
+  if (already_finished_) {
+    result.already_finished = true;
+    result.state = RunState::kFinished;
+    // Its totals are in its last checkpoint.
+    StatusOr<std::vector<CheckpointId>> checkpoints = store_->List();
+    if (checkpoints.ok() && !checkpoints->empty()) {
+      StatusOr<Manifest> last = store_->LoadManifest(checkpoints->back());
+      if (last.ok()) start_.restore = *std::move(last);
+    }
+    master_ = std::make_unique<JobMaster>(job_.graph, record_, start_, static_cast<JobMaster::Host&>(*this));
+    result.status = master_->status(env_.clock.MonotonicMicros());
+    result.status.state = std::string(ToString(RunState::kFinished));
+    return result;
+  }
+  observer_ = &observer;
+  const int64_t started = env_.clock.MonotonicMicros();
+  master_ = std::make_unique<JobMaster>(job_.graph, record_, start_, static_cast<JobMaster::Host&>(*this));
+  executor_ = std::make_unique<Executor>(
+      job_, *store_, env_, loop_,
+      Executor::Options{fmt::format("{}/work/{}", options_.data_dir, record_.job_id),
+                        options_.encode_edges},
+      [this](const runtime::ToCoordinator& message) {
+        // As bytes, as a connection would carry it.
+        loop_.Post([this, bytes = message.SerializeAsString()] {
+          runtime::ToCoordinator received;
+          WEIR_CHECK(received.ParseFromString(bytes));
+          master_->OnMessage(received, env_.clock.MonotonicMicros());
+        });
+      });
+  for (const std::string& warning : warnings_) Log(warning);
+  loop_.Post([this] { master_->Start(env_.clock.MonotonicMicros()); });
+  loop_.Run([&]() -> int64_t {
+    const int64_t now = env_.clock.MonotonicMicros();
+    executor_->SendProgress();
+    const int64_t next = master_->Tick(now);
+    if (observer.progress) observer.progress(master_->status(now));
+    if (master_->ended()) loop_.Stop();
+    return next;
+  });
+  executor_.reset();
+  io_.WaitUntilIdle();
+  result.status = master_->status(env_.clock.MonotonicMicros());
+  result.state = record_.state;
+  result.elapsed_s = (env_.clock.MonotonicMicros() - started) / 1e6;
+  observer_ = nullptr;
+  return result;
+}
+
+void LocalJob::RequestStop() {
+  loop_.Post([this] {
+    if (master_ != nullptr) master_->RequestStop(env_.clock.MonotonicMicros());
+  });
+}
+
+void LocalJob::Send(const runtime::ToExecutor& message) {
+  loop_.Post([this, bytes = message.SerializeAsString()] {
+    runtime::ToExecutor received;
+    WEIR_CHECK(received.ParseFromString(bytes));
+    executor_->OnMessage(received);
+  });
+}
+
+Status LocalJob::SaveRecord(const JobRecord& record) {
+  record_ = record;
+  record_.updated = env_.clock.Now();
+  return JobRecords(env_.disk, options_.data_dir).Save(record_);
+}
+
+void LocalJob::WriteManifest(Manifest manifest) {
+  auto shared = std::make_shared<Manifest>(std::move(manifest));
+  io_.Submit([this, shared] {
+    shared->created = env_.clock.Now();
+    Status outcome = store_->WriteManifest(*shared);
+    while (absl::IsUnknown(outcome)) {
+      // Nothing may be done with the job before the store has told whether the checkpoint is complete.
+      std::this_thread::sleep_for(kSettleInterval);
+      outcome = store_->WriteManifest(*shared);
+    }
+    loop_.Post([this, outcome, checkpoint = shared->checkpoint] {
+      master_->OnManifestOutcome(checkpoint, outcome);
+    });
+  });
+}
+
+void LocalJob::CollectGarbage() {
+  io_.Submit([this] {
+    StatusOr<CheckpointStore::Collected> collected = store_->CollectGarbage();
+    if (collected.ok()) return;
+    // Garbage that stays costs room, not truth; the next checkpoint tries again.
+    loop_.Post([this, why = std::string(collected.status().message())] { Log(why); });
+  });
+}
+
+void LocalJob::Log(std::string_view line) {
+  if (observer_ != nullptr && observer_->log) observer_->log(line);
+}
+
+}  // namespace weir

@@ -1,0 +1,100 @@
+// LocalJob: a cluster of its own on this machine for one job: coordinator, one worker and its executor in this process, until the job ends.
+// What `weir run` is made of.
+//
+// A data folder belongs to one process at a time:
+//   <data>/lock                   held while it runs
+//   <data>/jobs/<job>/job.pb      the job's record: identity, state, attempt
+//   <data>/checkpoints/<job>/     its checkpoints
+//   <data>/work/<job>/            local state of the running attempt; of no use afterwards
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "jobs/built_job.h"
+#include "runtime/coordinator/job_master.h"
+#include "runtime/event_loop.h"
+#include "runtime/job_status.h"
+#include "runtime/worker/counting_io_pool.h"
+#include "state/checkpoint_store.h"
+#include "state/job_record.h"
+#include "state/object_store.h"
+
+namespace weir {
+
+struct LocalJobOptions {
+  std::string data_dir = "./weir-data";
+  JobIdentity identity;
+  int parallelism = 1;
+  Duration checkpoint_interval = limits::kCheckpointIntervalDefault;  // 0: none but the last
+  std::string from;    // a checkpoint folder; empty: the last checkpoint, if there is one
+  bool fresh = false;  // start over, take back what was committed
+  int restarts_max = limits::kRestartsMax;
+  bool encode_edges = false;
+};
+
+struct LocalJobResult {
+  RunState state = RunState::kFailed;
+  JobStatus status;
+  double elapsed_s = 0;
+  bool already_finished = false;  // a finished run of the same identity; nothing was done
+};
+
+class LocalJob final : private JobMaster::Host {
+ public:
+  struct Observer {
+    std::function<void(const JobStatus&)> progress;    // a few times a second
+    std::function<void(std::string_view)> log;         // a line for people
+  };
+
+  // Locks the data folder and decides where to start. The job and the environment must outlive the result. The status code tells what is
+  // wrong: Unavailable (the folder is in use), OutOfRange or DataLoss (the checkpoint does not fit or is damaged), anything else the
+  // configuration; the message says what to do.
+  static StatusOr<std::unique_ptr<LocalJob>> Prepare(const BuiltJob& job, LocalJobOptions options,
+                                                     Environment& env);
+  ~LocalJob() override;
+
+  const std::string& job_id() const { return record_.job_id; }
+  // Runs the job until it ends. Called once.
+  LocalJobResult Run(const Observer& observer);
+  // From any thread: stop with a checkpoint.
+  void RequestStop();
+
+ private:
+  LocalJob(const BuiltJob& job, LocalJobOptions options, Environment& env);
+  Status LockFolder();
+  // Finds or makes the record, and what to restore.
+  Status ChooseStart();
+  Status StartFrom(std::vector<JobRecord>& records);
+  Status ResumeFromNewest();
+  Status CheckFits(const Manifest& manifest) const;
+  Status CheckStages();
+  void UseRecord(JobRecord record);
+
+  void Send(const runtime::ToExecutor& message) override;
+  Status SaveRecord(const JobRecord& record) override;
+  void WriteManifest(Manifest manifest) override;
+  void CollectGarbage() override;
+  void Log(std::string_view line) override;
+
+  const BuiltJob& job_;
+  const LocalJobOptions options_;
+  Environment& env_;
+  std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<ObjectStore> objects_;
+  std::unique_ptr<CheckpointStore> store_;
+  JobRecord record_;
+  bool already_finished_ = false;
+  std::vector<std::string> warnings_;  // of Prepare(), told by Run()
+  JobMaster::Options start_;
+
+  const Observer* observer_ = nullptr;
+  EventLoop loop_;
+  CountingIoPool io_;  // manifests and garbage
+  std::unique_ptr<class Executor> executor_;
+  std::unique_ptr<JobMaster> master_;
+};
+
+}  // namespace weir

@@ -1,0 +1,27 @@
+// CountingIoPool: an IoPool that knows how much of what went through it is still under way, so that an attempt ends only after its last write.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+
+#include "core/environment.h"
+
+namespace weir {
+
+class CountingIoPool final : public IoPool {
+ public:
+  explicit CountingIoPool(IoPool& pool) : pool_(pool) {}
+  ~CountingIoPool() override { WaitUntilIdle(); }
+
+  void Submit(std::function<void()> work) override;
+  // Until nothing is under way. Work that submits more work counts as one piece with it.
+  void WaitUntilIdle();
+
+ private:
+  IoPool& pool_;
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  size_t under_way_ = 0;  // guarded by mutex_
+};
+
+}  // namespace weir

@@ -1,0 +1,425 @@
+#include "runtime/worker/executor.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include <fmt/format.h>
+
+namespace weir {
+
+// Everything that ends with the attempt, in the order of its making.
+struct Executor::Attempt {
+  explicit Attempt(Environment& real) : io(real.io), env{real.clock, real.disk, io, real.random} {}
+
+  uint32_t number = 0;
+  std::string job_id;
+  std::string local_dir;
+  CountingIoPool io;
+  Environment env;
+  ExecutionPlan plan;
+  std::unique_ptr<SnapshotReader> reader;
+  std::map<TaskId, std::unique_ptr<Task>> tasks;
+  std::vector<std::unique_ptr<Slot>> slots;
+  // Handles that no completed checkpoint has committed yet, by sink; filled on the loop's thread.
+  std::map<std::pair<TaskId, int>, std::vector<std::string>> handles;
+
+  Slot& slot_of(TaskId task) { return *slots[task.subtask]; }
+  template <class Fn>
+  void ForEachSink(Fn fn) {
+    for (auto& [id, task] : tasks) {
+      for (auto& node : task->nodes()) {
+        if (node->sink() != nullptr) fn(id, *node);
+      }
+    }
+  }
+};
+
+Executor::Executor(const BuiltJob& job, CheckpointStore& store, Environment& env, EventLoop& loop,
+                   Options options, std::function<void(const runtime::ToCoordinator&)> send)
+    : job_(job),
+      store_(store),
+      env_(env),
+      loop_(loop),
+      options_(std::move(options)),
+      send_(std::move(send)) {}
+
+Executor::~Executor() {
+  *alive_ = false;
+  Cancel();
+}
+
+runtime::ToCoordinator Executor::Message() const {
+  runtime::ToCoordinator message;
+  message.set_attempt(attempt_->number);
+  return message;
+}
+
+void Executor::SendFailure(const Status& status) {
+  runtime::ToCoordinator message = Message();
+  message.mutable_task_failed()->set_code(static_cast<int>(status.code()));
+  message.mutable_task_failed()->set_message(std::string(status.message()));
+  send_(message);
+}
+
+void Executor::Post(std::function<void()> work) {
+  loop_.Post([this, alive = alive_, number = attempt_->number, work = std::move(work)] {
+    if (*alive && attempt_ != nullptr && attempt_->number == number) work();
+  });
+}
+
+void Executor::RunBlocking(std::function<Status()> work, std::function<void(const Status&)> then) {
+  attempt_->io.Submit([this, alive = alive_, number = attempt_->number, work = std::move(work),
+                       then = std::move(then)] {
+    Status status = work();
+    loop_.Post([this, alive, number, then, status] {
+      if (*alive && attempt_ != nullptr && attempt_->number == number) then(status);
+    });
+  });
+}
+
+void Executor::OnMessage(const runtime::ToExecutor& message) {
+  using Kind = runtime::ToExecutor;
+  if (message.message_case() == Kind::kDeploy) {
+    Status status = Deploy(message.attempt(), message.deploy());
+    if (!status.ok()) SendFailure(status);
+    return;
+  }
+  if (attempt_ == nullptr || message.attempt() != attempt_->number) return;
+  switch (message.message_case()) {
+    case Kind::kRecoverSinks:
+      return RecoverSinks(message.recover_sinks());
+    case Kind::kStartInput:
+      for (auto& [id, task] : attempt_->tasks) {
+        attempt_->slot_of(id).Post([task = task.get()] { task->StartInput(); });
+      }
+      return;
+    case Kind::kTriggerCheckpoint:
+      return TriggerCheckpoint(message.trigger_checkpoint());
+    case Kind::kCheckpointComplete:
+      return Commit(message.checkpoint_complete().checkpoint());
+    case Kind::kCancel: {
+      runtime::ToCoordinator canceled = Message();
+      canceled.mutable_canceled();
+      Cancel();
+      send_(canceled);
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+Status Executor::Deploy(uint32_t number, const runtime::Deploy& deploy) {
+  WEIR_CHECK(attempt_ == nullptr);
+  attempt_ = std::make_unique<Attempt>(env_);
+  attempt_->number = number;
+  attempt_->job_id = deploy.job_id();
+  if (deploy.graph_fingerprint() != job_.graph.Fingerprint()) {
+    return absl::FailedPreconditionError(
+        "the executor's library builds another graph than the coordinator planned with; a job's "
+        "builder must depend on nothing but its parameters and resources");
+  }
+  attempt_->local_dir = fmt::format("{}/a{}", options_.work_dir, number);
+  // What earlier attempts left in their folders is of no use to this one.
+  WEIR_RETURN_IF_ERROR(env_.disk.RemoveTree(options_.work_dir));
+  WEIR_RETURN_IF_ERROR(env_.disk.MakeDirectories(attempt_->local_dir));
+  attempt_->plan = MakeExecutionPlan(job_.graph, static_cast<int>(deploy.parallelism()));
+  std::optional<Manifest> restored;
+  if (deploy.restore_checkpoint() != 0) {
+    WEIR_ASSIGN_OR_RETURN(restored, store_.LoadManifest(deploy.restore_checkpoint()));
+    attempt_->reader = store_.MakeReader();
+  }
+  MakeTasks(restored);
+  return absl::OkStatus();
+}
+
+namespace {
+
+// What subtask `subtask` of a stage restores from: the snapshots of all earlier instances that share a key group with it.
+struct StageRestore {
+  Restore op;
+  Restore keyed;
+};
+StageRestore RestoreOf(const StageState& stage, const KeyGroupRange& key_groups,
+                       SnapshotReader* reader) {
+  StageRestore restore{{OperatorSnapshotsFor(stage, key_groups), reader},
+                       {KeyedSnapshotsFor(stage, key_groups), reader}};
+  for (Restore* part : {&restore.op, &restore.keyed}) {
+    std::erase_if(part->snapshots, [](const auto& r) { return r.snapshot.format.empty(); });
+  }
+  return restore;
+}
+
+}  // namespace
+
+void Executor::MakeTasks(const std::optional<Manifest>& restored) {
+  Attempt& attempt = *attempt_;
+  const ExecutionPlan& plan = attempt.plan;
+  const int parallelism = plan.parallelism;
+  for (int i = 0; i < parallelism; ++i) {
+    attempt.slots.push_back(std::make_unique<Slot>(i, env_.clock));
+  }
+
+  size_t channel_count = 0;
+  for (const TaskGroup& group : plan.groups) {
+    for (int e : group.output_edges) {
+      const bool keyed = job_.graph.edges[e].partitioning == Partitioning::kKeyed;
+      channel_count += keyed ? parallelism * parallelism : parallelism;
+    }
+  }
+  const size_t channel_bytes = std::max(
+      limits::kChannelBytesMin, limits::kExchangeBudgetBytes / std::max<size_t>(1, channel_count));
+
+  std::map<TaskId, Task::Setup> setups;
+  for (int group = 0; group < static_cast<int>(plan.groups.size()); ++group) {
+    for (int subtask = 0; subtask < parallelism; ++subtask) {
+      const TaskId id{group, subtask};
+      Task::Setup& setup = setups[id];
+      setup.id = id;
+      setup.job = &job_;
+      setup.plan = &plan;
+      setup.local_dir = attempt.local_dir;
+      setup.encode_edges = options_.encode_edges;
+      setup.listener = this;
+      setup.context.job_id = attempt.job_id;
+      setup.context.attempt = attempt.number;
+      setup.context.env = &attempt.env;
+      setup.context.wake = [slot = attempt.slots[subtask].get()] { slot->Wake(); };
+    }
+  }
+  for (int e = 0; e < static_cast<int>(job_.graph.edges.size()); ++e) {
+    const EdgeSpec& edge = job_.graph.edges[e];
+    const int from = plan.group_of[edge.from];
+    const int to = plan.group_of[edge.to];
+    if (from == to) continue;
+    const bool keyed = edge.partitioning == Partitioning::kKeyed;
+    for (int sender = 0; sender < parallelism; ++sender) {
+      Task::Output& output = setups[{from, sender}].outputs.emplace_back();
+      output.edge = e;
+      for (int receiver = keyed ? 0 : sender; receiver < (keyed ? parallelism : sender + 1); ++receiver) {
+        auto channel = std::make_shared<Channel>(
+            channel_bytes, [slot = attempt.slots[receiver].get()] { slot->Wake(); },
+            [slot = attempt.slots[sender].get()] { slot->Wake(); });
+        output.channels.push_back(channel);
+        setups[{to, receiver}].inputs.push_back({std::move(channel), e, edge.input_port});
+      }
+    }
+  }
+  for (auto& [id, setup] : setups) {
+    for (int stage : plan.groups[id.group].stages) {
+      if (!restored) continue;
+      const StageState* earlier = restored->FindStage(job_.graph.stages[stage].name);
+      if (earlier == nullptr) continue;
+      StageRestore restore = RestoreOf(*earlier, KeyGroupsOf(id.subtask, parallelism), attempt.reader.get());
+      setup.restore[stage] = std::move(restore.op);
+      setup.keyed_restore[stage] = std::move(restore.keyed);
+      if (job_.graph.stages[stage].role != StageRole::kSink) continue;
+      // Handles are dealt out evenly: any subtask can commit any of them.
+      size_t turn = 0;
+      for (const SubtaskState& subtask : earlier->subtasks) {
+        for (const std::string& handle : subtask.operator_state.handles) {
+          if (static_cast<int>(turn++ % parallelism) == id.subtask) {
+            attempt.handles[{id, stage}].push_back(handle);
+          }
+        }
+      }
+    }
+    auto task = std::make_unique<Task>(std::move(setup));
+    attempt.slot_of(id).Post([task = task.get(), slot = &attempt.slot_of(id)] {
+      slot->AddTask(task);
+      task->Open();
+    });
+    attempt.tasks[id] = std::move(task);
+  }
+}
+
+void Executor::OnOpened(TaskId id) {
+  Post([this, id] {
+    struct Share {
+      std::string where;
+      Sink* sink;
+      std::vector<std::string> handles;
+    };
+    std::vector<Share> shares;
+    for (auto& node : attempt_->tasks[id]->nodes()) {
+      auto handles = attempt_->handles.find({id, node->stage()});
+      if (node->sink() == nullptr || handles == attempt_->handles.end()) continue;
+      shares.push_back({node->where(), node->sink(), std::move(handles->second)});
+      attempt_->handles.erase(handles);
+    }
+    RunBlocking(
+        [shares = std::move(shares)]() -> Status {
+          for (const Share& share : shares) {
+            for (const std::string& handle : share.handles) {
+              WEIR_RETURN_IF_ERROR(Annotate(share.sink->Commit(handle), share.where));
+            }
+          }
+          return absl::OkStatus();
+        },
+        [this, id](const Status& status) {
+          if (!status.ok()) return SendFailure(status);
+          runtime::ToCoordinator message = Message();
+          message.mutable_task_opened()->mutable_task()->set_group(id.group);
+          message.mutable_task_opened()->mutable_task()->set_subtask(id.subtask);
+          send_(message);
+        });
+  });
+}
+
+void Executor::OnFinished(TaskId id) {
+  Post([this, id] {
+    runtime::ToCoordinator message = Message();
+    message.mutable_task_finished()->mutable_task()->set_group(id.group);
+    message.mutable_task_finished()->mutable_task()->set_subtask(id.subtask);
+    send_(message);
+  });
+}
+
+void Executor::OnFailed(TaskId, const Status& status) {
+  Post([this, status] { SendFailure(status); });
+}
+
+void Executor::RecoverSinks(const runtime::RecoverSinks& recover) {
+  Sink::Recovery recovery{attempt_->job_id, recover.restored(), recover.revoke()};
+  std::vector<std::pair<std::string, Sink*>> sinks;
+  attempt_->ForEachSink([&](TaskId id, ChainNode& node) {
+    if (id.subtask == 0) sinks.emplace_back(node.where(), node.sink());
+  });
+  RunBlocking(
+      [sinks = std::move(sinks), recovery]() -> Status {
+        for (const auto& [where, sink] : sinks) {
+          WEIR_RETURN_IF_ERROR(Annotate(sink->Recover(recovery), where));
+        }
+        return absl::OkStatus();
+      },
+      [this](const Status& status) {
+        if (!status.ok()) return SendFailure(status);
+        runtime::ToCoordinator message = Message();
+        message.mutable_sinks_recovered();
+        send_(message);
+      });
+}
+
+void Executor::TriggerCheckpoint(const runtime::TriggerCheckpoint& trigger) {
+  const Barrier barrier{trigger.checkpoint(), static_cast<BarrierKind>(trigger.kind())};
+  std::shared_ptr<SnapshotWriter> writer = store_.MakeWriter(barrier.checkpoint);
+  for (auto& [id, task] : attempt_->tasks) {
+    attempt_->slot_of(id).Post(
+        [task = task.get(), barrier, writer] { task->TriggerCheckpoint(barrier, writer); });
+  }
+}
+
+void Executor::OnSnapshot(TaskId id, CheckpointId checkpoint,
+                          StatusOr<std::vector<StageSnapshot>> stages) {
+  auto shared = std::make_shared<StatusOr<std::vector<StageSnapshot>>>(std::move(stages));
+  Post([this, id, checkpoint, shared] {
+    if (!shared->ok()) {
+      return SendFailure(Annotate(shared->status(), fmt::format("checkpoint {}", checkpoint)));
+    }
+    Acknowledge(id, checkpoint, **std::move(shared));
+  });
+}
+
+void Executor::Acknowledge(TaskId id, CheckpointId checkpoint, std::vector<StageSnapshot> stages) {
+  runtime::ToCoordinator message = Message();
+  runtime::CheckpointAck& ack = *message.mutable_checkpoint_ack();
+  ack.set_checkpoint(checkpoint);
+  ack.mutable_task()->set_group(id.group);
+  ack.mutable_task()->set_subtask(id.subtask);
+  for (StageSnapshot& stage : stages) {
+    if (!stage.op.handles.empty()) {
+      // A checkpoint that failed leaves its handles to the next one.
+      std::vector<std::string>& handles = attempt_->handles[{id, stage.stage}];
+      handles.insert(handles.end(), std::make_move_iterator(stage.op.handles.begin()),
+                     std::make_move_iterator(stage.op.handles.end()));
+      stage.op.handles = handles;
+    }
+    runtime::StageState& state = *ack.add_stages();
+    state.set_stage(stage.stage);
+    state.set_snapshot(SubtaskState{std::move(stage.op), std::move(stage.keyed)}.Serialize());
+    runtime::Counters& counters = *state.mutable_counters();
+    counters.set_records_in(stage.counters.records_in);
+    counters.set_records_out(stage.counters.records_out);
+    counters.set_dropped(stage.counters.dropped);
+    counters.set_dead_letters(stage.counters.dead_letters);
+    counters.set_unusable_times(stage.counters.unusable_times);
+  }
+  send_(message);
+}
+
+void Executor::Commit(CheckpointId checkpoint) {
+  struct Share {
+    std::string where;
+    Sink* sink;
+    std::vector<std::string> handles;
+  };
+  std::vector<Share> shares;
+  attempt_->ForEachSink([&](TaskId id, ChainNode& node) {
+    auto handles = attempt_->handles.find({id, node.stage()});
+    if (handles == attempt_->handles.end()) return;
+    shares.push_back({node.where(), node.sink(), std::move(handles->second)});
+    attempt_->handles.erase(handles);
+  });
+  for (auto& [id, task] : attempt_->tasks) {
+    attempt_->slot_of(id).Post(
+        [task = task.get(), checkpoint] { task->OnCheckpointComplete(checkpoint); });
+  }
+  RunBlocking(
+      [shares = std::move(shares)]() -> Status {
+        for (const Share& share : shares) {
+          for (const std::string& handle : share.handles) {
+            WEIR_RETURN_IF_ERROR(Annotate(share.sink->Commit(handle), share.where));
+          }
+        }
+        return absl::OkStatus();
+      },
+      [this, checkpoint](const Status& status) {
+        if (!status.ok()) return SendFailure(status);
+        runtime::ToCoordinator message = Message();
+        message.mutable_committed()->set_checkpoint(checkpoint);
+        send_(message);
+      });
+}
+
+void Executor::Cancel() {
+  if (attempt_ == nullptr) return;
+  for (auto& slot : attempt_->slots) slot->Join();
+  attempt_->io.WaitUntilIdle();
+  // Tasks hold channels that wake slots; neither runs any more.
+  attempt_->tasks.clear();
+  std::unique_ptr<Attempt> ended = std::move(attempt_);
+  (void)env_.disk.RemoveTree(ended->local_dir);  // what is left is removed by the next attempt
+}
+
+void Executor::SendProgress() {
+  if (attempt_ == nullptr) return;
+  for (auto& [id, task] : attempt_->tasks) {
+    const TaskProgressReport report = task->progress();
+    if (report.stages.empty()) continue;
+    runtime::ToCoordinator message = Message();
+    runtime::TaskProgress& progress = *message.mutable_task_progress();
+    progress.mutable_task()->set_group(id.group);
+    progress.mutable_task()->set_subtask(id.subtask);
+    for (const auto& stage : report.stages) {
+      runtime::StageProgress& to = *progress.add_stages();
+      to.set_stage(stage.stage);
+      to.mutable_counters()->set_records_in(stage.counters.records_in);
+      to.mutable_counters()->set_records_out(stage.counters.records_out);
+      to.mutable_counters()->set_dropped(stage.counters.dropped);
+      to.mutable_counters()->set_dead_letters(stage.counters.dead_letters);
+      to.mutable_counters()->set_unusable_times(stage.counters.unusable_times);
+      to.set_watermark(stage.watermark);
+      to.set_busy_micros(stage.busy_micros);
+      to.set_state_bytes(stage.state_bytes);
+      to.set_source_done_bytes(stage.source.done_bytes);
+      to.set_source_total_bytes(stage.source.total_bytes);
+    }
+    progress.set_busy_micros(report.busy_micros);
+    progress.set_backpressured_micros(report.backpressured_micros);
+    progress.set_queued_bytes(report.queued_bytes);
+    progress.set_queue_capacity_bytes(report.queue_capacity_bytes);
+    send_(message);
+  }
+}
+
+}  // namespace weir

@@ -1,0 +1,74 @@
+// Executor: the worker's part in one job. Makes the tasks of an attempt, places them in slots, and does what the coordinator says.
+//
+// Lives on the event loop's thread; slots and the I/O pool report to it by posting there. One attempt at a time: Deploy makes it, Cancel
+// ends it, and a message of another attempt is refused.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "jobs/built_job.h"
+#include "runtime/event_loop.h"
+#include "runtime/execution_plan.h"
+#include "runtime/worker/counting_io_pool.h"
+#include "runtime/worker/slot.h"
+#include "runtime/worker/task.h"
+#include "state/checkpoint_store.h"
+#include "state/manifest.h"
+#include "weir/runtime/messages.pb.h"
+
+namespace weir {
+
+class Executor final : public TaskListener {
+ public:
+  struct Options {
+    std::string work_dir;  // of this job, for local state; a folder per attempt below it
+    bool encode_edges = false;
+  };
+  // All references must outlive the executor. `send` is called on the loop's thread.
+  Executor(const BuiltJob& job, CheckpointStore& store, Environment& env, EventLoop& loop,
+           Options options, std::function<void(const runtime::ToCoordinator&)> send);
+  ~Executor() override;
+
+  void OnMessage(const runtime::ToExecutor& message);
+  // Reports the progress of all tasks; called a few times a second.
+  void SendProgress();
+
+ private:
+  struct Attempt;
+
+  void OnOpened(TaskId task) override;
+  void OnFinished(TaskId task) override;
+  void OnFailed(TaskId task, const Status& status) override;
+  void OnSnapshot(TaskId task, CheckpointId checkpoint,
+                  StatusOr<std::vector<StageSnapshot>> stages) override;
+
+  Status Deploy(uint32_t attempt, const runtime::Deploy& deploy);
+  void MakeTasks(const std::optional<Manifest>& restored);
+  void RecoverSinks(const runtime::RecoverSinks& recover);
+  void TriggerCheckpoint(const runtime::TriggerCheckpoint& trigger);
+  void Commit(CheckpointId checkpoint);
+  void Cancel();
+  void Acknowledge(TaskId task, CheckpointId checkpoint, std::vector<StageSnapshot> stages);
+  runtime::ToCoordinator Message() const;
+  void SendFailure(const Status& status);
+  // Runs `work` on the loop's thread, unless the attempt has ended by then.
+  void Post(std::function<void()> work);
+  // The same, after `work` has run on the I/O pool.
+  void RunBlocking(std::function<Status()> work, std::function<void(const Status&)> then);
+
+  const BuiltJob& job_;
+  CheckpointStore& store_;
+  Environment& env_;
+  EventLoop& loop_;
+  const Options options_;
+  const std::function<void(const runtime::ToCoordinator&)> send_;
+  std::unique_ptr<Attempt> attempt_;
+  // Held by everything that is posted, so that what comes after the executor is gone does nothing.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace weir

@@ -1,0 +1,141 @@
+// Task: drives one chain of operators on its slot's thread.
+//
+// The driver always runs the most downstream operator that has work, and takes new input only when all inboxes are empty and all channels
+// have credit. At a barrier (injected in front of a source, aligned by the InputGate elsewhere) it drains every operator in order,
+// freezes them all at once, sends the barrier on, and hands the frozen state to the I/O pool.
+//
+// Everything is called on the slot's thread, but for progress(), which any thread may call. Reports go to the TaskListener, whose calls come
+// from the slot's thread or the I/O pool.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/exchange/input_gate.h"
+#include "runtime/execution_plan.h"
+#include "runtime/worker/chain_node.h"
+#include "state/snapshot.h"
+
+namespace weir {
+
+// A node's share of a checkpoint.
+struct StageSnapshot {
+  int stage = 0;
+  StateSnapshot op;
+  StateSnapshot keyed;
+  StageCounters counters;
+};
+
+class TaskListener {
+ public:
+  virtual ~TaskListener() = default;
+  virtual void OnOpened(TaskId task) = 0;
+  virtual void OnFinished(TaskId task) = 0;  // end of input has been passed on; barriers are still served
+  virtual void OnFailed(TaskId task, const Status& status) = 0;
+  virtual void OnSnapshot(TaskId task, CheckpointId checkpoint, StatusOr<std::vector<StageSnapshot>> stages) = 0;
+};
+
+struct TaskProgressReport {
+  struct Stage {
+    int stage = 0;
+    StageCounters counters;
+    Timestamp watermark = kMinTimestamp;
+    uint64_t busy_micros = 0;
+    uint64_t state_bytes = 0;
+    SourceProgress source;
+  };
+  std::vector<Stage> stages;
+  uint64_t busy_micros = 0;
+  uint64_t backpressured_micros = 0;
+  uint64_t queued_bytes = 0;
+  uint64_t queue_capacity_bytes = 0;
+};
+
+class Task {
+ public:
+  struct Output {
+    int edge = 0;
+    std::vector<std::shared_ptr<Channel>> channels;
+  };
+  struct Setup {
+    TaskId id;
+    const BuiltJob* job = nullptr;
+    const ExecutionPlan* plan = nullptr;
+    OperatorContext context;  // job id, attempt, env, wake; the rest is set per node
+    std::string local_dir;    // of the attempt; each node gets a folder below it
+    std::map<int, Restore> restore;        // by stage
+    std::map<int, Restore> keyed_restore;  // by stage
+    std::vector<InputGate::Input> inputs;  // empty: the head is a source
+    std::vector<Output> outputs;
+    bool encode_edges = false;
+    TaskListener* listener = nullptr;
+  };
+  explicit Task(Setup setup);
+  ~Task();
+
+  void Open();        // reports OnOpened or OnFailed
+  void StartInput();  // rows may flow
+  // Sources inject the barrier; for other tasks the snapshot's writer is announced by it.
+  void TriggerCheckpoint(Barrier barrier, std::shared_ptr<SnapshotWriter> writer);
+  void OnCheckpointComplete(CheckpointId checkpoint);
+
+  // Works for at most about limits::kStepMax. False: there is nothing to do before next_wake() or a wake-up.
+  bool Step();
+  // Clock::MonotonicMicros(); nullopt: only a wake-up helps.
+  std::optional<int64_t> next_wake() const;
+
+  TaskProgressReport progress() const;
+  const std::vector<std::unique_ptr<ChainNode>>& nodes() const { return nodes_; }
+  TaskId id() const { return setup_.id; }
+
+ private:
+  enum class Phase { kCreated, kOpen, kRunning, kFinished, kFailed };
+  enum class Taken { kSomething, kNothing };
+
+  bool Congested() const;
+  void SendDue(int64_t now);
+  StatusOr<Taken> StepOnce(int64_t now);
+  StatusOr<Taken> TakeInput(int64_t now);
+  StatusOr<Taken> AdvanceBarrier(int64_t now);
+  StatusOr<Taken> AdvanceEnd(int64_t now);
+  StatusOr<Taken> FireTimers(int64_t now);
+  void EndInput();
+  bool FlushOutputs();
+  void PropagateWatermarks(int64_t now);
+  void Fail(const Status& status);
+  void FreezeAll();
+  void PublishProgress(int64_t now);
+
+  Setup setup_;
+  std::vector<std::unique_ptr<ChainNode>> nodes_;  // topological order; [0] is the head
+  std::vector<std::vector<size_t>> upstream_;      // by node: the nodes it reads from
+  std::unique_ptr<InputGate> gate_;                // null: the head is a source
+  std::vector<std::unique_ptr<ExchangeWriter>> writers_;
+  std::vector<size_t> writer_node_;  // beside writers_: the node that sends
+
+  Phase phase_ = Phase::kCreated;
+  int64_t next_poll_ = 0;      // the source is idle until then
+  bool input_ended_ = false;
+  bool stopped_ = false;       // behind a stop barrier a source is not polled any more
+
+  std::optional<Barrier> barrier_;  // being worked through
+  std::optional<Barrier> requested_barrier_;
+  size_t barrier_cursor_ = 0;  // the next node to drain
+  std::shared_ptr<SnapshotWriter> snapshot_writer_;  // of the announced checkpoint
+  CheckpointId announced_ = 0;
+  bool ending_ = false;  // input has ended; being worked through
+  size_t end_cursor_ = 0;
+
+  uint64_t busy_micros_ = 0;
+  uint64_t backpressured_micros_ = 0;
+  int64_t congested_since_ = 0;
+  int64_t published_ = 0;
+  mutable std::mutex progress_mutex_;
+  TaskProgressReport progress_;  // guarded by progress_mutex_
+};
+
+}  // namespace weir

@@ -1,0 +1,173 @@
+// CheckpointStore: the checkpoints of one job in an object store.
+//
+//   <job>/chk-<n>/manifest.pb   exists exactly when checkpoint n is complete
+//   <job>/files/<content>       files, named by their content, shared by all checkpoints of the job
+//   <job>/leases/chk-<n>.<id>   keeps checkpoint n from being collected until it expires
+//
+// One process at a time writes the checkpoints of a job. In it, in order: NewestVerified() and
+// MakeReader() to restore; then for each checkpoint MakeWriter(), WriteManifest() once all state is
+// written, CollectGarbage(). A checkpoint that fails is left alone: what it uploaded is kept until a
+// later one is complete, since the next one may list it, and collected then. Numbers rise and are
+// never used twice.
+//
+// Thread-safe; all calls but List() may take long and belong on the I/O pool.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/environment.h"
+#include "core/limits.h"
+#include "state/manifest.h"
+#include "state/object_store.h"
+
+namespace weir {
+
+struct CheckpointStoreOptions {
+  std::string job_id;
+  int retained = limits::kCheckpointsKept;  // newest checkpoints that CollectGarbage() keeps
+};
+
+// Keeps a checkpoint from being collected while it exists, and no longer than until it expires, so
+// that a holder that died keeps nothing for ever. The store must outlive it.
+class CheckpointLease {
+ public:
+  ~CheckpointLease();  // gives it back
+  CheckpointLease(const CheckpointLease&) = delete;
+  CheckpointLease& operator=(const CheckpointLease&) = delete;
+
+  CheckpointId checkpoint() const { return checkpoint_; }
+  // Expires `length` from now.
+  Status Renew(Duration length);
+
+ private:
+  friend class CheckpointStore;
+  CheckpointLease(ObjectStore& objects, Clock& clock, CheckpointId checkpoint, std::string name,
+                  std::string holder);
+
+  ObjectStore& objects_;
+  Clock& clock_;
+  const CheckpointId checkpoint_;
+  const std::string name_;
+  const std::string holder_;
+};
+
+class CheckpointStore {
+ public:
+  // Both must outlive the store, and the store what it makes.
+  CheckpointStore(ObjectStore& objects, Environment& env, CheckpointStoreOptions options);
+
+  // For the operators' Frozen::Write(). Uploads what the last completed checkpoint (or the verified
+  // one that the job restored from) does not list already.
+  std::unique_ptr<SnapshotWriter> MakeWriter(CheckpointId checkpoint);
+
+  // The commit point. OK: the checkpoint is complete; its handles are to be committed. kUnknown: the
+  // store cannot be asked whether it is complete: neither commit nor abort it, nor restart, but call
+  // again. Any other error: it is not complete. Calling again with the same manifest is allowed.
+  Status WriteManifest(const Manifest& manifest);
+
+  // Numbers of all complete checkpoints, rising.
+  StatusOr<std::vector<CheckpointId>> List();
+  // DataLoss for a manifest that is torn, changed or another checkpoint's; NotFound if there is none.
+  StatusOr<Manifest> LoadManifest(CheckpointId checkpoint);
+  // Reads the manifest and every file it lists; DataLoss names the file that is missing or changed.
+  Status Verify(CheckpointId checkpoint);
+
+  struct Skipped {
+    CheckpointId checkpoint = 0;
+    Status why;
+  };
+  struct Newest {
+    std::optional<Manifest> manifest;  // none: no checkpoint verifies
+    std::vector<Skipped> skipped;      // newer ones that do not, newest first
+  };
+  // The newest checkpoint that verifies, at most `newest` if given. It is never collected before a
+  // newer one is completed here. An error is a store that cannot be read.
+  StatusOr<Newest> NewestVerified(std::optional<CheckpointId> newest = std::nullopt);
+
+  // Reads the files of a checkpoint of this job.
+  std::unique_ptr<SnapshotReader> MakeReader();
+
+  // NotFound if the checkpoint is not complete. `holder` is for messages.
+  StatusOr<std::unique_ptr<CheckpointLease>> Lease(CheckpointId checkpoint, std::string holder,
+                                                   Duration length);
+
+  struct Collected {
+    std::vector<CheckpointId> checkpoints;
+    uint64_t files = 0;
+    uint64_t bytes = 0;
+    Status
+        files_kept;  // why no file was collected, if so: a manifest that cannot be read may list it
+  };
+  // Removes the manifests of checkpoints beyond the newest `retained`, then the files that no
+  // manifest lists. Kept: leased checkpoints, the last completed one, and what was uploaded after
+  // it.
+  StatusOr<Collected> CollectGarbage();
+
+  // For messages: the folder of a checkpoint.
+  std::string Location(CheckpointId checkpoint) const;
+  const std::string& job_id() const { return options_.job_id; }
+
+ private:
+  class Writer;
+  struct Upload {
+    CheckpointId checkpoint = 0;  // the newest that wrote it
+    bool done = false;
+  };
+  struct HashedFile {
+    uint64_t size = 0;
+    Timestamp modified = 0;
+    std::string content;
+  };
+
+  std::string ManifestName(CheckpointId checkpoint) const;
+  std::string FileName(const std::string& content) const { return files_prefix_ + content; }
+  StatusOr<std::string> HashOf(const std::string& local_path);
+  template <class Put>
+  Status UploadOnce(CheckpointId checkpoint, const std::string& content, Put put);
+  Status CheckFilesAreThere(const Manifest& manifest);
+  void Completed(const Manifest& manifest);
+  StatusOr<Manifest> LoadAndVerify(CheckpointId checkpoint);
+  StatusOr<std::set<CheckpointId>> CollectLeases();
+  Status CollectManifests(Collected& collected);
+  Status CollectFiles(Collected& collected);
+
+  ObjectStore& objects_;
+  Environment& env_;
+  const CheckpointStoreOptions options_;
+  const std::string files_prefix_;
+
+  std::mutex collect_mutex_;  // held by who collects or leases; taken before mutex_
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable deleted_;
+  std::optional<CheckpointId> last_good_;  // completed here, or verified
+  std::set<std::string> last_good_contents_;
+  std::map<std::string, Upload> uploads_;     // by content, by checkpoints after last_good_
+  std::set<std::string> being_deleted_;       // contents
+  std::set<CheckpointId> unsettled_;          // WriteManifest() said kUnknown
+  std::map<std::string, HashedFile> hashed_;  // by local path
+  // Of all manifests that were read or written and not removed; what they list is not collected.
+  std::map<CheckpointId, std::set<std::string>> contents_;
+};
+
+// A checkpoint in a folder that a user named ("<checkpoints>/<job>/chk-7"), of whatever job.
+struct NamedCheckpoint {
+  std::string location;
+  Manifest manifest;
+  std::unique_ptr<ObjectStore> objects;
+  std::unique_ptr<SnapshotReader> reader;  // uses `objects`
+};
+// Reads and verifies everything. NotFound: there is no complete checkpoint; DataLoss names the file
+// that is missing or changed.
+StatusOr<NamedCheckpoint> OpenCheckpointFolder(Environment& env, std::string folder);
+
+}  // namespace weir

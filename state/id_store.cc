@@ -1,0 +1,376 @@
+#include "state/id_store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "core/codec.h"
+#include "state/id_store_files.h"
+
+namespace weir {
+namespace {
+
+constexpr std::string_view kFormat = "id-store/1";
+constexpr size_t kPrefetchDistance = 32;  // rows between asking for a line and reading it
+// What an id weighs while it is in memory alone, beside what the filter keeps of every id.
+constexpr size_t kBytesPerId = sizeof(StoredId);
+
+// In the filter, of an id that is only in the files. Should the log reach it, 2^32 ids later, the
+// comparison of the ids finds out.
+constexpr uint64_t kNoPosition = UINT64_MAX;
+
+struct InlineState {
+  Duration window = 0;
+  int64_t floor = 0;
+};
+
+std::string Encode(const InlineState& state) {
+  std::string bytes;
+  PutSigned(state.window, bytes);
+  PutSigned(state.floor, bytes);
+  return bytes;
+}
+
+StatusOr<InlineState> Decode(const StateSnapshot& snapshot, std::string_view stage) {
+  if (snapshot.format != kFormat) {
+    return absl::FailedPreconditionError(
+        fmt::format("stage '{}': the checkpoint holds state of format '{}', wanted '{}'", stage,
+                    snapshot.format, kFormat));
+  }
+  InlineState state;
+  ByteReader in(snapshot.inline_bytes);
+  if (!in.Signed(state.window) || !in.Signed(state.floor) || !in.done()) {
+    return absl::DataLossError(
+        fmt::format("stage '{}': the checkpoint's id store has a broken header", stage));
+  }
+  return state;
+}
+
+}  // namespace
+
+struct IdStore::Shared {
+  Duration window = 0;
+  std::unique_ptr<IdFiles> files;
+  std::function<void()> wake;
+
+  // Serialises what changes or captures the files. Taken before `mutex`.
+  std::mutex write_mutex;
+  uint64_t written_generation = 0;  // guarded by write_mutex
+
+  std::atomic<uint64_t> written = 0;  // log positions below it are in the files
+
+  std::mutex mutex;  // guards what follows
+  std::deque<IdGeneration> pending;      // not in the files yet, in order
+  std::set<uint64_t> frozen;             // generations that a checkpoint has yet to capture
+  bool spilling = false;
+  bool waiting = false;  // the task wants to be woken
+  Status spill_error;
+
+  // Brings the files up to a generation. REQUIRES: write_mutex is held.
+  Status WriteUpTo(uint64_t number) {
+    std::vector<IdGeneration> generations;
+    {
+      std::lock_guard lock(mutex);
+      for (const IdGeneration& g : pending) {
+        if (g.number <= number) generations.push_back(g);
+      }
+    }
+    if (generations.empty()) return absl::OkStatus();  // another write took them along
+    const IdGeneration& last = generations.back();
+    WEIR_RETURN_IF_ERROR(files->Write(generations, last.floor - kReach));
+    written_generation = last.number;
+    written.store(last.end, std::memory_order_release);
+    std::lock_guard lock(mutex);
+    while (!pending.empty() && pending.front().number <= number) pending.pop_front();
+    return absl::OkStatus();
+  }
+
+  void Spill(uint64_t number) {
+    Status status;
+    {
+      std::lock_guard write(write_mutex);
+      status = WriteUpTo(number);
+    }
+    Notify([&] {
+      spilling = false;
+      if (!status.ok()) spill_error = status;
+    });
+  }
+
+  // Changes something under the mutex, then wakes the task if it waits.
+  template <class Change>
+  void Notify(Change change) {
+    bool wanted = false;
+    {
+      std::lock_guard lock(mutex);
+      change();
+      wanted = std::exchange(waiting, false);
+    }
+    if (wanted && wake) wake();
+  }
+};
+
+class IdStore::FrozenIds final : public Frozen {
+ public:
+  FrozenIds(std::shared_ptr<Shared> shared, const IdGeneration& generation)
+      : shared_(std::move(shared)), number_(generation.number), floor_(generation.floor) {}
+  ~FrozenIds() override { Release(); }
+
+  StatusOr<StateSnapshot> Write(SnapshotWriter& writer) override {
+    std::unique_ptr<IdFiles::Capture> capture;
+    {
+      std::lock_guard write(shared_->write_mutex);
+      if (shared_->written_generation > number_) {
+        return absl::AbortedError("a later checkpoint of the id store was written already");
+      }
+      WEIR_RETURN_IF_ERROR(shared_->WriteUpTo(number_));
+      WEIR_ASSIGN_OR_RETURN(capture, shared_->files->CaptureNow());
+    }
+    Release();
+    StateSnapshot snapshot;
+    snapshot.format = kFormat;
+    snapshot.inline_bytes = Encode({shared_->window, floor_});
+    WEIR_ASSIGN_OR_RETURN(snapshot.files, capture->Store(writer));
+    return snapshot;
+  }
+
+ private:
+  // From here on later generations may go to the files.
+  void Release() {
+    shared_->Notify([this] { shared_->frozen.erase(number_); });
+  }
+
+  const std::shared_ptr<Shared> shared_;
+  const uint64_t number_;
+  const int64_t floor_;
+};
+
+IdStore::IdStore(IdStoreOptions options, std::shared_ptr<Shared> shared)
+    : options_(std::move(options)),
+      slice_width_(options_.window / kReach),
+      shared_(std::move(shared)),
+      spills_(std::make_unique<IoSequence>(options_.env->io)) {}
+
+IdStore::~IdStore() { spills_.reset(); }
+
+StatusOr<std::unique_ptr<IdStore>> IdStore::Open(IdStoreOptions options, const Restore& restore) {
+  if (options.window <= 0 || options.window % kReach != 0) {
+    return absl::InvalidArgumentError(fmt::format(
+        "stage '{}': the window {} is not a positive multiple of {} microseconds", options.stage,
+        FormatDuration(options.window), kReach));
+  }
+  std::vector<RestoredSnapshot> snapshots;
+  int64_t floor = kSliceMin;
+  for (const RestoredSnapshot& restored : restore.snapshots) {
+    if (restored.snapshot.format.empty() ||
+        !restored.key_groups().Overlaps(options.key_groups)) {
+      continue;
+    }
+    WEIR_ASSIGN_OR_RETURN(InlineState state, Decode(restored.snapshot, options.stage));
+    if (state.window != options.window) {
+      return absl::FailedPreconditionError(fmt::format(
+          "stage '{}': the checkpoint's ids were kept for a window of {}, the job asks for {}; "
+          "restore with the old window or start afresh",
+          options.stage, FormatDuration(state.window), FormatDuration(options.window)));
+    }
+    // All instances had seen the same watermarks at the barrier; should one have been ahead, the
+    // highest floor is the one that lets no id through twice.
+    floor = std::max(floor, state.floor);
+    snapshots.push_back(restored);
+  }
+
+  auto shared = std::make_shared<Shared>();
+  shared->window = options.window;
+  shared->wake = options.wake;
+  auto files = IdFiles::Open({options.local_dir, &options.env->disk, options.key_groups}, snapshots,
+                             restore.reader, floor - kReach);
+  if (!files.ok()) return Annotate(files.status(), fmt::format("stage '{}'", options.stage));
+  shared->files = *std::move(files);
+
+  auto store = std::unique_ptr<IdStore>(new IdStore(std::move(options), std::move(shared)));
+  store->floor_ = floor;
+  if (!snapshots.empty()) {
+    Status status =
+        store->shared_->files->ForEach([&](int64_t slice, const Fingerprint& id) {
+          store->CountIn(slice, 1);
+          store->filter_.Add(id, slice, kNoPosition, store->live_slices_, /*all_live=*/true);
+        });
+    if (!status.ok()) return Annotate(status, fmt::format("stage '{}'", store->options_.stage));
+  }
+  return store;
+}
+
+int64_t IdStore::SliceOf(Timestamp time) const {
+  int64_t slice = time / slice_width_;
+  if (time % slice_width_ < 0) --slice;
+  return std::clamp(slice, kSliceMin, kSliceMax);
+}
+
+Timestamp IdStore::StartOf(int64_t slice) const {
+  auto start = static_cast<__int128>(slice) * slice_width_;
+  return static_cast<Timestamp>(
+      std::clamp<__int128>(start, kMinTimestamp, kMaxTimestamp));
+}
+
+size_t IdStore::UnwrittenBytes() const { return (log_.end() - written_) * kBytesPerId; }
+
+// Learns what the I/O pool has written, and lets go of ids that need not stay in memory.
+void IdStore::TakeNotice() {
+  written_ = shared_->written.load(std::memory_order_acquire);
+  shared_->files->Refresh();
+  log_.Evict(written_, options_.kept_bytes / kBytesPerId);
+}
+
+StatusOr<bool> IdStore::Ready() {
+  TakeNotice();
+  std::lock_guard lock(shared_->mutex);
+  if (!shared_->spill_error.ok()) {
+    return Annotate(shared_->spill_error, fmt::format("stage '{}'", options_.stage));
+  }
+  if (UnwrittenBytes() < options_.unwritten_bytes_max) return true;
+  // While a checkpoint is to be captured, nothing newer may reach the files.
+  if (!shared_->spilling && shared_->frozen.empty()) {
+    shared_->spilling = true;
+    shared_->pending.push_back(log_.Cut(floor_));
+    spills_->Submit([shared = shared_, number = shared_->pending.back().number] {
+      shared->Spill(number);
+    });
+  }
+  if (UnwrittenBytes() < 2 * options_.unwritten_bytes_max) return true;
+  shared_->waiting = true;
+  return false;
+}
+
+std::unique_ptr<Frozen> IdStore::Freeze(CheckpointId) {
+  IdGeneration generation = log_.Cut(floor_);
+  auto frozen = std::make_unique<FrozenIds>(shared_, generation);
+  std::lock_guard lock(shared_->mutex);
+  shared_->frozen.insert(generation.number);
+  shared_->pending.push_back(std::move(generation));
+  return frozen;
+}
+
+// In two passes. Ids that the filter does not know are accepted at once. The others wait until the
+// files have been asked about all of them together, and are then judged in order. Equal ids stay in
+// order among themselves, since from the first accepted one on the filter knows them all.
+Status IdStore::Accept(std::span<const Fingerprint> ids, std::span<const int64_t> slices,
+                       std::span<Verdict> verdicts) {
+  WEIR_CHECK(slices.size() == ids.size() && verdicts.size() == ids.size());
+  TakeNotice();
+  SweepSome();
+  hits_.clear();
+  const size_t first_rows = std::min(kPrefetchDistance, ids.size());
+  for (size_t row = 0; row < first_rows; ++row) filter_.Prefetch(ids[row]);
+  for (size_t row = 0; row < ids.size(); ++row) {
+    if (row + kPrefetchDistance < ids.size()) {
+      filter_.Prefetch(ids[row + kPrefetchDistance]);
+    }
+    if (slices[row] < floor_) {
+      verdicts[row] = Verdict::kLate;
+    } else if (filter_.AddIfUnknown(ids[row], slices[row], log_.end(), live_slices_, AllLive())) {
+      CountIn(slices[row], 1);
+      log_.Append({ids[row], slices[row]});
+      verdicts[row] = Verdict::kAccepted;
+    } else {
+      hits_.push_back({static_cast<uint32_t>(row)});
+    }
+  }
+  if (hits_.empty()) return absl::OkStatus();
+
+  WEIR_RETURN_IF_ERROR(FindInFiles(ids, slices));
+  for (const Hit& hit : hits_) {
+    const Fingerprint& id = ids[hit.row];
+    const int64_t slice = slices[hit.row];
+    if (hit.duplicate || IsInLog(id, slice)) {
+      verdicts[hit.row] = Verdict::kDuplicate;
+    } else {
+      filter_.Add(id, slice, log_.end(), live_slices_, AllLive());
+      CountIn(slice, 1);
+      log_.Append({id, slice});
+      verdicts[hit.row] = Verdict::kAccepted;
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Marks the hits that are duplicates of ids in the log or in the files.
+Status IdStore::FindInFiles(std::span<const Fingerprint> ids, std::span<const int64_t> slices) {
+  for (const Hit& hit : hits_) {
+    filter_.ForEach(ids[hit.row], [&](IdFilter::Slices, uint32_t position) {
+      if (const StoredId* stored = log_.Find(position)) __builtin_prefetch(stored);
+    });
+  }
+  std::vector<IdFiles::Query> queries;
+  for (size_t i = 0; i < hits_.size(); ++i) {
+    const Fingerprint& id = ids[hits_[i].row];
+    const int64_t slice = slices[hits_[i].row];
+    hits_[i].duplicate = IsInLog(id, slice);
+    if (hits_[i].duplicate) continue;
+    IdFilter::Slices found = 0;
+    filter_.ForEach(id, [&](IdFilter::Slices found_in, uint32_t) { found |= found_in; });
+    found &= IdFilter::Around(slice, kReach);
+    if (found == 0) continue;
+    for (int64_t near = slice - kReach; near <= slice + kReach; ++near) {
+      if (found & IdFilter::Only(near)) queries.push_back({id, near, static_cast<uint32_t>(i)});
+    }
+  }
+  if (queries.empty()) return absl::OkStatus();
+  Status status = shared_->files->Find(queries);
+  if (!status.ok()) return Annotate(status, fmt::format("stage '{}'", options_.stage));
+  for (const IdFiles::Query& query : queries) {
+    if (query.found) hits_[query.hit].duplicate = true;
+  }
+  return absl::OkStatus();
+}
+
+bool IdStore::IsInLog(const Fingerprint& id, int64_t slice) const {
+  bool found = false;
+  filter_.ForEach(id, [&](IdFilter::Slices, uint32_t position) {
+    const StoredId* stored = log_.Find(position);
+    found |= stored != nullptr && stored->id == id && stored->slice >= slice - kReach &&
+             stored->slice <= slice + kReach;
+  });
+  return found;
+}
+
+void IdStore::CountIn(int64_t slice, uint64_t n) {
+  if (last_count_ == nullptr || slice != last_slice_) {
+    last_slice_ = slice;
+    last_count_ = &live_[slice];
+    live_slices_ |= IdFilter::Only(slice);
+  }
+  *last_count_ += n;
+  size_ += n;
+}
+
+void IdStore::RaiseFloor(int64_t floor) {
+  if (floor <= floor_) return;
+  floor_ = floor;
+  const auto end = live_.lower_bound(floor_ - kReach);
+  if (end != live_.begin()) {
+    for (auto it = live_.begin(); it != end; ++it) size_ -= it->second;
+    live_.erase(live_.begin(), end);
+    last_count_ = nullptr;
+    live_slices_ = 0;
+    for (const auto& [slice, ids] : live_) live_slices_ |= IdFilter::Only(slice);
+    if (size_ == 0) {
+      filter_.Clear();
+      sweeping_ = false;
+    } else if (filter_.size() > size_ + size_ / 2) {
+      sweeping_ = true;
+    }
+  }
+  SweepSome();
+}
+
+// A little at a time, so that no batch waits for the whole filter.
+void IdStore::SweepSome() {
+  if (sweeping_ && filter_.SweepSome(live_slices_)) sweeping_ = false;
+}
+
+}  // namespace weir

@@ -1,0 +1,111 @@
+// IdFiles: the ids of an id store that lie in RocksDB, one column family per slice of time, its keys
+// the fingerprints in big-endian (so ordered by key group). Internal to state/id_store.
+//
+// Ids arrive by the file only: a write sorts generations of the log, writes one file per slice and
+// hands them over; RocksDB merges them in the background. A slice is freed by dropping its family.
+// Writing, capturing and opening belong on the I/O pool, one call at a time; Find() is the task's and
+// may run beside them.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/environment.h"
+#include "core/hash.h"
+#include "rocksdb/db.h"
+#include "state/id_store_log.h"
+#include "state/snapshot.h"
+
+namespace weir {
+
+class IdFiles {
+ public:
+  struct Options {
+    std::string local_dir;  // exists; this object's alone
+    Disk* disk = nullptr;
+    KeyGroupRange key_groups;
+  };
+  struct Query {
+    Fingerprint id;
+    int64_t slice = 0;
+    uint32_t hit = 0;  // the caller's
+    bool found = false;
+  };
+
+  // What the snapshots hold of the key groups, but for slices below `keep_from`. One snapshot of
+  // exactly these key groups is taken over as it is; others are rewritten.
+  static StatusOr<std::unique_ptr<IdFiles>> Open(Options options,
+                                                 std::span<const RestoredSnapshot> snapshots,
+                                                 SnapshotReader* reader, int64_t keep_from);
+  ~IdFiles();
+  IdFiles(const IdFiles&) = delete;
+  IdFiles& operator=(const IdFiles&) = delete;
+
+  // Adds the ids of the generations, all or none, and frees the slices below `keep_from`.
+  Status Write(std::span<const IdGeneration> generations, int64_t keep_from);
+
+  // The files as they are now. They stay as long as the object lives; what is written meanwhile does
+  // not show in it.
+  class Capture {
+   public:
+    ~Capture();
+    StatusOr<std::vector<StateFile>> Store(SnapshotWriter& writer) const;
+
+   private:
+    friend class IdFiles;
+    struct File {
+      std::string name;
+      std::string path;     // an immutable file, or else ...
+      std::string content;  // ... its bytes
+    };
+    explicit Capture(rocksdb::DB& db) : db_(db) {}
+    rocksdb::DB& db_;
+    std::vector<File> files_;
+  };
+  StatusOr<std::unique_ptr<Capture>> CaptureNow();
+
+  // Makes Find() see what was written in the meantime. The task's; costs next to nothing.
+  void Refresh();
+  // Sets `found` where the id lies in exactly that slice. Sorts the queries by slice and id.
+  Status Find(std::span<Query> queries);
+
+  // Calls visit(slice, id) for all ids, by slice.
+  Status ForEach(const std::function<void(int64_t slice, const Fingerprint& id)>& visit);
+
+ private:
+  using Families = std::map<int64_t, std::shared_ptr<rocksdb::ColumnFamilyHandle>>;
+
+  explicit IdFiles(Options options) : options_(std::move(options)) {}
+  Status OpenDatabase();
+  Status TakeOver(const StateSnapshot& snapshot, SnapshotReader& reader);
+  Status Rewrite(const StateSnapshot& snapshot, SnapshotReader& reader, int64_t keep_from);
+  Status CreateFamilies(std::span<const int64_t> slices);
+  Status FreeSlices(int64_t keep_from);
+  Status WriteNow(std::span<const IdGeneration> generations, int64_t keep_from);
+  Status Ingest(const std::map<int64_t, std::string>& file_of_slice);
+  void Publish(Families families);
+  std::shared_ptr<rocksdb::ColumnFamilyHandle> Own(rocksdb::ColumnFamilyHandle* handle);
+
+  const Options options_;
+  std::unique_ptr<rocksdb::DB> db_;
+  uint64_t files_written_ = 0;  // I/O side
+  bool write_failed_ = false;   // I/O side: the last write did
+  // Dropped families that the task may still be reading; destroyed on the I/O side.
+  std::vector<std::shared_ptr<rocksdb::ColumnFamilyHandle>> dropped_;
+
+  std::mutex mutex_;
+  std::shared_ptr<const Families> families_ = std::make_shared<Families>();  // guarded by mutex_
+  std::atomic<uint64_t> families_version_ = 0;
+
+  // The task's own copy.
+  std::shared_ptr<const Families> task_families_ = families_;
+  uint64_t task_families_version_ = 0;
+};
+
+}  // namespace weir

@@ -1,0 +1,78 @@
+// Manifest: everything a checkpoint consists of. Its file, manifest.pb, exists exactly when the
+// checkpoint is complete; it holds the manifest's bytes and a checksum of them.
+//
+// A plain value. Parsing trusts nothing: DataLoss names the file that is torn or changed.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/signals.h"
+#include "core/time.h"
+#include "state/snapshot.h"
+
+namespace weir {
+
+std::string_view ToString(BarrierKind kind);
+
+// Totals of a stage over the whole life of the job.
+struct StageCounters {
+  uint64_t records_in = 0;
+  uint64_t records_out = 0;
+  uint64_t dropped = 0;
+  uint64_t dead_letters = 0;
+  uint64_t unusable_times = 0;
+  bool operator==(const StageCounters&) const = default;
+};
+
+struct SubtaskState {
+  StateSnapshot operator_state;  // a sink's handles are in here
+  StateSnapshot keyed_state;
+
+  // As a task sends it to the coordinator.
+  std::string Serialize() const;
+  static StatusOr<SubtaskState> Parse(std::string_view bytes);
+};
+
+struct StageState {
+  std::string name;
+  int parallelism = 1;
+  std::vector<SubtaskState> subtasks;  // one for each, in order
+  StageCounters counters;
+};
+
+struct Manifest {
+  static constexpr uint32_t kVersion = 1;
+
+  std::string job_id;
+  std::string job_name;
+  CheckpointId checkpoint = 0;
+  BarrierKind kind = BarrierKind::kCheckpoint;
+  uint32_t attempt = 0;
+  Timestamp created = 0;
+  std::string graph_fingerprint;
+  std::vector<StageState> stages;
+
+  const StageState* FindStage(std::string_view name) const;  // null if there is none
+  // The content names of all files, and each file once.
+  std::set<std::string> Contents() const;
+  std::vector<StateFile> Files() const;
+
+  // The bytes of manifest.pb.
+  std::string Serialize() const;
+  // `where` names the file in errors: DataLoss for bytes that are not a whole manifest,
+  // FailedPrecondition for one of a later version of Weir.
+  static StatusOr<Manifest> Parse(std::string_view bytes, std::string_view where);
+};
+
+// The snapshots of a stage that a new instance with these key groups restores from: of its operator
+// and of its keyed state. A stage whose parallelism did not change gets its own alone.
+std::vector<RestoredSnapshot> OperatorSnapshotsFor(const StageState& stage,
+                                                   const KeyGroupRange& key_groups);
+std::vector<RestoredSnapshot> KeyedSnapshotsFor(const StageState& stage,
+                                                const KeyGroupRange& key_groups);
+
+}  // namespace weir

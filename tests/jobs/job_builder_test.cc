@@ -1,0 +1,106 @@
+#include "jobs/job_builder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "jobs/connectors.h"
+#include "jobs/stream.h"
+
+namespace weir {
+namespace {
+
+using ::testing::HasSubstr;
+
+SourceSpec<Event> Events() { return EventFiles({.input = "in"}, {}); }
+
+StatusOr<BuiltJob> Pipeline(Duration window) {
+  JobBuilder job("pipeline");
+  job.From("source", Events())
+      .Rebatch("rebatch")
+      .Dedup("dedup", {.window = window}, [](const Event& e) { return e.id; })
+      .To("files", Blackhole<Event>());
+  job.DeadLetters("dead-letters", Blackhole<DeadLetter>());
+  return job.Build();
+}
+
+TEST(JobBuilderTest, BuildsTheGraphInOrder) {
+  StatusOr<BuiltJob> built = Pipeline(Hours(1));
+  ASSERT_TRUE(built.ok()) << built.status();
+  const JobGraph& graph = built->graph;
+  ASSERT_EQ(graph.stages.size(), 5u);
+  EXPECT_EQ(graph.stages[4].name, "dead-letters");
+  EXPECT_EQ(built->stages.size(), graph.stages.size());
+  EXPECT_EQ(built->edges.size(), graph.edges.size());
+  int keyed = 0;
+  int rejected = 0;
+  for (size_t e = 0; e < graph.edges.size(); ++e) {
+    EXPECT_LT(graph.edges[e].from, graph.edges[e].to);
+    keyed += graph.edges[e].partitioning == Partitioning::kKeyed;
+    EXPECT_EQ(graph.edges[e].partitioning == Partitioning::kKeyed, built->edges[e].hash_keys != nullptr);
+    rejected += graph.edges[e].port == kDeadLetterPort;
+  }
+  EXPECT_EQ(keyed, 1);
+  EXPECT_EQ(rejected, 4);
+}
+
+TEST(JobBuilderTest, TheGraphSurvivesItsBytes) {
+  StatusOr<BuiltJob> built = Pipeline(Hours(1));
+  ASSERT_TRUE(built.ok());
+  StatusOr<JobGraph> parsed = JobGraph::Parse(built->graph.Serialize());
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->Serialize(), built->graph.Serialize());
+  EXPECT_EQ(parsed->Fingerprint(), built->graph.Fingerprint());
+}
+
+TEST(JobBuilderTest, HostileGraphBytesAreRefused) {
+  const std::string bytes = Pipeline(Hours(1))->graph.Serialize();
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    (void)JobGraph::Parse(bytes.substr(0, i));  // must not crash
+    std::string flipped = bytes;
+    flipped[i] = static_cast<char>(flipped[i] ^ 0x5a);
+    StatusOr<JobGraph> graph = JobGraph::Parse(flipped);
+    if (!graph.ok()) continue;
+    for (const EdgeSpec& edge : graph->edges) ASSERT_LT(edge.to, static_cast<int>(graph->stages.size()));
+  }
+}
+
+TEST(JobBuilderTest, OptionsArePartOfTheFingerprint) {
+  EXPECT_EQ(Pipeline(Hours(1))->graph.Fingerprint(), Pipeline(Hours(1))->graph.Fingerprint());
+  EXPECT_NE(Pipeline(Hours(1))->graph.Fingerprint(), Pipeline(Hours(2))->graph.Fingerprint());
+}
+
+TEST(JobBuilderTest, AllErrorsAreToldAtOnceByStage) {
+  JobBuilder job("bad");
+  auto source = job.From("source", Events());
+  source.Filter("same", [](const Event&) { return true; }).To("out", Blackhole<Event>());
+  source.Filter("same", [](const Event&) { return true; }).To("a/b", Blackhole<Event>());
+  source.Filter("loose", [](const Event&) { return true; });
+  StatusOr<BuiltJob> built = job.Build();
+  ASSERT_FALSE(built.ok());
+  const std::string message(built.status().message());
+  EXPECT_THAT(message, HasSubstr("stage 'same': there are two stages of this name"));
+  EXPECT_THAT(message, HasSubstr("stage 'a/b': a stage's name is"));
+  EXPECT_THAT(message, HasSubstr("stage 'loose': nothing reads its output"));
+}
+
+TEST(JobBuilderTest, WithoutDeadLettersARejectedRowEndsTheJob) {
+  JobBuilder job("strict");
+  job.From("source", Events()).To("out", Blackhole<Event>());
+  StatusOr<BuiltJob> built = job.Build();
+  ASSERT_TRUE(built.ok());
+  EXPECT_EQ(built->graph.stages[0].on_failure, FailurePolicy::kFail);
+}
+
+TEST(JobBuilderTest, AskingForDeadLettersThatAreNotThereIsAnError) {
+  JobBuilder job("strict");
+  job.From("source", Events()).OnFailure(FailurePolicy::kDeadLetter).To("out", Blackhole<Event>());
+  EXPECT_THAT(std::string(job.Build().status().message()), HasSubstr("JobBuilder::DeadLetters"));
+}
+
+TEST(JobBuilderTest, AnEmptyJobIsAnError) {
+  JobBuilder job("nothing");
+  EXPECT_THAT(std::string(job.Build().status().message()), HasSubstr("no stages"));
+}
+
+}  // namespace
+}  // namespace weir

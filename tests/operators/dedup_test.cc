@@ -1,0 +1,209 @@
+#include "operators/transforms/dedup.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+
+#include "tests/support/memory_snapshots.h"
+#include "tests/support/operator_bed.h"
+#include "tests/support/recording_output.h"
+#include "tests/support/temp_dir.h"
+
+namespace weir::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+struct Order {
+  std::string_view id;
+  int64_t amount = 0;
+  BOOST_DESCRIBE_CLASS(Order, (), (id, amount), (), ())
+};
+
+std::string_view KeyOf(const Order& order) { return order.id; }
+using OrderDedup = Dedup<Order, std::string_view (*)(const Order&)>;
+
+class DedupTest : public ::testing::Test {
+ protected:
+  static constexpr Duration kWindow = Seconds(80);  // slices of 10 s
+
+  DedupTest() {
+    bed_.context.stage = "dedup";
+    NewFolder(bed_);
+  }
+  void NewFolder(OperatorBed& bed) {
+    bed.context.local_dir = dir_ / ("local-" + std::to_string(++folders_));
+    std::filesystem::create_directories(bed.context.local_dir);
+  }
+  static BatchPtr Orders(std::vector<std::pair<Order, Timestamp>> rows) {
+    auto batch = std::make_unique<Batch<Order>>();
+    for (auto& [order, time] : rows) batch->Add(order, time);
+    return batch;
+  }
+  static std::vector<int64_t> Amounts(const RecordingOutput& out) {
+    std::vector<int64_t> amounts;
+    for (const Order& order : out.Rows<Order>()) amounts.push_back(order.amount);
+    return amounts;
+  }
+  static void Feed(Operator& op, std::vector<std::pair<Order, Timestamp>> rows, Output& out) {
+    auto progress = op.Process(0, Orders(std::move(rows)), out);
+    ASSERT_TRUE(progress.ok()) << progress.status();
+    EXPECT_EQ(*progress, Progress::kDone);
+  }
+
+  TempDir dir_;
+  int folders_ = 0;
+  OperatorBed bed_;
+  RecordingOutput out_;
+};
+
+TEST_F(DedupTest, KeepsTheFirstOfEqualKeysInOrder) {
+  OrderDedup dedup({.window = kWindow}, KeyOf);
+  ASSERT_TRUE(dedup.Open(bed_.context).ok());
+  Feed(dedup, {{{"a", 1}, 0}, {{"b", 2}, 0}, {{"a", 3}, Seconds(80)}, {{"c", 4}, 0}}, out_);
+  Feed(dedup, {{{"c", 5}, 0}, {{"d", 6}, 0}, {{"a", 7}, Seconds(90)}}, out_);
+  EXPECT_THAT(Amounts(out_), ElementsAre(1, 2, 4, 6, 7));
+  EXPECT_EQ(bed_.counters.dropped, 2u);
+  EXPECT_THAT(out_.rejected, IsEmpty());
+  dedup.Close();
+}
+
+TEST_F(DedupTest, TimesAndKeyHashesStayBesideTheirRows) {
+  OrderDedup dedup({.window = kWindow}, KeyOf);
+  ASSERT_TRUE(dedup.Open(bed_.context).ok());
+  BatchPtr batch = Orders({{{"a", 1}, 10}, {{"a", 2}, 20}, {{"b", 3}, 30}});
+  batch->set_key_hashes({100, 100, 300});
+  ASSERT_TRUE(dedup.Process(0, std::move(batch), out_).ok());
+  ASSERT_EQ(out_.emitted.size(), 1u);
+  const BatchBase& kept = *out_.emitted[0].batch;
+  EXPECT_THAT(kept.times(), ElementsAre(10, 30));
+  EXPECT_THAT(kept.key_hashes(), ElementsAre(100, 300));
+}
+
+TEST_F(DedupTest, EmptyKeysAreKeysAndAnEmptyBatchIsNothing) {
+  OrderDedup dedup({.window = kWindow}, KeyOf);
+  ASSERT_TRUE(dedup.Open(bed_.context).ok());
+  Feed(dedup, {}, out_);
+  Feed(dedup, {{{"", 1}, 0}, {{"", 2}, 0}, {{std::string_view("\0", 1), 3}, 0}}, out_);
+  EXPECT_THAT(Amounts(out_), ElementsAre(1, 3));
+}
+
+TEST_F(DedupTest, LateRowsAreRejectedWithTheirTimeAndTheFloor) {
+  OrderDedup dedup({.window = kWindow}, KeyOf);
+  ASSERT_TRUE(dedup.Open(bed_.context).ok());
+  ASSERT_TRUE(dedup.OnWatermark(Seconds(1009), out_).ok());  // slice 100, floor 92
+  Feed(dedup, {{{"a", 1}, Seconds(920)}, {{"b", 2}, Seconds(920) - 1}, {{"c", 3}, Seconds(930)}},
+       out_);
+  EXPECT_THAT(Amounts(out_), ElementsAre(1, 3));
+  ASSERT_EQ(out_.rejected.size(), 1u);
+  EXPECT_THAT(out_.rejected[0].error, ::testing::StartsWith("late: "));
+  EXPECT_THAT(out_.rejected[0].error, HasSubstr("1970-01-01T00:15:19.999999Z"));
+  EXPECT_THAT(out_.rejected[0].error, HasSubstr("1970-01-01T00:15:20.000000Z"));
+  EXPECT_EQ(out_.rejected[0].record, R"({"id":"b","amount":2})");
+  EXPECT_EQ(out_.rejected[0].time, Seconds(920) - 1);
+  EXPECT_EQ(bed_.counters.dropped, 0u);
+}
+
+TEST_F(DedupTest, ARejectedEventIsItsLine) {
+  auto key = [](const Event& event) { return event.id; };
+  Dedup<Event, decltype(key)> dedup({.window = kWindow}, key);
+  ASSERT_TRUE(dedup.Open(bed_.context).ok());
+  ASSERT_TRUE(dedup.OnWatermark(Hours(1), out_).ok());
+  auto batch = std::make_unique<Batch<Event>>();
+  Event event;
+  event.id = "x";
+  event.payload = R"({ "id" : "x" })";
+  batch->Add(event, 0);
+  ASSERT_TRUE(dedup.Process(0, std::move(batch), out_).ok());
+  ASSERT_EQ(out_.rejected.size(), 1u);
+  EXPECT_EQ(out_.rejected[0].record, event.payload);
+}
+
+TEST_F(DedupTest, WatermarksAtTheEndsOfTimeAreTaken) {
+  OrderDedup dedup({.window = 8}, KeyOf);
+  ASSERT_TRUE(dedup.Open(bed_.context).ok());
+  ASSERT_TRUE(dedup.OnWatermark(kMinTimestamp, out_).ok());
+  Feed(dedup, {{{"a", 1}, kMinTimestamp}, {{"b", 2}, kMaxTimestamp}, {{"b", 3}, kMaxTimestamp}},
+       out_);
+  ASSERT_TRUE(dedup.OnWatermark(kMaxTimestamp, out_).ok());
+  Feed(dedup, {{{"b", 4}, kMaxTimestamp}, {{"c", 5}, 0}}, out_);
+  EXPECT_THAT(Amounts(out_), ElementsAre(1, 2));
+  EXPECT_EQ(out_.rejected.size(), 1u);
+}
+
+TEST_F(DedupTest, RememberedIdsComeBackAtAnyParallelism) {
+  MemorySnapshots snapshots;
+  std::vector<std::string> ids;
+  for (int i = 0; i < 200; ++i) ids.push_back("order-" + std::to_string(i));
+  std::vector<StateSnapshot> taken;
+  {
+    OrderDedup dedup({.window = kWindow}, KeyOf);
+    ASSERT_TRUE(dedup.Open(bed_.context).ok());
+    for (const std::string& id : ids) Feed(dedup, {{{id, 0}, Seconds(5)}}, out_);
+    auto snapshot = dedup.Freeze(1)->Write(snapshots);
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+    taken = {*snapshot};
+    dedup.Close();
+  }
+  for (int parallelism : {1, 3, 2}) {
+    std::vector<StateSnapshot> next;
+    for (int subtask = 0; subtask < parallelism; ++subtask) {
+      OperatorBed bed(subtask, parallelism);
+      NewFolder(bed);
+      bed.restore = RestoreFor(subtask, parallelism, taken, snapshots);
+      OrderDedup dedup({.window = kWindow}, KeyOf);
+      ASSERT_TRUE(dedup.Open(bed.context).ok());
+      RecordingOutput out;
+      for (const std::string& id : ids) {
+        if (!bed.context.key_groups.Contains(KeyGroupOf(Hash128(id).high))) continue;
+        Feed(dedup, {{{id, 1}, Seconds(80)}}, out);
+      }
+      EXPECT_THAT(Amounts(out), IsEmpty()) << parallelism;
+      auto snapshot = dedup.Freeze(1)->Write(snapshots);
+      ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+      next.push_back(*snapshot);
+      dedup.Close();
+    }
+    taken = next;
+  }
+}
+
+TEST_F(DedupTest, BlocksWhileTheStoreIsFullAndGoesOnAfterTheWakeUp) {
+  struct Pool final : IoPool {
+    void Submit(std::function<void()> work) override { queue.push_back(std::move(work)); }
+    std::deque<std::function<void()>> queue;
+  } pool;
+  Environment env{bed_.clock, RealEnvironment().disk, pool, RealEnvironment().random};
+  int woken = 0;
+  bed_.context.env = &env;
+  bed_.context.wake = [&] { ++woken; };
+  OrderDedup dedup({.window = kWindow, .unwritten_bytes_max = 24}, KeyOf);
+  ASSERT_TRUE(dedup.Open(bed_.context).ok());
+  Feed(dedup, {{{"a", 1}, 0}, {{"b", 2}, 0}}, out_);
+  auto progress = dedup.Process(0, Orders({{{"a", 3}, 0}, {{"c", 4}, 0}}), out_);
+  ASSERT_TRUE(progress.ok());
+  EXPECT_EQ(*progress, Progress::kBlocked);
+  EXPECT_EQ(*dedup.Resume(out_), Progress::kBlocked) << "nothing has changed";
+  EXPECT_THAT(Amounts(out_), ElementsAre(1, 2));
+  while (!pool.queue.empty()) {
+    pool.queue.front()();
+    pool.queue.pop_front();
+  }
+  EXPECT_EQ(woken, 1);
+  EXPECT_EQ(*dedup.Resume(out_), Progress::kDone);
+  EXPECT_THAT(Amounts(out_), ElementsAre(1, 2, 4));
+  dedup.Close();
+}
+
+TEST_F(DedupTest, AWindowThatCannotBeCutIsRefused) {
+  OrderDedup dedup({.window = 7}, KeyOf);
+  Status status = dedup.Open(bed_.context);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("dedup"));
+}
+
+}  // namespace
+}  // namespace weir::testing

@@ -1,0 +1,307 @@
+// A file sink and what a runtime would do for it, by hand; and its output read back with zstd.
+#pragma once
+
+#include <zstd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "core/environment.h"
+#include "operators/sinks/file_sink.h"
+#include "tests/support/recording_output.h"
+
+namespace weir::testing {
+
+// Threads that only run when the test says so.
+class ManualPool final : public IoPool {
+ public:
+  void Submit(std::function<void()> work) override {
+    std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(work));
+  }
+  // Runs what is queued, and what that queues; how much it was.
+  size_t RunAll() {
+    size_t n = 0;
+    for (;; ++n) {
+      std::function<void()> work;
+      {
+        std::lock_guard lock(mutex_);
+        if (queue_.empty()) return n;
+        work = std::move(queue_.front());
+        queue_.pop_front();
+      }
+      work();
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::deque<std::function<void()>> queue_;
+};
+
+// The real disk without its syncs, which cost milliseconds each and which no test can see the
+// effect of.
+class UnsyncedDisk final : public Disk {
+ public:
+  StatusOr<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) override {
+    return real_.OpenForRead(path);
+  }
+  StatusOr<std::unique_ptr<WritableFile>> Create(const std::string& path) override {
+    WEIR_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, real_.Create(path));
+    return std::make_unique<File>(std::move(file));
+  }
+  StatusOr<FileInfo> Stat(const std::string& path) override { return real_.Stat(path); }
+  StatusOr<std::vector<std::string>> List(const std::string& path) override {
+    return real_.List(path);
+  }
+  Status MakeDirectories(const std::string& path) override { return real_.MakeDirectories(path); }
+  Status Rename(const std::string& from, const std::string& to) override {
+    return real_.Rename(from, to);
+  }
+  Status HardLink(const std::string& from, const std::string& to) override {
+    return real_.HardLink(from, to);
+  }
+  Status Remove(const std::string& path) override { return real_.Remove(path); }
+  Status RemoveTree(const std::string& path) override { return real_.RemoveTree(path); }
+  Status SyncDirectory(const std::string& path) override { return real_.Stat(path).status(); }
+
+ private:
+  class File final : public WritableFile {
+   public:
+    explicit File(std::unique_ptr<WritableFile> file) : file_(std::move(file)) {}
+    Status Append(std::string_view bytes) override { return file_->Append(bytes); }
+    Status Sync() override { return absl::OkStatus(); }
+    Status Close() override { return file_->Close(); }
+
+   private:
+    std::unique_ptr<WritableFile> file_;
+  };
+  Disk& real_ = RealEnvironment().disk;
+};
+
+inline Disk& TestDisk() {
+  static UnsyncedDisk* disk = new UnsyncedDisk;
+  return *disk;
+}
+
+// The process's own environment on TestDisk().
+inline Environment& TestEnvironment() {
+  static Environment* env = new Environment{RealEnvironment().clock, TestDisk(),
+                                            RealEnvironment().io, RealEnvironment().random};
+  return *env;
+}
+
+// Two threads of a test's own. The destructor runs what is queued and joins them.
+class TestPool final : public IoPool {
+ public:
+  TestPool() {
+    for (std::thread& thread : threads_) thread = std::thread([this] { Run(); });
+  }
+  ~TestPool() override {
+    {
+      std::lock_guard lock(mutex_);
+      ending_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+  void Submit(std::function<void()> work) override {
+    {
+      std::lock_guard lock(mutex_);
+      queue_.push_back(std::move(work));
+    }
+    changed_.notify_one();
+  }
+
+ private:
+  void Run() {
+    for (;;) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return ending_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      std::function<void()> work = std::move(queue_.front());
+      queue_.pop_front();
+      lock.unlock();
+      work();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> queue_;  // guarded by mutex_
+  bool ending_ = false;                      // guarded by mutex_
+  std::thread threads_[2];
+};
+
+class NoWriter final : public SnapshotWriter {
+ public:
+  StatusOr<StateFile> AddFile(const std::string&, std::string) override {
+    return absl::UnimplementedError("a sink puts no files into the checkpoint store");
+  }
+  StatusOr<StateFile> AddBytes(std::string_view, std::string) override {
+    return absl::UnimplementedError("a sink puts no bytes into the checkpoint store");
+  }
+};
+
+using RoutedLine = std::pair<std::string, std::string>;  // route, payload
+
+inline BatchPtr EventBatch(const std::vector<RoutedLine>& lines) {
+  std::string text;
+  for (const auto& [route, payload] : lines) text += route + payload;
+  SlabPtr slab = CopyToSlab(text);
+  auto batch = std::make_unique<Batch<Event>>();
+  size_t at = 0;
+  for (const auto& [route, payload] : lines) {
+    Event event;
+    event.route = slab->view().substr(at, route.size());
+    event.payload = slab->view().substr(at + route.size(), payload.size());
+    at += route.size() + payload.size();
+    batch->Add(event, 7);
+  }
+  batch->slabs().Add(slab);
+  return batch;
+}
+
+struct SinkPlace {
+  std::string job_id = "job-1";
+  std::string stage = "sink";
+  uint32_t attempt = 1;
+  int subtask = 0;
+};
+
+// One instance of a file sink for events.
+class SinkInstance {
+ public:
+  SinkInstance(FileSinkOptions options, Environment& env, SinkPlace place = {})
+      : sink_(std::move(options), std::make_unique<EventLines>()) {
+    OperatorContext context;
+    context.job_id = place.job_id;
+    context.stage = place.stage;
+    context.attempt = place.attempt;
+    context.subtask = place.subtask;
+    context.env = &env;
+    context.wake = [state = wakes_] {
+      std::lock_guard lock(state->mutex);
+      ++state->count;
+      state->changed.notify_all();
+    };
+    opened_ = sink_.Open(context);
+  }
+
+  FileSink& operator*() { return sink_; }
+  FileSink* operator->() { return &sink_; }
+  const Status& opened() const { return opened_; }
+  RecordingOutput& out() { return out_; }
+
+  // Writes and waits as long as the sink is blocked.
+  Status Write(const std::vector<RoutedLine>& lines) {
+    StatusOr<Progress> progress = sink_.Write(EventBatch(lines), out_);
+    while (progress.ok() && *progress == Progress::kBlocked) {
+      WaitForWake();
+      progress = sink_.Resume(out_);
+    }
+    return progress.status();
+  }
+  // Freezes and writes; the handles.
+  StatusOr<std::vector<std::string>> Checkpoint(CheckpointId id) {
+    std::unique_ptr<Frozen> frozen = sink_.Freeze(id);
+    if (frozen == nullptr) return std::vector<std::string>();
+    NoWriter writer;
+    WEIR_ASSIGN_OR_RETURN(StateSnapshot snapshot, frozen->Write(writer));
+    return std::move(snapshot.handles);
+  }
+  Status CheckpointAndCommit(CheckpointId id) {
+    WEIR_ASSIGN_OR_RETURN(std::vector<std::string> handles, Checkpoint(id));
+    for (const std::string& handle : handles) WEIR_RETURN_IF_ERROR(sink_.Commit(handle));
+    return absl::OkStatus();
+  }
+  int wakes() const {
+    std::lock_guard lock(wakes_->mutex);
+    return wakes_->count;
+  }
+
+ private:
+  void WaitForWake() {
+    std::unique_lock lock(wakes_->mutex);
+    wakes_->changed.wait(lock, [&] { return wakes_->count > seen_; });
+    seen_ = wakes_->count;
+  }
+  struct Wakes {
+    mutable std::mutex mutex;
+    std::condition_variable changed;
+    int count = 0;
+  };
+
+  FileSink sink_;
+  Status opened_;
+  RecordingOutput out_;
+  std::shared_ptr<Wakes> wakes_ = std::make_shared<Wakes>();
+  int seen_ = 0;
+};
+
+inline std::string Decompress(const std::string& path) {
+  const std::string bytes = *ReadFile(RealEnvironment().disk, path);
+  std::string text;
+  std::string buffer(1 << 16, '\0');
+  std::unique_ptr<ZSTD_DStream, size_t (*)(ZSTD_DStream*)> stream(ZSTD_createDStream(),
+                                                                  ZSTD_freeDStream);
+  ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
+  size_t result = 0;
+  while (in.pos < in.size) {
+    ZSTD_outBuffer out{buffer.data(), buffer.size(), 0};
+    result = ZSTD_decompressStream(stream.get(), &out, &in);
+    WEIR_CHECK(!ZSTD_isError(result));
+    text.append(buffer.data(), out.pos);
+  }
+  WEIR_CHECK(result == 0);  // the last frame is whole
+  return text;
+}
+
+inline std::vector<std::string> Lines(const std::string& text) {
+  std::vector<std::string> lines;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = text.find('\n', at);
+    WEIR_CHECK(end != std::string::npos);
+    lines.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return lines;
+}
+
+// All files below a folder, relative to it, sorted.
+inline std::vector<std::string> FilesBelow(const std::string& folder) {
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file()) {
+      files.push_back(std::filesystem::relative(entry.path(), folder).string());
+    }
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+// What a reader sees: the lines of `part-*.jsonl.zst`, by partition, sorted.
+inline std::map<std::string, std::vector<std::string>> Committed(const std::string& folder) {
+  std::map<std::string, std::vector<std::string>> partitions;
+  for (const std::string& file : FilesBelow(folder)) {
+    const std::filesystem::path path(file);
+    const std::string name = path.filename().string();
+    if (!name.starts_with("part-") || !name.ends_with(".jsonl.zst")) continue;
+    if (file.find(".revoked/") != std::string::npos) continue;
+    auto& lines = partitions[path.parent_path().string()];
+    for (std::string& line : Lines(Decompress(folder + "/" + file))) lines.push_back(line);
+  }
+  for (auto& [partition, lines] : partitions) std::sort(lines.begin(), lines.end());
+  return partitions;
+}
+
+}  // namespace weir::testing

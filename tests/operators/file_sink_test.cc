@@ -1,0 +1,409 @@
+#include "operators/sinks/file_sink.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+#include <thread>
+
+#include "tests/operators/file_sink_harness.h"
+#include "tests/support/temp_dir.h"
+
+namespace weir::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+using ::testing::UnorderedElementsAre;
+
+constexpr auto kOk = absl::StatusCode::kOk;
+
+TEST(FileSink, WritesEachPartitionIntoItsFolderOnceCommitted) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out"}, TestEnvironment());
+  ASSERT_TRUE(sink.Write({{"a", "1"}, {"b", "2"}, {"a", "3"}}).ok());
+  const auto handles = sink.Checkpoint(5);
+  ASSERT_TRUE(handles.ok()) << handles.status();
+  EXPECT_EQ(handles->size(), 2u);
+  EXPECT_THAT(Committed(dir / "out"), IsEmpty());
+  for (const std::string& handle : *handles) ASSERT_EQ(sink->Commit(handle).code(), kOk);
+  EXPECT_THAT(Committed(dir / "out"),
+              ElementsAre(Pair("a", ElementsAre("1", "3")), Pair("b", ElementsAre("2"))));
+  EXPECT_THAT(FilesBelow(dir / "out"),
+              ElementsAre(::testing::MatchesRegex("a/part-job-1.sink.s0.a1.c5.[01].jsonl.zst"),
+                          ::testing::MatchesRegex("b/part-job-1.sink.s0.a1.c5.[01].jsonl.zst")));
+}
+
+TEST(FileSink, WritesIntoTheDirectoryItselfWithoutPartitions) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out", .by_partition = false}, TestEnvironment());
+  ASSERT_TRUE(sink.Write({{"../../etc", "1"}, {"", "2"}}).ok());
+  ASSERT_TRUE(sink.CheckpointAndCommit(1).ok());
+  EXPECT_THAT(Committed(dir / "out"), ElementsAre(Pair("", ElementsAre("1", "2"))));
+  EXPECT_THAT(sink.out().rejected, IsEmpty());
+}
+
+TEST(FileSink, FreezesNothingWhereNothingWasWritten) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out"}, TestEnvironment());
+  EXPECT_EQ(sink->Freeze(1), nullptr);
+  ASSERT_TRUE(sink.Write({{"a", "1"}}).ok());
+  EXPECT_NE(sink->Freeze(2), nullptr);
+  EXPECT_EQ(sink->Freeze(3), nullptr);
+  ASSERT_TRUE(sink.Write({{"/", "1"}}).ok());
+  EXPECT_EQ(sink->Freeze(4), nullptr) << "a rejected row leaves nothing behind";
+}
+
+TEST(FileSink, LinesComeBackByteForByteInOrderAcrossManyBlocks) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out", .block_bytes = 1000}, TestEnvironment());
+  std::vector<std::string> expected;
+  for (int b = 0; b < 50; ++b) {
+    std::vector<RoutedLine> lines;
+    for (int i = 0; i < 100; ++i) {
+      expected.push_back(std::to_string(b * 100 + i) + std::string(1, '\xff') +
+                         std::string(1, '\0'));
+      lines.emplace_back("a", expected.back());
+    }
+    ASSERT_TRUE(sink.Write(lines).ok());
+  }
+  ASSERT_TRUE(sink.CheckpointAndCommit(1).ok());
+  const auto files = FilesBelow(dir / "out");
+  ASSERT_EQ(files.size(), 1u);
+  EXPECT_EQ(Lines(Decompress(dir / "out" + "/" + files[0])), expected);
+}
+
+TEST(FileSink, TakesALineThatIsLargerThanABlock) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out", .block_bytes = 1 << 10}, TestEnvironment());
+  const std::string huge(20 << 20, 'x');
+  ASSERT_TRUE(sink.Write({{"a", "before"}, {"a", huge}, {"a", "behind"}}).ok());
+  ASSERT_TRUE(sink.CheckpointAndCommit(1).ok());
+  EXPECT_THAT(Committed(dir / "out")["a"], ElementsAre("before", "behind", huge));
+}
+
+TEST(FileSink, RejectsLabelsThatWouldLeaveTheFolder) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out"}, TestEnvironment());
+  const std::vector<std::string> bad = {"..",
+                                        "../x",
+                                        "a/b",
+                                        "/etc",
+                                        ".pending",
+                                        ".hidden",
+                                        "",
+                                        "a b",
+                                        "\xff",
+                                        std::string(101, 'a'),
+                                        std::string("a\0b", 3)};
+  std::vector<RoutedLine> lines;
+  for (const std::string& label : bad) lines.emplace_back(label, "payload of " + label);
+  lines.emplace_back(std::string(100, 'a'), "good");
+  ASSERT_TRUE(sink.Write(lines).ok());
+  ASSERT_TRUE(sink.CheckpointAndCommit(1).ok());
+  ASSERT_EQ(sink.out().rejected.size(), bad.size());
+  EXPECT_EQ(sink.out().rejected[1].record, "payload of ../x");
+  EXPECT_EQ(sink.out().rejected[1].time, 7);
+  EXPECT_THAT(sink.out().rejected[1].error, HasSubstr("'../x' cannot name a folder"));
+  EXPECT_THAT(Committed(dir / "out"),
+              ElementsAre(Pair(std::string(100, 'a'), ElementsAre("good"))));
+  EXPECT_EQ(FilesBelow(dir.path()).size(), 1u);
+}
+
+TEST(FileSink, RejectsAPayloadThatWouldBeTwoLines) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out"}, TestEnvironment());
+  ASSERT_TRUE(sink.Write({{"a", "{\n}"}, {"a", "{}"}}).ok());
+  ASSERT_TRUE(sink.CheckpointAndCommit(1).ok());
+  EXPECT_THAT(Committed(dir / "out")["a"], ElementsAre("{}"));
+  ASSERT_EQ(sink.out().rejected.size(), 1u);
+  EXPECT_THAT(sink.out().rejected[0].error, HasSubstr("line feed"));
+}
+
+TEST(FileSink, RejectsOneRouteTooMany) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out", .partitions_max = 2}, TestEnvironment());
+  ASSERT_TRUE(sink.Write({{"a", "1"}, {"b", "2"}, {"c", "3"}, {"a", "4"}}).ok());
+  ASSERT_TRUE(sink.CheckpointAndCommit(1).ok());
+  EXPECT_THAT(Committed(dir / "out"),
+              ElementsAre(Pair("a", ElementsAre("1", "4")), Pair("b", ElementsAre("2"))));
+  ASSERT_EQ(sink.out().rejected.size(), 1u);
+  EXPECT_THAT(sink.out().rejected[0].error, HasSubstr("'c'"));
+}
+
+TEST(FileSink, ManyPartitionsStayWithinTheLimitsOfMemoryAndOpenFiles) {
+  TempDir dir;
+  FileSinkOptions options{.directory = dir / "out"};
+  options.block_bytes = 4 << 10;
+  options.buffered_bytes_max = 32 << 10;
+  options.open_parts_max = 3;
+  SinkInstance sink(options, TestEnvironment());
+  std::map<std::string, std::vector<std::string>> expected;
+  for (int round = 0; round < 10; ++round) {
+    std::vector<RoutedLine> lines;
+    for (int p = 0; p < 30; ++p) {
+      const std::string label = "p" + std::to_string(p);
+      lines.emplace_back(label, std::to_string(1000 + round) + std::string(20 * p, '.'));
+      expected[label].push_back(lines.back().second);
+    }
+    ASSERT_TRUE(sink.Write(lines).ok());
+  }
+  ASSERT_TRUE(sink.CheckpointAndCommit(1).ok());
+  EXPECT_EQ(Committed(dir / "out"), expected);
+}
+
+TEST(FileSink, BlocksWhileTheDiskIsBehindAndWakesOnce) {
+  TempDir dir;
+  ManualPool pool;
+  Environment env{RealEnvironment().clock, TestDisk(), pool, RealEnvironment().random};
+  SinkInstance sink({.directory = dir / "out", .block_bytes = 100, .in_flight_blocks_max = 4}, env);
+  std::vector<RoutedLine> lines(40, {"a", std::string(49, 'x')});
+  auto progress = sink->Write(EventBatch(lines), sink.out());
+  ASSERT_TRUE(progress.ok());
+  EXPECT_EQ(*progress, Progress::kBlocked);
+  EXPECT_EQ(*sink->Resume(sink.out()), Progress::kBlocked) << "a spurious call changes nothing";
+  EXPECT_EQ(sink.wakes(), 0);
+  EXPECT_GT(pool.RunAll(), 0u);
+  EXPECT_EQ(sink.wakes(), 1);
+  EXPECT_EQ(*sink->Resume(sink.out()), Progress::kDone);
+  ASSERT_TRUE(sink.CheckpointAndCommit(1).ok());
+  EXPECT_EQ(Committed(dir / "out")["a"].size(), 40u);
+}
+
+TEST(FileSink, FrozenWriteNeedsNoOtherThreadOfThePool) {
+  TempDir dir;
+  ManualPool pool;  // nobody runs it
+  Environment env{RealEnvironment().clock, TestDisk(), pool, RealEnvironment().random};
+  SinkInstance sink({.directory = dir / "out", .block_bytes = 100, .in_flight_blocks_max = 100},
+                    env);
+  ASSERT_TRUE(sink.Write({40, {"a", std::string(49, 'x')}}).ok());
+  ASSERT_TRUE(sink.CheckpointAndCommit(1).ok());
+  EXPECT_EQ(Committed(dir / "out")["a"].size(), 40u);
+  pool.RunAll();  // what was queued finds its work done
+  EXPECT_EQ(Committed(dir / "out")["a"].size(), 40u);
+}
+
+TEST(FileSink, WritesOnWhileAFrozenGenerationIsStillBeingWritten) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out", .block_bytes = 1000}, TestEnvironment());
+  std::vector<std::thread> writers;
+  std::vector<StatusOr<StateSnapshot>> snapshots(20, absl::UnknownError("not run"));
+  for (int c = 0; c < 20; ++c) {
+    ASSERT_TRUE(sink.Write({500, {"a", std::to_string(c)}}).ok());
+    auto frozen = std::shared_ptr<Frozen>(sink->Freeze(c + 1));
+    writers.emplace_back([frozen, result = &snapshots[c]] {
+      NoWriter writer;
+      *result = frozen->Write(writer);
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  for (const auto& snapshot : snapshots) {
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+    for (const std::string& handle : snapshot->handles) ASSERT_TRUE(sink->Commit(handle).ok());
+  }
+  EXPECT_EQ(Committed(dir / "out")["a"].size(), 20u * 500);
+}
+
+TEST(FileSink, CommitIsIdempotentWhoeverCallsIt) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out"}, TestEnvironment());
+  SinkInstance other({.directory = dir / "elsewhere"}, TestEnvironment(),
+                     {.attempt = 2, .subtask = 3});
+  ASSERT_TRUE(sink.Write({{"a", "1"}}).ok());
+  const auto handles = sink.Checkpoint(1);
+  ASSERT_EQ(handles->size(), 1u);
+  EXPECT_TRUE(other->Commit(handles->front()).ok());
+  EXPECT_TRUE(sink->Commit(handles->front()).ok());
+  EXPECT_TRUE(other->Commit(handles->front()).ok());
+  EXPECT_THAT(Committed(dir / "out"), ElementsAre(Pair("a", ElementsAre("1"))));
+}
+
+TEST(FileSink, ConcurrentCommitsOfOneHandleAllSucceed) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out"}, TestEnvironment());
+  for (int round = 1; round <= 20; ++round) {
+    ASSERT_TRUE(sink.Write({{"a", std::to_string(round)}}).ok());
+    const auto handles = sink.Checkpoint(round);
+    std::vector<std::thread> threads;
+    std::vector<Status> results(4);
+    for (Status& result : results) {
+      threads.emplace_back([&] { result = sink->Commit(handles->front()); });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const Status& result : results) EXPECT_TRUE(result.ok()) << result;
+  }
+  EXPECT_EQ(Committed(dir / "out")["a"].size(), 20u);
+}
+
+TEST(FileSink, CommitSaysWhatHappenedToAPartThatIsGone) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out"}, TestEnvironment());
+  ASSERT_TRUE(sink.Write({{"a", "1"}}).ok());
+  const auto handles = sink.Checkpoint(4);
+  for (const std::string& file : FilesBelow(dir / "out")) {
+    std::filesystem::remove(dir / "out" + "/" + file);
+  }
+  const Status status = sink->Commit(handles->front());
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(status.ToString(),
+              AllOf(HasSubstr("/a/part-job-1.sink.s0.a1.c4.0.jsonl.zst"),
+                    HasSubstr("/a/.pending/part-job-1.sink.s0.a1.0.jsonl.zst.pending")));
+}
+
+TEST(FileSink, CommitRefusesATornPendingFile) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out"}, TestEnvironment());
+  ASSERT_TRUE(sink.Write({{"a", std::string(1000, 'x')}}).ok());
+  const auto handles = sink.Checkpoint(1);
+  const std::string pending = dir / "out" + "/" + FilesBelow(dir / "out")[0];
+  std::filesystem::resize_file(pending, std::filesystem::file_size(pending) - 3);
+  const Status status = sink->Commit(handles->front());
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(status.ToString(), HasSubstr(pending));
+  EXPECT_THAT(Committed(dir / "out"), IsEmpty());
+}
+
+TEST(FileSink, CommitRefusesHandlesThatAreDamagedOrOfAnotherVersion) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out"}, TestEnvironment());
+  ASSERT_TRUE(sink.Write({{"a", "1"}}).ok());
+  const std::string handle = sink.Checkpoint(1)->front();
+  for (size_t n = 0; n < handle.size(); ++n) {
+    EXPECT_EQ(sink->Commit(handle.substr(0, n)).code(), absl::StatusCode::kDataLoss) << n;
+  }
+  EXPECT_EQ(sink->Commit(handle + "x").code(), absl::StatusCode::kDataLoss);
+  std::string newer = handle;
+  newer.replace(newer.find("file-sink/1"), 11, "file-sink/2");
+  EXPECT_THAT(sink->Commit(newer).ToString(), HasSubstr("file-sink/2"));
+  std::string evil = handle;
+  evil.replace(evil.find("job-1"), 5, "../..");
+  EXPECT_EQ(sink->Commit(evil).code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(FileSink, RecoverRemovesOwnPendingFilesOnly) {
+  TempDir dir;
+  std::vector<std::unique_ptr<SinkInstance>> instances;
+  const FileSinkOptions options{.directory = dir / "out"};
+  for (const SinkPlace& place : std::vector<SinkPlace>{{.attempt = 1},
+                                                       {.attempt = 2, .subtask = 7},
+                                                       {.job_id = "job"},
+                                                       {.job_id = "job-1-sink"},
+                                                       {.stage = "sink-2"}}) {
+    auto& sink =
+        instances.emplace_back(std::make_unique<SinkInstance>(options, TestEnvironment(), place));
+    ASSERT_TRUE(sink->Write({{"a", "1"}}).ok());
+    ASSERT_TRUE(sink->Checkpoint(1).ok());
+  }
+  for (const char* name : {"notes.txt", "part-job-1.sink.s0.a1.jsonl.zst.pending",
+                           "part-job-1.sink.s0.a1.00.jsonl.zst.pending"}) {
+    std::ofstream(dir / "out/a/.pending/" + name) << "mine";
+  }
+  SinkInstance next(options, TestEnvironment(), {.attempt = 3});
+  ASSERT_TRUE(next->Recover({.job_id = "job-1", .restored = 0}).ok());
+  EXPECT_THAT(FilesBelow(dir / "out"),
+              UnorderedElementsAre("a/.pending/notes.txt",
+                                   "a/.pending/part-job-1.sink.s0.a1.jsonl.zst.pending",
+                                   "a/.pending/part-job-1.sink.s0.a1.00.jsonl.zst.pending",
+                                   "a/.pending/part-job.sink.s0.a1.0.jsonl.zst.pending",
+                                   "a/.pending/part-job-1-sink.sink.s0.a1.0.jsonl.zst.pending",
+                                   "a/.pending/part-job-1.sink-2.s0.a1.0.jsonl.zst.pending"));
+}
+
+TEST(FileSink, RecoverOfAFolderThatIsNotThereDoesNothing) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out"}, TestEnvironment());
+  EXPECT_TRUE(sink->Recover({.job_id = "job-1", .restored = 1, .revoke = true}).ok());
+  EXPECT_FALSE(std::filesystem::exists(dir / "out"));
+}
+
+TEST(FileSink, RevokesWhatLaterCheckpointsCommitted) {
+  TempDir dir;
+  const FileSinkOptions options{.directory = dir / "out"};
+  SinkInstance other(options, TestEnvironment(), {.job_id = "other"});
+  ASSERT_TRUE(other.Write({{"a", "theirs"}}).ok());
+  ASSERT_TRUE(other.CheckpointAndCommit(9).ok());
+  SinkInstance sink(options, TestEnvironment());
+  std::vector<std::string> last;
+  for (int c = 1; c <= 3; ++c) {
+    ASSERT_TRUE(sink.Write({{"a", std::to_string(c)}, {"b" + std::to_string(c), "x"}}).ok());
+    last = *sink.Checkpoint(c);
+    for (const std::string& handle : last) ASSERT_TRUE(sink->Commit(handle).ok());
+  }
+  SinkInstance next(options, TestEnvironment(), {.attempt = 2});
+  ASSERT_TRUE(next->Recover({.job_id = "job-1", .restored = 1}).ok());
+  EXPECT_EQ(Committed(dir / "out")["a"].size(), 4u) << "only where it was asked for";
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    ASSERT_TRUE(next->Recover({.job_id = "job-1", .restored = 1, .revoke = true}).ok());
+    EXPECT_THAT(Committed(dir / "out"),
+                ElementsAre(Pair("a", ElementsAre("1", "theirs")), Pair("b1", ElementsAre("x"))));
+  }
+  EXPECT_THAT(FilesBelow(dir / "out/a/.revoked"),
+              ElementsAre(::testing::StartsWith("part-job-1.sink.s0.a1.c2."),
+                          ::testing::StartsWith("part-job-1.sink.s0.a1.c3.")));
+  const Status status = next->Commit(last.front());
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(status.ToString(), AllOf(HasSubstr("revoked"), HasSubstr("/.revoked/part-")));
+}
+
+TEST(FileSink, RevokesBesideARevokedFileOfTheSameName) {
+  TempDir dir;
+  const FileSinkOptions options{.directory = dir / "out"};
+  SinkInstance sink(options, TestEnvironment());
+  ASSERT_TRUE(sink.Write({{"a", "new"}}).ok());
+  ASSERT_TRUE(sink.CheckpointAndCommit(2).ok());
+  const std::string name = "part-job-1.sink.s0.a1.c2.0.jsonl.zst";
+  std::filesystem::create_directories(dir / "out/a/.revoked");
+  std::ofstream(dir / "out/a/.revoked/" + name) << "old";
+  ASSERT_TRUE(sink->Recover({.job_id = "job-1", .restored = 0, .revoke = true}).ok());
+  EXPECT_THAT(FilesBelow(dir / "out/a/.revoked"), ElementsAre(name, name + ".2"));
+  EXPECT_EQ(*ReadFile(TestDisk(), dir / "out/a/.revoked/" + name), "old");
+  EXPECT_EQ(Decompress(dir / "out/a/.revoked/" + name + ".2"), "new\n");
+}
+
+TEST(FileSink, RefusesNamesThatCannotStandInAFileName) {
+  TempDir dir;
+  for (const SinkPlace& place : std::vector<SinkPlace>{
+           {.job_id = "a.b"}, {.job_id = ""}, {.stage = "a/b"}, {.stage = "ä"}}) {
+    SinkInstance sink({.directory = dir / "out"}, TestEnvironment(), place);
+    EXPECT_EQ(sink.opened().code(), absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST(CheckFileSink, MakesTheFolderAndLeavesNothingInIt) {
+  TempDir dir;
+  ASSERT_TRUE(CheckFileSink({.directory = dir / "x/y/out/"}, TestEnvironment(), "job-1").ok());
+  EXPECT_TRUE(std::filesystem::is_directory(dir / "x/y/out"));
+  EXPECT_THAT(FilesBelow(dir.path()), IsEmpty());
+}
+
+TEST(CheckFileSink, NamesTheFolderThatCannotBeMade) {
+  TempDir dir;
+  std::ofstream(dir / "file") << "x";
+  const Status status = CheckFileSink({.directory = dir / "file/out"}, TestEnvironment(), "job-1");
+  EXPECT_FALSE(status.ok());
+  EXPECT_THAT(status.ToString(), HasSubstr(dir / "file/out"));
+}
+
+TEST(CheckFileSink, RefusesAFolderWithCommittedFilesOfAnotherJob) {
+  TempDir dir;
+  const FileSinkOptions options{.directory = dir / "out"};
+  SinkInstance sink(options, TestEnvironment(), {.job_id = "first"});
+  ASSERT_TRUE(sink.Write({{"a", "1"}}).ok());
+  const auto handles = sink.Checkpoint(1);
+  EXPECT_TRUE(CheckFileSink(options, TestEnvironment(), "second").ok()) << "pending ones may stay";
+  ASSERT_TRUE(sink->Commit(handles->front()).ok());
+  EXPECT_TRUE(CheckFileSink(options, TestEnvironment(), "first").ok());
+  const Status status = CheckFileSink(options, TestEnvironment(), "second");
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(status.ToString(), AllOf(HasSubstr("'first'"), HasSubstr(dir / "out"),
+                                       HasSubstr("another folder"), HasSubstr("remove")));
+  ASSERT_TRUE(sink->Recover({.job_id = "first", .restored = 0, .revoke = true}).ok());
+  EXPECT_TRUE(CheckFileSink(options, TestEnvironment(), "second").ok()) << "revoked ones too";
+}
+
+}  // namespace
+}  // namespace weir::testing

@@ -1,0 +1,360 @@
+#include "operators/transforms/process.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+
+#include "tests/support/memory_snapshots.h"
+#include "tests/support/operator_bed.h"
+#include "tests/support/recording_output.h"
+
+namespace weir {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using weir::testing::OperatorBed;
+using weir::testing::RecordingOutput;
+
+struct Flight {
+  std::string_view origin;
+  int64_t delay = 0;
+  BOOST_DESCRIBE_CLASS(Flight, (), (origin, delay), (), ())
+};
+struct Count {
+  std::string_view origin;
+  int64_t n = 0;
+  BOOST_DESCRIBE_CLASS(Count, (), (origin, n), (), ())
+};
+
+BatchPtr Flights(const std::vector<std::pair<std::string, int64_t>>& rows) {
+  auto batch = std::make_unique<Batch<Flight>>();
+  SlabArena arena;
+  Timestamp time = 0;
+  for (const auto& [origin, delay] : rows) batch->Add({arena.Copy(origin), delay}, ++time);
+  arena.Release(batch->slabs());
+  return batch;
+}
+
+// Counts flights by origin and remembers delays. A delay of -1 fails after everything was written,
+// one of -2 throws there.
+struct CountFlights {
+  ValueState<int64_t> count;
+  MapState<int64_t, int64_t> delays;
+
+  Status Open(KeyedStore& store) {
+    WEIR_ASSIGN_OR_RETURN(count, ValueState<int64_t>::Register(store, "count"));
+    WEIR_ASSIGN_OR_RETURN(delays, (MapState<int64_t, int64_t>::Register(store, "delays")));
+    return absl::OkStatus();
+  }
+  Status Process(const Flight& flight, ProcessContext<Count>& context) {
+    WEIR_ASSIGN_OR_RETURN(auto before, count.Get(context.key()));
+    const int64_t now = before.value_or(0) + 1;
+    WEIR_RETURN_IF_ERROR(count.Set(context.key(), now));
+    WEIR_RETURN_IF_ERROR(delays.Put(context.key(), flight.delay, context.time()));
+    WEIR_ASSIGN_OR_RETURN(auto own, count.Get(context.key()));
+    if (own != now) return absl::InternalError("does not see its own write");
+    context.Emit({flight.origin, now});
+    if (flight.delay == -1) return absl::InvalidArgumentError("bad delay");
+    if (flight.delay == -2) throw std::runtime_error("thrown");
+    return absl::OkStatus();
+  }
+};
+
+auto Origin = [](const Flight& f) { return f.origin; };
+
+std::unique_ptr<KeyedStore> HeapStore() {
+  StatusOr<std::unique_ptr<KeyedStore>> store = MakeHeapKeyedStore({"stage", {}}, Restore{});
+  WEIR_CHECK(store.ok());
+  return *std::move(store);
+}
+
+class ProcessTest : public ::testing::Test {
+ protected:
+  ProcessTest() { bed_.context.keyed = store_.get(); }
+
+  template <class Op>
+  void Feed(Op& op, BatchPtr batch) {
+    auto progress = op.Process(0, std::move(batch), out_);
+    ASSERT_TRUE(progress.ok()) << progress.status();
+    while (*progress == Progress::kMoreOutput) {
+      progress = op.Resume(out_);
+      ASSERT_TRUE(progress.ok()) << progress.status();
+    }
+  }
+  std::vector<std::string> Counts() {
+    std::vector<std::string> counts;
+    for (const Count& c : out_.Rows<Count>()) {
+      counts.push_back(std::string(c.origin) + std::to_string(c.n));
+    }
+    return counts;
+  }
+
+  OperatorBed bed_;
+  std::unique_ptr<KeyedStore> store_ = HeapStore();
+  RecordingOutput out_;
+};
+
+using Counter = ProcessOperator<Flight, Count, CountFlights, decltype(Origin)>;
+
+TEST_F(ProcessTest, StateIsKeptByKey) {
+  Counter op({}, Origin);
+  ASSERT_TRUE(op.Open(bed_.context).ok());
+  Feed(op, Flights({{"JFK", 1}, {"SFO", 2}, {"JFK", 3}}));
+  Feed(op, Flights({{"JFK", 4}}));
+  EXPECT_THAT(Counts(), ElementsAre("JFK1", "SFO1", "JFK2", "JFK3"));
+}
+
+TEST_F(ProcessTest, ARowThatFailsLeavesNeitherOutputNorState) {
+  Counter op({}, Origin);
+  ASSERT_TRUE(op.Open(bed_.context).ok());
+  Feed(op, Flights({{"JFK", 5}, {"JFK", -1}, {"JFK", -2}, {"SFO", -1}, {"JFK", 6}}));
+  EXPECT_THAT(Counts(), ElementsAre("JFK1", "JFK2"));
+  ASSERT_EQ(out_.rejected.size(), 3u);
+  EXPECT_EQ(out_.rejected[0].error, "bad delay");
+  EXPECT_EQ(out_.rejected[0].record, R"({"origin":"JFK","delay":-1})");
+  EXPECT_EQ(out_.rejected[0].time, 2);
+  EXPECT_EQ(out_.rejected[1].error, "thrown");
+
+  // States are numbered as they were registered.
+  std::vector<int64_t> stored;
+  ASSERT_TRUE(store_
+                  ->ScanAll(1,
+                            [&](std::string_view key, std::string_view sub, std::string_view) {
+                              EXPECT_EQ(key, "JFK");
+                              EXPECT_TRUE(SubKey<int64_t>::Take(sub, stored.emplace_back()));
+                              return true;
+                            })
+                  .ok());
+  EXPECT_THAT(stored, ElementsAre(5, 6));
+}
+
+TEST_F(ProcessTest, KeysMayBeNumbersAndOwnedStrings) {
+  auto by_delay = [](const Flight& f) { return f.delay; };
+  ProcessOperator<Flight, Count, CountFlights, decltype(by_delay)> numbers({}, by_delay);
+  ASSERT_TRUE(numbers.Open(bed_.context).ok());
+  Feed(numbers, Flights({{"a", 7}, {"b", 7}, {"c", 8}}));
+  EXPECT_THAT(Counts(), ElementsAre("a1", "b2", "c1"));
+
+  std::unique_ptr<KeyedStore> other = HeapStore();
+  bed_.context.keyed = other.get();
+  out_.Clear();
+  auto by_name = [](const Flight& f) {
+    if (f.delay == 0) throw std::runtime_error("no key");
+    return std::string(f.origin) + "/" + std::string(100, 'k');
+  };
+  ProcessOperator<Flight, Count, CountFlights, decltype(by_name)> names({}, by_name);
+  ASSERT_TRUE(names.Open(bed_.context).ok());
+  Feed(names, Flights({{"a", 1}, {"a", 0}, {"b", 1}, {"a", 1}}));
+  EXPECT_THAT(Counts(), ElementsAre("a1", "b1", "a2"));
+  ASSERT_EQ(out_.rejected.size(), 1u);
+  EXPECT_EQ(out_.rejected[0].error, "no key");
+}
+
+struct FanOut {
+  Status Open(KeyedStore&) { return absl::OkStatus(); }
+  Status Process(const Flight& flight, ProcessContext<int64_t>& context) {
+    for (int i = 0; i < 600; ++i) context.Emit(context.watermark(), i);
+    return absl::OkStatus();
+  }
+};
+
+TEST_F(ProcessTest, ALargeFanOutComesInPiecesAndSeesTheWatermark) {
+  ProcessOperator<Flight, int64_t, FanOut, decltype(Origin)> op({}, Origin);
+  ASSERT_TRUE(op.Open(bed_.context).ok());
+  ASSERT_TRUE(op.OnWatermark(42, out_).ok());
+  EXPECT_EQ(op.Process(0, Flights({{"a", 1}, {"b", 1}, {"c", 1}}), out_).value(),
+            Progress::kMoreOutput);
+  EXPECT_EQ(op.Resume(out_).value(), Progress::kDone);
+  EXPECT_THAT(out_.Sizes(), ElementsAre(1200, 600));
+  EXPECT_EQ(out_.Rows<int64_t>()[0], 42);
+  EXPECT_EQ(out_.emitted[0].batch->times()[1], 1);
+}
+
+// A store that fails on demand.
+class FailingStore final : public KeyedStore {
+ public:
+  StatusOr<StateId> Register(std::string name, Schema value, std::optional<Schema> sub) override {
+    return below->Register(std::move(name), std::move(value), std::move(sub));
+  }
+  const Schema* written_schema(StateId s) const override { return below->written_schema(s); }
+  Status Prefetch(StateId s, std::span<const StateKey> keys) override {
+    prefetched += keys.size();
+    return fail_prefetch ? absl::UnavailableError("disk") : below->Prefetch(s, keys);
+  }
+  StatusOr<std::optional<std::string_view>> Get(StateId s, const StateKey& key,
+                                                std::string_view sub) override {
+    if (fail_get) return absl::UnavailableError("disk");
+    return below->Get(s, key, sub);
+  }
+  Status Put(StateId s, const StateKey& key, std::string_view sub,
+             std::string_view value) override {
+    return fail_put ? absl::UnavailableError("disk") : below->Put(s, key, sub, value);
+  }
+  Status Delete(StateId s, const StateKey& key, std::string_view sub) override {
+    return below->Delete(s, key, sub);
+  }
+  Status Scan(StateId s, const StateKey& key, const EntryVisitor& visit) override {
+    return below->Scan(s, key, visit);
+  }
+  Status ScanAll(StateId s, const KeyVisitor& visit) override { return below->ScanAll(s, visit); }
+  std::unique_ptr<Frozen> Freeze(CheckpointId) override { return nullptr; }
+  uint64_t bytes() const override { return 0; }
+
+  std::unique_ptr<KeyedStore> below = HeapStore();
+  bool fail_get = false, fail_put = false, fail_prefetch = false;
+  size_t prefetched = 0;
+};
+
+TEST_F(ProcessTest, AFailureOfTheStoreIsNotTheRowsFault) {
+  for (bool FailingStore::*fault :
+       {&FailingStore::fail_get, &FailingStore::fail_put, &FailingStore::fail_prefetch}) {
+    FailingStore store;
+    bed_.context.keyed = &store;
+    Counter op({}, Origin);
+    ASSERT_TRUE(op.Open(bed_.context).ok());
+    Feed(op, Flights({{"JFK", 1}}));
+    EXPECT_EQ(store.prefetched, 2u) << "one key in each of two states";
+    store.*fault = true;
+    EXPECT_EQ(op.Process(0, Flights({{"JFK", 1}}), out_).status().code(),
+              absl::StatusCode::kUnavailable);
+    EXPECT_THAT(out_.rejected, IsEmpty());
+  }
+}
+
+// --- RowTransaction ---
+
+class RowTransactionTest : public ::testing::Test {
+ protected:
+  RowTransactionTest() {
+    state_ = row_.Register("m", Codec<int>::Describe(), Codec<std::string>::Describe()).value();
+    other_ = row_.Register("o", Codec<int>::Describe(), std::nullopt).value();
+  }
+  std::string Get(const StateKey& key, std::string_view sub) {
+    auto value = row_.Get(state_, key, sub);
+    return value.value() ? std::string(**value) : "none";
+  }
+  std::string Scan(const StateKey& key, size_t at_most = 100) {
+    std::string seen;
+    size_t n = 0;
+    EXPECT_TRUE(row_.Scan(state_, key,
+                          [&](std::string_view sub, std::string_view value) {
+                            seen.append(sub).append("=").append(value).append(" ");
+                            return ++n < at_most;
+                          })
+                    .ok());
+    return seen;
+  }
+  std::vector<std::string> ScanAll() {
+    std::vector<std::string> seen;
+    EXPECT_TRUE(
+        row_.ScanAll(state_,
+                     [&](std::string_view key, std::string_view sub, std::string_view value) {
+                       std::string entry(key);
+                       entry.append("/").append(sub).append("=").append(value);
+                       seen.push_back(entry);
+                       return true;
+                     })
+            .ok());
+    return seen;
+  }
+  void Put(const StateKey& key, std::string_view sub, std::string_view value) {
+    ASSERT_TRUE(row_.Put(state_, key, sub, value).ok());
+  }
+  void Delete(const StateKey& key, std::string_view sub) {
+    ASSERT_TRUE(row_.Delete(state_, key, sub).ok());
+  }
+
+  std::unique_ptr<KeyedStore> store_ = HeapStore();
+  internal::RowTransaction row_{*store_};
+  StateId state_ = 0, other_ = 0;
+  const StateKey a_ = MakeStateKey("a"), b_ = MakeStateKey("b");
+};
+
+TEST_F(RowTransactionTest, ReadsSeeTheRowsOwnWrites) {
+  Put(a_, "x", "1");
+  ASSERT_TRUE(row_.Commit().ok());
+  Put(a_, "y", "2");
+  Put(a_, "x", "3");
+  Delete(a_, "y");
+  EXPECT_EQ(Get(a_, "x"), "3");
+  EXPECT_EQ(Get(a_, "y"), "none");
+  EXPECT_EQ(Get(b_, "x"), "none");
+  EXPECT_FALSE(row_.Get(other_, a_, "x").value().has_value()) << "another state";
+  row_.Abort();
+  EXPECT_EQ(Get(a_, "x"), "1");
+  Delete(a_, "x");
+  Delete(a_, "never there");
+  EXPECT_EQ(Get(a_, "x"), "none");
+  ASSERT_TRUE(row_.Commit().ok());
+  EXPECT_EQ(Get(a_, "x"), "none");
+}
+
+TEST_F(RowTransactionTest, ScansMergeInOrder) {
+  for (const char* sub : {"b", "d", "f"}) Put(a_, sub, "old");
+  ASSERT_TRUE(row_.Commit().ok());
+  Put(a_, "g", "new");
+  Put(a_, "a", "new");
+  Put(a_, "d", "new");
+  Put(a_, "c", "new");
+  Delete(a_, "f");
+  Delete(a_, "e");
+  Put(b_, "zzz", "other");
+  EXPECT_EQ(Scan(a_), "a=new b=old c=new d=new g=new ");
+  for (size_t n = 1; n <= 5; ++n) {
+    std::string seen = Scan(a_, n);
+    EXPECT_EQ(std::count(seen.begin(), seen.end(), ' '), static_cast<long>(n));
+  }
+}
+
+TEST_F(RowTransactionTest, ManyWritesOfOneRowAreFoundAndForgotten) {
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 5000; ++i) {
+      const std::string sub = std::to_string(i % 2500);
+      Put(a_, sub, std::to_string(i));
+      if (i % 100 == 0) {
+        EXPECT_EQ(Get(a_, sub), std::to_string(i));
+      }
+    }
+    EXPECT_EQ(Get(a_, "17"), "2517");
+    EXPECT_EQ(Get(a_, "2499"), "4999");
+    row_.Abort();
+    EXPECT_EQ(Get(a_, "17"), "none");
+  }
+}
+
+TEST_F(RowTransactionTest, AScanOfEverythingGoesByKeyGroup) {
+  std::map<std::string, std::string> expected;
+  for (int i = 0; i < 300; ++i) {
+    const std::string key = "k" + std::to_string(i % 150);
+    Put(MakeStateKey(key), std::to_string(i % 3), "old");
+    expected[key + "/" + std::to_string(i % 3)] = "old";
+    ASSERT_TRUE(row_.Commit().ok());
+  }
+  for (int i = 0; i < 200; i += 3) {
+    const std::string key = "k" + std::to_string(i), sub = std::to_string(i % 4);
+    if (i % 5 == 0) {
+      Delete(MakeStateKey(key), sub);
+      expected.erase(key + "/" + sub);
+    } else {
+      Put(MakeStateKey(key), sub, "new");
+      expected[key + "/" + sub] = "new";
+    }
+  }
+  std::map<std::string, std::string> seen;
+  int group = 0;
+  for (const std::string& entry : ScanAll()) {
+    const std::string key = entry.substr(0, entry.find('/'));
+    const int its_group = KeyGroupOf(MakeStateKey(key).hash);
+    EXPECT_GE(its_group, group);
+    group = its_group;
+    const size_t equals = entry.find('=');
+    EXPECT_TRUE(seen.emplace(entry.substr(0, equals), entry.substr(equals + 1)).second) << entry;
+  }
+  EXPECT_EQ(seen, expected);
+}
+
+}  // namespace
+}  // namespace weir

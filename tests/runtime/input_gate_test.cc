@@ -1,0 +1,127 @@
+#include "runtime/exchange/input_gate.h"
+
+#include <gtest/gtest.h>
+
+namespace weir {
+namespace {
+
+BatchPtr Rows(std::initializer_list<int64_t> values) {
+  auto batch = std::make_unique<Batch<int64_t>>();
+  for (int64_t v : values) batch->Add(v, v);
+  return batch;
+}
+
+class InputGateTest : public ::testing::Test {
+ protected:
+  void Make(int channels) {
+    std::vector<InputGate::Input> inputs;
+    for (int i = 0; i < channels; ++i) {
+      channels_.push_back(std::make_shared<Channel>(1 << 20, [] {}, [] {}));
+      inputs.push_back({channels_.back(), 0, i});
+    }
+    gate_ = std::make_unique<InputGate>(std::move(inputs));
+  }
+  // What comes next, as text.
+  std::string Next() {
+    auto event = gate_->Next();
+    if (!event.ok()) return "error: " + std::string(event.status().message());
+    if (!*event) return "nothing";
+    if (auto* rows = std::get_if<InputGate::Rows>(&**event)) {
+      return "rows " + std::to_string(rows->batch->rows()) + " from " + std::to_string(rows->input_port);
+    }
+    if (auto* w = std::get_if<Watermark>(&**event)) {
+      return "watermark " + std::to_string(w->time) + (w->idle ? " idle" : "");
+    }
+    if (auto* b = std::get_if<Barrier>(&**event)) return "barrier " + std::to_string(b->checkpoint);
+    return "end";
+  }
+
+  std::vector<std::shared_ptr<Channel>> channels_;
+  std::unique_ptr<InputGate> gate_;
+};
+
+TEST_F(InputGateTest, ABarrierClosesItsChannelUntilAllHaveIt) {
+  Make(2);
+  channels_[0]->Send(Barrier{7});
+  channels_[0]->Send(Rows({1}));
+  channels_[1]->Send(Rows({2, 3}));
+  EXPECT_EQ(Next(), "rows 2 from 1");
+  EXPECT_EQ(Next(), "nothing");
+  channels_[1]->Send(Barrier{7});
+  EXPECT_EQ(Next(), "barrier 7");
+  EXPECT_EQ(Next(), "rows 1 from 0");
+}
+
+TEST_F(InputGateTest, TheWatermarkIsTheLeastOfAll) {
+  Make(2);
+  channels_[0]->Send(Watermark{10});
+  EXPECT_EQ(Next(), "nothing");
+  channels_[1]->Send(Watermark{5});
+  EXPECT_EQ(Next(), "watermark 5");
+  channels_[1]->Send(Watermark{20});
+  EXPECT_EQ(Next(), "watermark 10");
+}
+
+TEST_F(InputGateTest, AnIdleChannelDoesNotHoldBack) {
+  Make(2);
+  channels_[0]->Send(Watermark{10});
+  channels_[1]->Send(Watermark{kMinTimestamp, true});
+  EXPECT_EQ(Next(), "watermark 10");
+  // Back to work: the watermark stays where it was until this channel has passed it.
+  channels_[1]->Send(Watermark{4, false});
+  EXPECT_EQ(Next(), "nothing");
+  channels_[0]->Send(Watermark{30});
+  EXPECT_EQ(Next(), "nothing");
+  channels_[1]->Send(Watermark{12, false});
+  EXPECT_EQ(Next(), "watermark 12");
+}
+
+TEST_F(InputGateTest, AllIdleIsIdle) {
+  Make(2);
+  channels_[0]->Send(Watermark{10});
+  channels_[1]->Send(Watermark{20});
+  EXPECT_EQ(Next(), "watermark 10");
+  channels_[0]->Send(Watermark{10, true});
+  EXPECT_EQ(Next(), "watermark 20");
+  channels_[1]->Send(Watermark{20, true});
+  EXPECT_EQ(Next(), "watermark 20 idle");
+}
+
+TEST_F(InputGateTest, EndedChannelsDoNotHoldBackAndStillCarryBarriers) {
+  Make(2);
+  channels_[0]->Send(Watermark{10});
+  channels_[1]->Send(EndOfInput{});
+  EXPECT_EQ(Next(), "watermark 10");
+  channels_[0]->Send(Barrier{1});
+  EXPECT_EQ(Next(), "nothing");
+  channels_[1]->Send(Barrier{1});
+  EXPECT_EQ(Next(), "barrier 1");
+  channels_[0]->Send(EndOfInput{});
+  EXPECT_EQ(Next(), "end");
+  channels_[0]->Send(Barrier{2});
+  channels_[1]->Send(Barrier{2});
+  EXPECT_EQ(Next(), "barrier 2");
+}
+
+TEST_F(InputGateTest, BarriersOfTwoCheckpointsAreAnError) {
+  Make(2);
+  channels_[0]->Send(Barrier{1});
+  channels_[1]->Send(Barrier{2});
+  EXPECT_EQ(Next(),
+            "error: the barrier of checkpoint 2 arrived while checkpoint 1 is being aligned");
+}
+
+TEST_F(InputGateTest, ChannelsTakeTurns) {
+  Make(2);
+  for (int i = 0; i < 2; ++i) {
+    channels_[0]->Send(Rows({1}));
+    channels_[1]->Send(Rows({2}));
+  }
+  EXPECT_EQ(Next(), "rows 1 from 0");
+  EXPECT_EQ(Next(), "rows 1 from 1");
+  EXPECT_EQ(Next(), "rows 1 from 0");
+  EXPECT_EQ(Next(), "rows 1 from 1");
+}
+
+}  // namespace
+}  // namespace weir

@@ -1,0 +1,291 @@
+#include "runtime/coordinator/job_master.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace weir {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Records what the state machine asks for.
+class FakeHost final : public JobMaster::Host {
+ public:
+  void Send(const runtime::ToExecutor& message) override { sent.push_back(message); }
+  Status SaveRecord(const JobRecord& r) override {
+    if (!disk.ok()) return disk;
+    record = r;
+    return absl::OkStatus();
+  }
+  void WriteManifest(Manifest m) override { manifests.push_back(std::move(m)); }
+  void CollectGarbage() override { ++collections; }
+  void Log(std::string_view line) override { log += std::string(line) + "\n"; }
+
+  runtime::ToExecutor Last() const { return sent.back(); }
+
+  std::vector<runtime::ToExecutor> sent;
+  std::vector<Manifest> manifests;
+  JobRecord record;
+  Status disk;
+  std::string log;
+  int collections = 0;
+};
+
+// A job of one stage at parallelism 2: two tasks.
+class JobMasterTest : public ::testing::Test {
+ protected:
+  JobMasterTest() {
+    graph_.job = "job";
+    graph_.stages.push_back({.name = "source", .kind = "source", .role = StageRole::kSource});
+    record_.job_id = "job-1";
+    record_.attempt = 4;
+    record_.last_checkpoint = 9;
+    options_.parallelism = 2;
+    options_.checkpoint_interval = Seconds(10);
+    options_.restarts_max = 2;
+  }
+
+  void Start() {
+    master_ = std::make_unique<JobMaster>(graph_, record_, options_, host_);
+    master_->Start(now_);
+  }
+  runtime::ToCoordinator Message() const {
+    runtime::ToCoordinator message;
+    message.set_attempt(host_.record.attempt);
+    return message;
+  }
+  void Opened() {
+    for (int subtask = 0; subtask < 2; ++subtask) {
+      runtime::ToCoordinator message = Message();
+      message.mutable_task_opened()->mutable_task()->set_subtask(subtask);
+      master_->OnMessage(message, now_);
+    }
+  }
+  void Recovered() {
+    runtime::ToCoordinator message = Message();
+    message.mutable_sinks_recovered();
+    master_->OnMessage(message, now_);
+  }
+  void Run() {
+    Start();
+    Opened();
+    Recovered();
+  }
+  void Ack(int subtask, uint64_t records_in) {
+    runtime::ToCoordinator message = Message();
+    runtime::CheckpointAck& ack = *message.mutable_checkpoint_ack();
+    ack.set_checkpoint(host_.record.last_checkpoint);
+    ack.mutable_task()->set_subtask(subtask);
+    runtime::StageState& state = *ack.add_stages();
+    state.set_snapshot(SubtaskState{}.Serialize());
+    state.mutable_counters()->set_records_in(records_in);
+    master_->OnMessage(message, now_);
+  }
+  void Committed() {
+    runtime::ToCoordinator message = Message();
+    message.mutable_committed()->set_checkpoint(host_.record.last_checkpoint);
+    master_->OnMessage(message, now_);
+  }
+  void Checkpoint(uint64_t records_in) {
+    Ack(0, records_in);
+    Ack(1, records_in);
+    master_->OnManifestOutcome(host_.record.last_checkpoint, absl::OkStatus());
+    Committed();
+  }
+  void Fail(Status status) {
+    runtime::ToCoordinator message = Message();
+    message.mutable_task_failed()->set_code(static_cast<int>(status.code()));
+    message.mutable_task_failed()->set_message(std::string(status.message()));
+    master_->OnMessage(message, now_);
+  }
+  void Canceled() {
+    runtime::ToCoordinator message = Message();
+    message.mutable_canceled();
+    master_->OnMessage(message, now_);
+  }
+  void Finished() {
+    for (int subtask = 0; subtask < 2; ++subtask) {
+      runtime::ToCoordinator message = Message();
+      message.mutable_task_finished()->mutable_task()->set_subtask(subtask);
+      master_->OnMessage(message, now_);
+    }
+  }
+  std::string State() { return master_->status(now_).state; }
+
+  JobGraph graph_;
+  JobRecord record_;
+  JobMaster::Options options_;
+  FakeHost host_;
+  int64_t now_ = Seconds(100);
+  std::unique_ptr<JobMaster> master_;
+};
+
+TEST_F(JobMasterTest, RowsFlowOnlyAfterEveryTaskIsOpenAndEverySinkHasCleanedUp) {
+  Start();
+  EXPECT_EQ(host_.record.attempt, 5u);  // durable before it is used
+  EXPECT_TRUE(host_.Last().has_deploy());
+  Opened();
+  EXPECT_TRUE(host_.Last().has_recover_sinks());
+  EXPECT_EQ(State(), "DEPLOYING");
+  Recovered();
+  EXPECT_TRUE(host_.Last().has_start_input());
+  EXPECT_EQ(State(), "RUNNING");
+}
+
+TEST_F(JobMasterTest, ACheckpointGoesThroughItsPhases) {
+  Run();
+  now_ += Seconds(10);
+  master_->Tick(now_);
+  EXPECT_EQ(host_.Last().trigger_checkpoint().checkpoint(), 10u);
+  EXPECT_EQ(host_.record.last_checkpoint, 10u);
+  Ack(0, 5);
+  EXPECT_TRUE(host_.manifests.empty());
+  Ack(1, 7);
+  ASSERT_EQ(host_.manifests.size(), 1u);
+  EXPECT_EQ(host_.manifests[0].stages[0].counters.records_in, 12u);
+  // No commit before the manifest stands.
+  EXPECT_TRUE(host_.Last().has_trigger_checkpoint());
+  master_->OnManifestOutcome(10, absl::OkStatus());
+  EXPECT_EQ(host_.Last().checkpoint_complete().checkpoint(), 10u);
+  // And no next checkpoint before the commits.
+  now_ += Seconds(20);
+  master_->Tick(now_);
+  EXPECT_TRUE(host_.Last().has_checkpoint_complete());
+  Committed();
+  EXPECT_EQ(host_.collections, 1);
+  EXPECT_EQ(host_.Last().trigger_checkpoint().checkpoint(), 11u);
+}
+
+TEST_F(JobMasterTest, AFailureGoesOnFromTheLastCheckpointWithANewAttempt) {
+  Run();
+  now_ += Seconds(10);
+  master_->Tick(now_);
+  Checkpoint(5);
+  Fail(absl::UnavailableError("disk on fire"));
+  EXPECT_TRUE(host_.Last().has_cancel());
+  Canceled();
+  EXPECT_EQ(State(), "RESTARTING");
+  EXPECT_THAT(host_.log, HasSubstr("disk on fire"));
+  master_->Tick(now_);
+  EXPECT_TRUE(host_.Last().has_cancel());  // not before the delay
+  now_ += limits::kRestartDelayMin;
+  master_->Tick(now_);
+  EXPECT_EQ(host_.Last().deploy().restore_checkpoint(), 10u);
+  EXPECT_EQ(host_.record.attempt, 6u);
+  // Counters of the job go on from the checkpoint.
+  Opened();
+  Recovered();
+  now_ += Seconds(10);
+  master_->Tick(now_);
+  Ack(0, 1);
+  Ack(1, 1);
+  EXPECT_EQ(host_.manifests.back().stages[0].counters.records_in, 12u);
+}
+
+TEST_F(JobMasterTest, MessagesOfAnOldAttemptAreIgnored) {
+  Run();
+  runtime::ToCoordinator old = Message();
+  old.set_attempt(4);
+  old.mutable_task_failed()->set_code(static_cast<int>(absl::StatusCode::kUnavailable));
+  master_->OnMessage(old, now_);
+  EXPECT_EQ(State(), "RUNNING");
+}
+
+TEST_F(JobMasterTest, AnErrorOfTheUserIsNotRetried) {
+  Run();
+  Fail(absl::FailedPreconditionError("a row was rejected"));
+  Canceled();
+  EXPECT_TRUE(master_->ended());
+  EXPECT_EQ(host_.record.state, RunState::kFailed);
+  EXPECT_EQ(host_.record.failure, "a row was rejected");
+}
+
+TEST_F(JobMasterTest, GivesUpAfterSoManyRestartsWithoutACheckpoint) {
+  Run();
+  for (int i = 0; i < 2; ++i) {
+    Fail(absl::UnavailableError("again"));
+    Canceled();
+    now_ += limits::kRestartDelayMax;
+    master_->Tick(now_);
+    Opened();
+    Recovered();
+  }
+  Fail(absl::UnavailableError("again"));
+  Canceled();
+  EXPECT_EQ(host_.record.state, RunState::kFailed);
+  EXPECT_THAT(host_.record.failure, HasSubstr("given up after 2 restarts"));
+}
+
+TEST_F(JobMasterTest, ABoundedJobEndsWithAFinalCheckpoint) {
+  Run();
+  Finished();
+  EXPECT_EQ(host_.Last().trigger_checkpoint().kind(), static_cast<uint32_t>(BarrierKind::kFinal));
+  Checkpoint(3);
+  EXPECT_FALSE(master_->ended());
+  Canceled();
+  EXPECT_TRUE(master_->ended());
+  EXPECT_EQ(host_.record.state, RunState::kFinished);
+}
+
+TEST_F(JobMasterTest, AStopTakesACheckpointFirst) {
+  Run();
+  master_->RequestStop(now_);
+  EXPECT_EQ(host_.Last().trigger_checkpoint().kind(), static_cast<uint32_t>(BarrierKind::kStop));
+  Checkpoint(3);
+  Canceled();
+  EXPECT_EQ(host_.record.state, RunState::kSuspended);
+}
+
+TEST_F(JobMasterTest, AStopDuringACheckpointWaitsForIt) {
+  Run();
+  now_ += Seconds(10);
+  master_->Tick(now_);
+  master_->RequestStop(now_);
+  EXPECT_EQ(host_.Last().trigger_checkpoint().kind(), static_cast<uint32_t>(BarrierKind::kCheckpoint));
+  Checkpoint(3);
+  EXPECT_EQ(host_.Last().trigger_checkpoint().kind(), static_cast<uint32_t>(BarrierKind::kStop));
+}
+
+TEST_F(JobMasterTest, NothingStartsBeforeTheOutcomeOfAManifestIsKnown) {
+  Run();
+  now_ += Seconds(10);
+  master_->Tick(now_);
+  Ack(0, 1);
+  Ack(1, 1);
+  Fail(absl::UnavailableError("a task"));
+  Canceled();
+  now_ += Minutes(5);
+  master_->Tick(now_);
+  EXPECT_TRUE(host_.Last().has_cancel());
+  master_->OnManifestOutcome(10, absl::OkStatus());
+  master_->Tick(now_);
+  // The checkpoint was complete after all, so the restart goes on from it, and commits its handles.
+  EXPECT_EQ(host_.Last().deploy().restore_checkpoint(), 10u);
+}
+
+TEST_F(JobMasterTest, AManifestThatCouldNotBeWrittenRestartsTheAttempt) {
+  Run();
+  now_ += Seconds(10);
+  master_->Tick(now_);
+  Ack(0, 1);
+  Ack(1, 1);
+  master_->OnManifestOutcome(10, absl::ResourceExhaustedError("disk full"));
+  EXPECT_TRUE(host_.Last().has_cancel());
+  Canceled();
+  now_ += limits::kRestartDelayMax;
+  master_->Tick(now_);
+  EXPECT_EQ(host_.Last().deploy().restore_checkpoint(), 0u);
+  EXPECT_EQ(master_->status(now_).checkpoints_failed, 1u);
+  // Its number is spent.
+  EXPECT_EQ(host_.record.last_checkpoint, 10u);
+}
+
+TEST_F(JobMasterTest, WithoutADurableAttemptNumberNothingIsDeployed) {
+  host_.disk = absl::ResourceExhaustedError("disk full");
+  Start();
+  EXPECT_TRUE(master_->ended());
+  EXPECT_TRUE(host_.sent.empty());
+}
+
+}  // namespace
+}  // namespace weir

@@ -1,0 +1,65 @@
+// What an operator needs around it in a test that calls it by hand: a clock that stands still until
+// it is moved, timers that are recorded, counters, and an OperatorContext of all these.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "operators/operator.h"
+
+namespace weir::testing {
+
+class ManualClock final : public Clock {
+ public:
+  Timestamp Now() override { return now; }
+  int64_t MonotonicMicros() override { return now; }
+  Timestamp now = Seconds(1'000'000);
+};
+
+class ManualTimers final : public TimerService {
+ public:
+  void SetProcessingTimer(Timestamp time) override { processing.insert(time); }
+  void SetEventTimer(Timestamp time) override { event.insert(time); }
+
+  // Fires the processing timers that are due at `now`, in order. False if one did not return kDone.
+  bool FireDue(Timestamp now, Operator& op, Output& out) {
+    while (!processing.empty() && *processing.begin() <= now) {
+      Timestamp time = *processing.begin();
+      processing.erase(processing.begin());
+      auto progress = op.OnTimer(TimerKind::kProcessingTime, time, out);
+      if (!progress.ok() || *progress != Progress::kDone) return false;
+    }
+    return true;
+  }
+
+  std::set<Timestamp> processing;
+  std::set<Timestamp> event;
+};
+
+// One instance's surroundings. Must outlive the operator that was opened with `context`.
+struct OperatorBed {
+  explicit OperatorBed(int subtask = 0, int parallelism = 1) {
+    context.job_id = "job";
+    context.stage = "stage";
+    context.subtask = subtask;
+    context.parallelism = parallelism;
+    context.key_groups = KeyGroupsOf(subtask, parallelism);
+    context.env = &env;
+    context.restore = &restore;
+    context.timers = &timers;
+    context.counters = &counters;
+    context.wake = [] {};
+  }
+  OperatorBed(const OperatorBed&) = delete;
+  OperatorBed& operator=(const OperatorBed&) = delete;
+
+  ManualClock clock;
+  ManualTimers timers;
+  OperatorCounters counters;
+  Restore restore;
+  Environment env{clock, RealEnvironment().disk, RealEnvironment().io, RealEnvironment().random};
+  OperatorContext context;
+};
+
+}  // namespace weir::testing

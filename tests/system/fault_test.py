@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Faults from outside: a disk that is full, Ctrl-C twice, a process that is killed while the disk is full."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+
+import weir
+from workload import WorkloadCase
+
+AT_ONCE_S = 5
+
+
+class SmallDisk:
+    """A file system of so many bytes on a folder."""
+
+    def __init__(self, test, folder, size):
+        folder.mkdir()
+        self.folder = folder
+        mounted = os.geteuid() == 0 and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "weir-test", folder], check=False, capture_output=True).returncode == 0
+        if not mounted:
+            test.skipTest("a small file system needs root and the right to mount")
+        test.addCleanup(subprocess.run, ["umount", "--lazy", folder], check=False)
+
+    def grow(self):
+        subprocess.run(["mount", "-o", "remount,size=512m", self.folder], check=True)
+
+
+class FullDisk(WorkloadCase):
+    """What is written needs 400 KB and more; the disk has less."""
+
+    def full(self, running, folder):
+        def told():
+            stderr = running.stderr()
+            return "No space left" in stderr and str(folder) in stderr
+
+        self.assertTrue(running.wait_until("a message that names the disk", told) or told(), str(running.result()))
+
+    def test_a_full_out_is_told_and_once_there_is_room_the_same_run_goes_on(self):
+        disk = SmallDisk(self, self.out, "200k")
+        with weir.Running(weir.PIPELINE, self.workload.parameters(self.out), data=self.data, parallelism=2) as running:
+            self.full(running, self.out)
+            disk.grow()
+            result = running.wait()
+        self.assert_finished(result)
+        self.assertGreaterEqual(result.report["restarts"], 1)
+        self.assert_exact(self.out)
+
+    def test_killed_on_a_full_out_and_run_again_with_room(self):
+        disk = SmallDisk(self, self.out, "200k")
+        parameters = self.workload.parameters(self.out, rate=20_000)
+        with weir.Running(weir.PIPELINE, parameters, data=self.data, checkpoint_interval="50ms") as running:
+            self.full(running, self.out)
+            running.kill()
+        disk.grow()
+        result = weir.run(weir.PIPELINE, parameters, data=self.data)
+        self.assert_finished(result)
+        self.assert_exact(self.out)
+        self.assert_totals(result)
+
+    def test_a_full_data_folder_fails_checkpoints_and_loses_nothing(self):
+        disk = SmallDisk(self, self.data, "256k")
+        parameters = self.workload.parameters(self.out)
+        with weir.Running(weir.PIPELINE, parameters, data=self.data, checkpoint_interval="50ms") as running:
+            self.full(running, self.data)
+            disk.grow()
+            result = running.wait()
+        if result.code == weir.FAILED:
+            # It may have failed for good, where the job's own record did not fit.
+            result = weir.run(weir.PIPELINE, parameters, data=self.data)
+        self.assert_finished(result)
+        self.assert_exact(self.out)
+
+
+class Signals(WorkloadCase):
+    events = 5000
+
+    def test_ctrl_c_twice_ends_at_once_and_loses_nothing(self):
+        parameters = self.workload.parameters(self.out, rate=3000)
+        with weir.Running(weir.PIPELINE, parameters, data=self.data, checkpoint_interval="100ms") as running:
+            self.assertTrue(running.wait_for_checkpoint(0))
+            started = time.monotonic()
+            running.signal(signal.SIGINT)
+            running.wait_until("a word about stopping", lambda: "stopping" in running.stderr())
+            with contextlib.suppress(ProcessLookupError):
+                running.signal(signal.SIGINT)
+            result = running.wait()
+            self.assertLess(time.monotonic() - started, AT_ONCE_S)
+        self.assert_code(result, weir.INTERRUPTED)
+        result = weir.run(weir.PIPELINE, parameters, data=self.data)
+        self.assert_finished(result)
+        self.assert_exact(self.out)
+
+    def test_ctrl_c_while_it_starts(self):
+        parameters = self.workload.parameters(self.out)
+        for _ in range(5):
+            with weir.Running(weir.PIPELINE, parameters, data=self.data) as running:
+                running.wait_until("its first words", lambda: "attempt" in running.stderr())
+                with contextlib.suppress(ProcessLookupError):
+                    running.signal(signal.SIGINT)
+                result = running.wait()
+            self.assertIn(result.code, (weir.INTERRUPTED, weir.DONE), str(result))
+        result = weir.run(weir.PIPELINE, parameters, data=self.data)
+        self.assert_finished(result)
+        self.assert_exact(self.out)
+
+    def test_sigterm_stops_with_a_checkpoint(self):
+        parameters = self.workload.parameters(self.out, rate=3000)
+        with weir.Running(weir.PIPELINE, parameters, data=self.data, checkpoint_interval="10s") as running:
+            running.wait_until("its first words", lambda: "attempt" in running.stderr())
+            running.signal(signal.SIGTERM)
+            result = running.wait()
+        self.assert_code(result, weir.INTERRUPTED)
+        self.assertEqual(result.report["state"], "SUSPENDED")
+        result = weir.run(weir.PIPELINE, parameters, data=self.data)
+        self.assert_finished(result)
+        self.assert_exact(self.out)
+
+
+if __name__ == "__main__":
+    weir.main()

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Golden jobs: what a job writes is the same whether it runs straight, or is stopped twice and resumed at another parallelism."""
+
+import collections
+import json
+import signal
+
+import oracle
+import weir
+from compare import lines_by_route
+
+INPUT = weir.FLIGHTS / "input"
+DISTINCT, LINES = 20_000, 20_676
+
+
+def flights():
+    """The lines of each file of the flights, by name."""
+    return {path.name.removesuffix(".zst"): list(oracle.read_lines(path)) for path in sorted(INPUT.iterdir())}
+
+
+class GoldenCase(weir.Case):
+    def stopped_and_resumed(self, job, parameters):
+        """Stops with Ctrl-C at parallelism 2 and at 3, each after a checkpoint, and ends at 1."""
+        newest = 0
+        for parallelism in (2, 3):
+            with weir.Running(job, parameters, data=self.data, parallelism=parallelism, checkpoint_interval="100ms") as running:
+                self.assertTrue(running.wait_for_checkpoint(newest), f"it ended too soon\n{running.result()}")
+                running.signal(signal.SIGINT)
+                result = running.wait()
+            self.assert_code(result, weir.INTERRUPTED)
+            self.assertEqual(result.report["state"], "SUSPENDED", str(result))
+            self.assertEqual(result.report["checkpoints"]["restored_from"], newest or None)
+            newest = max(weir.completed_checkpoints(self.data))
+            self.assertEqual(result.report["checkpoints"]["last_id"], newest)
+        result = weir.run(job, parameters, data=self.data, parallelism=1)
+        self.assert_finished(result)
+        self.assertEqual(result.report["checkpoints"]["restored_from"], newest)
+        return result
+
+    def straight(self, job, parameters):
+        result = weir.run(job, parameters, data=self.folder / "straight-data", parallelism=1)
+        self.assert_finished(result)
+        return result
+
+    def assert_same_operators(self, one, other):
+        def totals(result):
+            members = ("name", "kind", "records_in", "records_out", "records_dropped", "dead_letters")
+            return [{member: operator[member] for member in members} for operator in result.report["operators"]]
+
+        self.assertEqual(totals(one), totals(other))
+
+
+class EventPipeline(GoldenCase):
+    def parameters(self, out, **more):
+        return {**weir.FIELDS, "input": INPUT, "routes": weir.FLIGHTS / "rules.yaml", "out": out, **more}
+
+    def test_the_flights_come_out_once_each_wherever_it_stops(self):
+        straight = self.straight(weir.PIPELINE, self.parameters(self.folder / "straight"))
+        resumed = self.stopped_and_resumed(weir.PIPELINE, self.parameters(self.out, rate=8000))
+
+        expected = lines_by_route(self.folder / "straight")
+        self.assertEqual(lines_by_route(self.out), expected)
+        self.assertGreater(len(expected), 2, "the rules make several routes")
+        distinct = collections.Counter({line: 1 for lines in flights().values() for line in lines})
+        self.assertEqual(len(distinct), DISTINCT)
+        self.assertEqual(collections.Counter(set().union(*expected.values())), distinct)
+        self.assert_same_operators(straight, resumed)
+        self.assertEqual(straight.operator("dedup")["records_dropped"], LINES - DISTINCT)
+
+
+class Flights(GoldenCase):
+    """The example's own job keeps a count and a mean for each airport, which depend on the order of its departures. They are in order
+    within a file, so here each airport's departures stand in one file: what was sent to another collector is left out."""
+
+    def setUp(self):
+        super().setUp()
+        self.job = weir.library("flights")
+        if not self.job.exists():
+            self.fail(f"{self.job} is missing")
+        self.input = self.folder / "input"
+        self.input.mkdir()
+        files = flights()
+        home = {}
+        for name, lines in files.items():
+            for airport, count in collections.Counter(json.loads(line)["origin"] for line in lines).items():
+                home.setdefault(airport, []).append((count, name))
+        self.departures = {}
+        for name, lines in files.items():
+            kept = [line for line in lines if max(home[json.loads(line)["origin"]])[1] == name]
+            (self.input / name).write_bytes(b"".join(line + b"\n" for line in kept))
+            for line in dict.fromkeys(kept):
+                departure = json.loads(line)
+                self.departures.setdefault(departure["origin"], []).append(departure["delay"])
+
+    def rows(self, out):
+        """Counter of (airport, departures, mean delay); the file sink does not divide it by route."""
+        lines = [line for path in sorted(out.glob("part-*.jsonl.zst")) for line in oracle.read_lines(path)]
+        rows = map(json.loads, lines)
+        return collections.Counter((row["origin"], row["departures"], row["mean_delay"]) for row in rows)
+
+    def test_counts_and_means_survive_stops(self):
+        straight = self.straight(self.job, {"input": self.input, "out": self.folder / "straight"})
+        resumed = self.stopped_and_resumed(self.job, {"input": self.input, "out": self.out, "rate": 8000})
+
+        expected = collections.Counter()
+        for airport, delays in self.departures.items():
+            for count in range(1, len(delays) + 1):
+                expected[airport, count, sum(delays[:count]) / count] += 1
+        self.assertEqual(self.rows(self.folder / "straight"), expected)
+        self.assertEqual(self.rows(self.out), expected)
+        self.assert_same_operators(straight, resumed)
+
+
+if __name__ == "__main__":
+    weir.main()
