@@ -19,7 +19,8 @@ import sys
 import tempfile
 import time
 
-import pipeline_profile
+sys.dont_write_bytecode = True  # leave nothing in the source tree
+import pipeline_profile  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROUTES = os.path.join(HERE, "pipeline_routes.yaml")

@@ -5,9 +5,9 @@
 // Every line is validated as a whole and four of its fields are read (simdjson's DOM, as the engine
 // does), the id is hashed (XXH3, 128 bits) and looked up in an exact table of all ids, new events
 // are routed by type, copied to a block of 1 MiB per route, compressed (zstd, level 1) and written;
-// the ids are sorted and written as sorted files of RocksDB, one per slice of three hours. The files
-// are synced. Nothing here survives a crash, has a limit, or knows a late event: that is what an
-// engine may cost.
+// the ids are sorted and written as sorted files of RocksDB, one per slice of three hours. The
+// files are synced. Nothing here survives a crash, has a limit, or knows a late event: that is what
+// an engine may cost.
 //
 // Prints one JSON object: CPU nanoseconds per event for each step (the thread's CPU clock, read once
 // per step of 1,024 events), the whole process's CPU seconds, and what came out on each route.
@@ -193,7 +193,7 @@ std::optional<int64_t> ParseTime(std::string_view text) {
          number(20, 3) * 1000;
 }
 
-// Four fields of each event of a batch. Strings are copied: the parser's are gone with the next line.
+// Four fields of an event. Strings are copied: the parser's are gone with the next line.
 struct Fields {
   int64_t time = 0;
   std::string_view id;

@@ -85,7 +85,7 @@ def is_ours(frame):
 
 
 class SourceFiles:
-    """The file that a function of Weir is defined in; None for stubs and code without a name."""
+    """The file that a function of Weir is defined in; None for stubs, instantiated templates of libraries and generated code."""
 
     def __init__(self):
         self.addresses = {}  # path of the library -> symbol -> address
@@ -106,9 +106,9 @@ class SourceFiles:
         if address is None:
             return None
         line = subprocess.run(["addr2line", "-e", path, address], stdout=subprocess.PIPE, text=True, check=True).stdout
-        file = line.split(":")[0]
+        file = os.path.normpath(line.split(":")[0])  # a compiler cache may have built it elsewhere
         root = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + "/"
-        return file[len(root):] if file.startswith(root) else "(templates of libraries)"
+        return file[len(root):] if file.startswith(root) else None
 
 
 def room_of(path):

@@ -1,9 +1,9 @@
 #include "cli/common.h"
 
+#include <fmt/format.h>
+
 #include <iostream>
 #include <sstream>
-
-#include <fmt/format.h>
 
 namespace weir::cli {
 
@@ -17,7 +17,8 @@ StatusOr<Parameters::Values> ParseParameters(const std::vector<std::string>& fla
   for (const std::string& flag : flags) {
     const size_t equals = flag.find('=');
     if (equals == std::string::npos || equals == 0) {
-      return absl::InvalidArgumentError(fmt::format("-D {}: a parameter is given as key=value", flag));
+      return absl::InvalidArgumentError(
+          fmt::format("-D {}: a parameter is given as key=value", flag));
     }
     if (!values.emplace(flag.substr(0, equals), flag.substr(equals + 1)).second) {
       return absl::InvalidArgumentError(
@@ -34,7 +35,8 @@ void PrintParameters(const JobLibrary& library) {
     if (declared.fallback) {
       note = declared.fallback->empty() ? "optional" : "default " + *declared.fallback;
     }
-    std::cout << fmt::format("  {:<12} {:<11} {} ({})\n", declared.name, declared.type, declared.help, note);
+    std::cout << fmt::format("  {:<12} {:<11} {} ({})\n", declared.name, declared.type,
+                             declared.help, note);
   }
 }
 

@@ -29,7 +29,8 @@ struct JobFlags {
 // Prints "weir: <message>" to stderr, each line of the message on its own.
 void PrintError(const Status& status);
 
-// The parameters of the flags by name; InvalidArgument names one that is not key=value or comes twice.
+// The parameters of the flags by name; InvalidArgument names one that is not key=value or comes
+// twice.
 StatusOr<Parameters::Values> ParseParameters(const std::vector<std::string>& flags);
 
 // "parameters of event_pipeline:" and a line for each.

@@ -1,7 +1,7 @@
-// The `weir` command: reads the command line and calls the command. The one file that includes CLI11, which is slow to compile.
-#include <iostream>
-
+// The `weir` command: reads the command line and calls the command. The one file that includes
+// CLI11, which is slow to compile.
 #include <CLI/CLI.hpp>
+#include <iostream>
 
 #include "cli/commands.h"
 
@@ -10,9 +10,13 @@ namespace {
 constexpr const char* kVersion = "weir 0.1.0";
 
 void AddJobFlags(CLI::App& command, weir::cli::JobFlags& job) {
-  command.add_option("LIB", job.library, "The job library, for example build/jobs/libevent_pipeline.so")
+  command
+      .add_option("LIB", job.library,
+                  "The job library, for example build/jobs/libevent_pipeline.so")
       ->required();
-  command.add_option("-D,--param", job.parameters, "A parameter of the job, key=value; may be repeated")
+  command
+      .add_option("-D,--param", job.parameters,
+                  "A parameter of the job, key=value; may be repeated")
       ->allow_extra_args(false);
   // With a library, --help lists the job's parameters as well.
   command.set_help_flag();
@@ -38,24 +42,35 @@ int main(int argc, char** argv) {
   CLI::App* run_command = app.add_subcommand("run", "Run a job on this machine until it ends");
   AddJobFlags(*run_command, run.job);
   run_command->add_option("-p,--parallelism", run.parallelism, "Subtasks of every stage")
-      ->check(CLI::Range(1, 64))->capture_default_str();
-  run_command->add_option("--data", run.data, "Folder of checkpoints and local state; one process at a time")
+      ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  run_command->add_option("--checkpoint-interval", run.checkpoint_interval, "Time between checkpoints, such as 500ms or 10s")
+  run_command
+      ->add_option("--data", run.data,
+                   "Folder of checkpoints and local state; one process at a time")
+      ->capture_default_str();
+  run_command
+      ->add_option("--checkpoint-interval", run.checkpoint_interval,
+                   "Time between checkpoints, such as 500ms or 10s")
       ->capture_default_str();
   run_command->add_option("--from", run.from, "Start from this checkpoint folder (.../chk-7)");
-  run_command->add_flag("--fresh", run.fresh, "Start over; what an earlier run committed moves to .revoked/");
+  run_command->add_flag("--fresh", run.fresh,
+                        "Start over; what an earlier run committed moves to .revoked/");
   run_command->add_option("-o,--output", run.output, "Form of the final report")
-      ->check(CLI::IsMember({"text", "json"}))->capture_default_str();
-  run_command->add_flag("--test-encode-edges", run.encode_edges, "Send every batch through its codec")->group("");
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  run_command
+      ->add_flag("--test-encode-edges", run.encode_edges, "Send every batch through its codec")
+      ->group("");
 
   PlanFlags plan;
   CLI::App* plan_command = app.add_subcommand("plan", "Show a job's stages, edges and guarantees");
   AddJobFlags(*plan_command, plan.job);
   plan_command->add_option("-p,--parallelism", plan.parallelism, "Subtasks of every stage")
-      ->check(CLI::Range(1, 64))->capture_default_str();
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
   plan_command->add_option("-o,--output", plan.output, "Form of the output")
-      ->check(CLI::IsMember({"text", "json", "dot"}))->capture_default_str();
+      ->check(CLI::IsMember({"text", "json", "dot"}))
+      ->capture_default_str();
 
   for (CLI::App* command : {run_command, plan_command}) {
     if (AsksForCommandHelp(*command, argc, argv)) {

@@ -1,6 +1,6 @@
-#include <iostream>
-
 #include <fmt/format.h>
+
+#include <iostream>
 
 #include "cli/commands.h"
 #include "runtime/execution_plan.h"
@@ -15,9 +15,10 @@ std::string Guarantee(const StageSpec& stage) {
 }
 
 void PrintText(const JobGraph& graph, const ExecutionPlan& plan) {
-  std::cout << fmt::format("{}: {} stages, {} tasks\n\n", graph.job, graph.stages.size(), plan.tasks());
-  std::cout << fmt::format("{:<16} {:<10} {:>11}  {:<28} {:<12} {}\n", "stage", "kind", "parallelism",
-                           "reads from", "rejected", "guarantee");
+  std::cout << fmt::format("{}: {} stages, {} tasks\n\n", graph.job, graph.stages.size(),
+                           plan.tasks());
+  std::cout << fmt::format("{:<16} {:<10} {:>11}  {:<28} {:<12} {}\n", "stage", "kind",
+                           "parallelism", "reads from", "rejected", "guarantee");
   for (size_t s = 0; s < graph.stages.size(); ++s) {
     const StageSpec& stage = graph.stages[s];
     std::string inputs;
@@ -29,7 +30,8 @@ void PrintText(const JobGraph& graph, const ExecutionPlan& plan) {
       if (edge.partitioning == Partitioning::kKeyed) inputs += " (keyed)";
     }
     std::cout << fmt::format("{:<16} {:<10} {:>11}  {:<28} {:<12} {}\n", stage.name, stage.kind,
-                             plan.parallelism, inputs, ToString(stage.on_failure), Guarantee(stage));
+                             plan.parallelism, inputs, ToString(stage.on_failure),
+                             Guarantee(stage));
   }
   std::cout << "\ntask groups:\n";
   for (const TaskGroup& group : plan.groups) {
@@ -88,8 +90,8 @@ void PrintJson(const JobGraph& graph, const ExecutionPlan& plan) {
 void PrintDot(const JobGraph& graph, const ExecutionPlan& plan) {
   std::cout << "digraph \"" << graph.job << "\" {\n  rankdir=LR; node [shape=box];\n";
   for (const StageSpec& stage : graph.stages) {
-    std::cout << fmt::format("  \"{}\" [label=\"{}\\n{} x {}\"];\n", stage.name, stage.name, stage.kind,
-                             plan.parallelism);
+    std::cout << fmt::format("  \"{}\" [label=\"{}\\n{} x {}\"];\n", stage.name, stage.name,
+                             stage.kind, plan.parallelism);
   }
   for (const EdgeSpec& edge : graph.edges) {
     std::cout << fmt::format("  \"{}\" -> \"{}\" [label=\"{}\"{}];\n", graph.stages[edge.from].name,

@@ -1,9 +1,9 @@
 #include "cli/progress_display.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
-
-#include <fmt/format.h>
 
 namespace weir::cli {
 namespace {
@@ -36,8 +36,15 @@ ProgressDisplay::ProgressDisplay(std::FILE* out, bool live) : out_(out), live_(l
 void ProgressDisplay::Update(const JobStatus& status, int64_t now_micros) {
   if (started_micros_ == 0) started_micros_ = now_micros;
   now_micros_ = now_micros;
+  const bool running = status.state == "RUNNING";
+  if (running && !running_) {
+    // Rates count from here: what was done before the start appears all at once.
+    for (auto& [name, rate] : rates_) rate.at_micros = 0;
+    MeasureRates(status, now_micros);
+  }
+  running_ = running;
   if (now_micros - drawn_micros_ < (live_ ? kRedrawMicros : kLineMicros)) return;
-  MeasureRates(status, now_micros);
+  if (running) MeasureRates(status, now_micros);
   drawn_micros_ = now_micros;
   if (live_) {
     Erase();
@@ -69,7 +76,9 @@ void ProgressDisplay::MeasureRates(const JobStatus& status, int64_t now_micros) 
       const double elapsed_s = (now_micros - rate.at_micros) / 1e6;
       const double moved = records > rate.records ? static_cast<double>(records - rate.records) : 0;
       // Smoothed, so that a figure can be read.
-      rate.per_second = 0.5 * rate.per_second + 0.5 * moved / elapsed_s;
+      const double share = rate.measured ? 0.5 : 1;
+      rate.per_second = (1 - share) * rate.per_second + share * moved / elapsed_s;
+      rate.measured = true;
     }
     rate.records = records;
     rate.at_micros = now_micros;
@@ -77,8 +86,9 @@ void ProgressDisplay::MeasureRates(const JobStatus& status, int64_t now_micros) 
 }
 
 std::string ProgressDisplay::Summary(const JobStatus& status) const {
-  std::string text = fmt::format("{} {} · {:.1f} s · checkpoints {}", status.job_id, status.state,
-                                 (now_micros_ - started_micros_) / 1e6, status.checkpoints_completed);
+  std::string text =
+      fmt::format("{} {} · {:.1f} s · checkpoints {}", status.job_id, status.state,
+                  (now_micros_ - started_micros_) / 1e6, status.checkpoints_completed);
   if (status.checkpoints_completed > 0) {
     text += fmt::format(" (last: {}, {:.0f} ms)", status.last_checkpoint,
                         status.last_checkpoint_micros / 1e3);
@@ -128,8 +138,8 @@ void ProgressDisplay::PrintLine(const JobStatus& status) {
                         Count(rates_[op.name].per_second));
   }
   if (status.source_total_bytes > 0) {
-    text += fmt::format(
-        " · {}", Percent(static_cast<double>(status.source_done_bytes) / status.source_total_bytes));
+    text += fmt::format(" · {}", Percent(static_cast<double>(status.source_done_bytes) /
+                                         status.source_total_bytes));
   }
   fmt::print(out_, "{}\n", text);
   std::fflush(out_);

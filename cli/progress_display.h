@@ -1,4 +1,5 @@
-// ProgressDisplay: what `weir run` shows on stderr while a job runs. On a terminal a table that is redrawn in place; else a line every few
+// ProgressDisplay: what `weir run` shows on stderr while a job runs. On a terminal a table that is
+// redrawn in place; else a line every few
 // seconds. One thread.
 #pragma once
 
@@ -27,6 +28,7 @@ class ProgressDisplay {
     uint64_t records = 0;
     int64_t at_micros = 0;
     double per_second = 0;
+    bool measured = false;
   };
   void MeasureRates(const JobStatus& status, int64_t now_micros);
   void Draw(const JobStatus& status);
@@ -40,6 +42,7 @@ class ProgressDisplay {
   int64_t now_micros_ = 0;
   int64_t drawn_micros_ = 0;
   int drawn_lines_ = 0;
+  bool running_ = false;
   std::map<std::string, Rate> rates_;  // of records in (out, for a source), by operator
 };
 

@@ -66,7 +66,8 @@ std::string ReportJson(const LocalJobResult& result) {
 
 std::string ReportTable(const LocalJobResult& result) {
   const JobStatus& status = result.status;
-  std::string text = fmt::format("{}  {}  {:.1f} s", status.job_id, ToString(result.state), result.elapsed_s);
+  std::string text =
+      fmt::format("{}  {}  {:.1f} s", status.job_id, ToString(result.state), result.elapsed_s);
   if (result.already_finished) text += "  (finished before; nothing was done: --fresh starts over)";
   text += fmt::format("\n\n{:<16} {:<10} {:>12} {:>12} {:>12} {:>12}\n", "operator", "kind",
                       "records in", "records out", "dropped", "dead letters");

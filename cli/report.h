@@ -7,7 +7,8 @@
 
 namespace weir::cli {
 
-// {"job","state","elapsed_s","operators":[...],"checkpoints":{...},"restarts"}; docs/jobs.md names every member.
+// {"job","state","elapsed_s","operators":[...],"checkpoints":{...},"restarts"}; docs/jobs.md names
+// every member.
 std::string ReportJson(const LocalJobResult& result);
 std::string ReportTable(const LocalJobResult& result);
 

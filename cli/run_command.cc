@@ -37,7 +37,8 @@ int ExitCodeOf(const LocalJobResult& result) {
   }
 }
 
-// Turns Ctrl-C and SIGTERM into a stop with a checkpoint, and a second one into an end at once. The signals are blocked in the process and
+// Turns Ctrl-C and SIGTERM into a stop with a checkpoint, and a second one into an end at once. The
+// signals are blocked in the process and
 // taken by one thread, so that no handler runs in the middle of anything.
 class StopOnSignal {
  public:
@@ -85,7 +86,8 @@ int Run(const RunFlags& flags) {
   StatusOr<Parameters::Values> values = ParseParameters(flags.job.parameters);
   if (!values.ok()) return PrintError(values.status()), kUsage;
   StatusOr<Duration> interval = ParseDuration(flags.checkpoint_interval);
-  if (!interval.ok()) return PrintError(Annotate(interval.status(), "--checkpoint-interval")), kUsage;
+  if (!interval.ok())
+    return PrintError(Annotate(interval.status(), "--checkpoint-interval")), kUsage;
   if (flags.fresh && !flags.from.empty()) {
     return PrintError(absl::InvalidArgumentError("--fresh and --from exclude each other")), kUsage;
   }
@@ -100,7 +102,7 @@ int Run(const RunFlags& flags) {
   for (const Resource& resource : parameters.resources()) {
     options.identity.resources[resource.path] = resource.sha256;
   }
-  options.identity.parameters = *values;
+  options.identity.parameters = parameters.values();
   options.parallelism = flags.parallelism;
   options.checkpoint_interval = *interval;
   options.from = flags.from;

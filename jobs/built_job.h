@@ -1,4 +1,5 @@
-// BuiltJob: a JobGraph and the code behind its stages and edges, as the job's library built them in this process.
+// BuiltJob: a JobGraph and the code behind its stages and edges, as the job's library built them in
+// this process.
 #pragma once
 
 #include <functional>
@@ -19,7 +20,8 @@ struct StageCode {
   std::function<std::unique_ptr<Source>()> source;
   std::function<std::unique_ptr<Operator>()> op;
   std::function<std::unique_ptr<Sink>()> sink;
-  // What can be known to be wrong before the job starts (an input that does not exist, a folder that holds another job's files).
+  // What can be known to be wrong before the job starts (an input that does not exist, a folder
+  // that holds another job's files).
   // May be empty.
   std::function<Status(Environment& env, std::string_view job_id)> check;
 };

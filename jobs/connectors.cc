@@ -12,8 +12,9 @@ std::string ToText(const FileSourceOptions& options) {
 SourceSpec<Event> EventFiles(FileSourceOptions options, EventFields fields) {
   auto spec = internal::LineFiles<Event>(
       std::move(options), [fields] { return std::make_unique<EventDecoder>(fields); });
-  spec.options += fmt::format(" id={} time={} type={} tenant={} priority={}", fmt::join(fields.id, ","),
-                              fields.time, fields.type, fields.tenant, fields.priority);
+  spec.options +=
+      fmt::format(" id={} time={} type={} tenant={} priority={}", fmt::join(fields.id, ","),
+                  fields.time, fields.type, fields.tenant, fields.priority);
   return spec;
 }
 

@@ -1,6 +1,7 @@
 // Sources and sinks for job definitions, by the row type that they read or write.
 //
-//   job.From("orders", JsonFiles<Order>({.input = "orders"}, [](const Order& o) { return o.time; }))
+//   job.From("orders", JsonFiles<Order>({.input = "orders"}, [](const Order& o) { return o.time;
+// }))
 //      .To("files", JsonFileSink<Order>({.directory = "out", .by_partition = false}));
 #pragma once
 
@@ -37,9 +38,8 @@ SourceSpec<T> LineFiles(FileSourceOptions options,
           .make = [options, make_decoder]() -> std::unique_ptr<Source> {
             return std::make_unique<FileSource>(options, make_decoder());
           },
-          .check = [options](Environment& env, std::string_view) {
-            return CheckFileSource(options, env);
-          }};
+          .check = [options](Environment& env,
+                             std::string_view) { return CheckFileSource(options, env); }};
 }
 
 inline std::optional<Timestamp> ToTime(std::string_view text) { return ParseRfc3339(text); }
@@ -47,11 +47,13 @@ inline std::optional<Timestamp> ToTime(std::optional<Timestamp> time) { return t
 
 }  // namespace internal
 
-// JSON lines as rows of a described type. time: from const T& a Timestamp, an optional one, or the text of an RFC 3339 time.
+// JSON lines as rows of a described type. time: from const T& a Timestamp, an optional one, or the
+// text of an RFC 3339 time.
 template <class T, class TimeFn>
 SourceSpec<T> JsonFiles(FileSourceOptions options, TimeFn time) {
   auto event_time = [time](const T& row) { return internal::ToTime(time(row)); };
-  return internal::LineFiles<T>(std::move(options), [event_time] { return MakeJsonLineDecoder<T>(event_time); });
+  return internal::LineFiles<T>(std::move(options),
+                                [event_time] { return MakeJsonLineDecoder<T>(event_time); });
 }
 
 // The same, with the time of arrival as event time.
@@ -73,9 +75,10 @@ SinkSpec<T> LinesToFiles(FileSinkOptions options) {
           .make = [options]() -> std::unique_ptr<Sink> {
             return std::make_unique<FileSink>(options, std::make_unique<Formatter>());
           },
-          .check = [options](Environment& env, std::string_view job_id) {
-            return CheckFileSink(options, env, std::string(job_id));
-          }};
+          .check =
+              [options](Environment& env, std::string_view job_id) {
+                return CheckFileSink(options, env, std::string(job_id));
+              }};
 }
 
 }  // namespace internal

@@ -1,6 +1,5 @@
 #include "jobs/graph.h"
 
-
 #include "core/hash.h"
 #include "weir/jobs/graph.pb.h"
 

@@ -1,4 +1,5 @@
-// Everything a job definition needs: include this, write a builder function, and name it with WEIR_JOB.
+// Everything a job definition needs: include this, write a builder function, and name it with
+// WEIR_JOB.
 #pragma once
 
 #include "jobs/connectors.h"

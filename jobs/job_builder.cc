@@ -1,9 +1,9 @@
 #include "jobs/job_builder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
-
-#include <fmt/format.h>
 
 namespace weir {
 
@@ -69,15 +69,15 @@ StatusOr<BuiltJob> JobBuilder::Build() {
   }
   const int readers = static_cast<int>(stages.size());
   if (dead_letters_.make) {
-    const int sink = draft_.AddStage(
-        {.name = dead_letter_name_,
-         .kind = dead_letters_.kind,
-         .role = StageRole::kSink,
-         .on_failure = FailurePolicy::kFail,  // there is nowhere else to go
-         .options = dead_letters_.options,
-         .exactly_once = dead_letters_.exactly_once,
-         .can_revoke = dead_letters_.can_revoke},
-        {.sink = dead_letters_.make, .check = dead_letters_.check});
+    const int sink =
+        draft_.AddStage({.name = dead_letter_name_,
+                         .kind = dead_letters_.kind,
+                         .role = StageRole::kSink,
+                         .on_failure = FailurePolicy::kFail,  // there is nowhere else to go
+                         .options = dead_letters_.options,
+                         .exactly_once = dead_letters_.exactly_once,
+                         .can_revoke = dead_letters_.can_revoke},
+                        {.sink = dead_letters_.make, .check = dead_letters_.check});
     for (int from = 0; from < readers; ++from) {
       if (stages[from].on_failure != FailurePolicy::kDeadLetter) continue;
       draft_.AddEdge(from, kDeadLetterPort, sink, 0, Partitioning::kForward,
@@ -87,8 +87,9 @@ StatusOr<BuiltJob> JobBuilder::Build() {
     for (int i = 0; i < readers; ++i) {
       if (stages[i].on_failure != FailurePolicy::kDeadLetter) continue;
       if (draft_.policy_chosen_[i]) {
-        draft_.AddError(stages[i].name, "sends rows to the dead letters, but the job has none: "
-                                        "call JobBuilder::DeadLetters()");
+        draft_.AddError(stages[i].name,
+                        "sends rows to the dead letters, but the job has none: "
+                        "call JobBuilder::DeadLetters()");
       }
       stages[i].on_failure = FailurePolicy::kFail;
     }

@@ -1,13 +1,15 @@
 // JobBuilder: the start of every job definition. Streams (jobs/stream.h) do the rest.
 //
 //   void Build(weir::JobBuilder& job, weir::Parameters& params) {
-//     job.From("flights", weir::JsonFiles<Flight>({.input = params.Text("input", "a folder of flights")}))
+//     job.From("flights", weir::JsonFiles<Flight>({.input = params.Text("input", "a folder of
+// flights")}))
 //         .Filter("late", [](const Flight& f) { return f.delay >= 60; })
 //         .To("files", weir::JsonFileSink<Flight>({.directory = params.Text("out", "a folder")}));
 //   }
 //   WEIR_JOB(late_flights, Build)
 //
-// Every stage is named first; the name is the identity of its state in checkpoints. Errors do not stop the builder: Build() reports all of
+// Every stage is named first; the name is the identity of its state in checkpoints. Errors do not
+// stop the builder: Build() reports all of
 // them at once, by stage. Not thread-safe.
 #pragma once
 
@@ -22,7 +24,8 @@
 
 namespace weir {
 
-// What a source or a sink is, ready to become a stage: made by JsonFiles(), JsonFileSink() and the like (jobs/connectors.h).
+// What a source or a sink is, ready to become a stage: made by JsonFiles(), JsonFileSink() and the
+// like (jobs/connectors.h).
 template <class T>
 struct SourceSpec {
   std::string kind = "source";
@@ -49,7 +52,8 @@ class Stream;
 class GraphDraft {
  public:
   int AddStage(StageSpec spec, StageCode code);
-  void AddEdge(int from, int port, int to, int input_port, Partitioning partitioning, EdgeCode code);
+  void AddEdge(int from, int port, int to, int input_port, Partitioning partitioning,
+               EdgeCode code);
   void AddError(std::string_view stage, std::string_view what);
 
   std::string_view name_of(int stage) const { return built_.graph.stages[stage].name; }
@@ -70,7 +74,8 @@ class JobBuilder {
   template <class T>
   Stream<T> From(std::string_view name, SourceSpec<T> spec);
 
-  // Where rows go that a stage cannot take. Without it, such a row ends the job, unless its stage drops them.
+  // Where rows go that a stage cannot take. Without it, such a row ends the job, unless its stage
+  // drops them.
   void DeadLetters(std::string_view name, SinkSpec<DeadLetter> sink);
 
   // The job, or InvalidArgument with all errors, a line each. Called once.
@@ -82,7 +87,8 @@ class JobBuilder {
   SinkSpec<DeadLetter> dead_letters_;
 };
 
-// True for names of jobs and stages: letters, digits, '_' and '-', at most 64 of them, a letter or digit first.
+// True for names of jobs and stages: letters, digits, '_' and '-', at most 64 of them, a letter or
+// digit first.
 bool IsValidName(std::string_view name);
 
 }  // namespace weir

@@ -1,10 +1,9 @@
 #include "jobs/job_library.h"
 
 #include <dlfcn.h>
+#include <fmt/format.h>
 
 #include <filesystem>
-
-#include <fmt/format.h>
 
 #include "core/environment.h"
 
@@ -27,10 +26,10 @@ StatusOr<JobLibrary> JobLibrary::Load(const std::string& path) {
   const JobEntry* entry = entry_of();
   if (entry->abi != kJobAbi || entry->builder_bytes != sizeof(JobBuilder) ||
       entry->context_bytes != sizeof(OperatorContext)) {
-    return absl::FailedPreconditionError(
-        fmt::format("{} was built against another version of Weir (job ABI {}, with {}); this one has "
-                    "job ABI {}: build it again",
-                    path, entry->abi, entry->compiler, kJobAbi));
+    return absl::FailedPreconditionError(fmt::format(
+        "{} was built against another version of Weir (job ABI {}, with {}); this one has "
+        "job ABI {}: build it again",
+        path, entry->abi, entry->compiler, kJobAbi));
   }
   return JobLibrary(path, std::move(sha256), entry);
 }
@@ -46,7 +45,8 @@ StatusOr<BuiltJob> JobLibrary::Build(Parameters& parameters) const {
   StatusOr<BuiltJob> built = builder.Build();
   std::vector<std::string> wrong = parameters.Errors();
   errors.insert(errors.end(), wrong.begin(), wrong.end());
-  // A graph built from wrong parameters has errors that follow from them; they would only hide the cause.
+  // A graph built from wrong parameters has errors that follow from them; they would only hide the
+  // cause.
   if (errors.empty() && !built.ok()) errors.emplace_back(built.status().message());
   if (!errors.empty()) {
     return absl::InvalidArgumentError(fmt::format("{}", fmt::join(errors, "\n")));

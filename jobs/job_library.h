@@ -1,4 +1,5 @@
-// A job library: a shared object that defines one job with WEIR_JOB, built with hidden visibility and linked to the one shared libweir
+// A job library: a shared object that defines one job with WEIR_JOB, built with hidden visibility
+// and linked to the one shared libweir
 // (weir_add_job() in CMake does both).
 //
 //   WEIR_JOB(late_flights, Build)     with void Build(weir::JobBuilder&, weir::Parameters&)
@@ -28,7 +29,8 @@ struct JobEntry {
 // A loaded library. Never unloaded: rows, code and graphs may live as long as the process.
 class JobLibrary {
  public:
-  // FailedPrecondition if the file is no job library or was built against another Weir; NotFound if it does not exist.
+  // FailedPrecondition if the file is no job library or was built against another Weir; NotFound if
+  // it does not exist.
   static StatusOr<JobLibrary> Load(const std::string& path);
 
   const std::string& path() const { return path_; }
@@ -51,13 +53,13 @@ class JobLibrary {
 
 }  // namespace weir
 
-#define WEIR_JOB(name, builder)                                                               \
+#define WEIR_JOB(name, builder)                                                                \
   extern "C" __attribute__((visibility("default"))) const ::weir::JobEntry* weir_job_entry() { \
-    static const ::weir::JobEntry entry = {::weir::kJobAbi,                                   \
-                                           sizeof(::weir::JobBuilder),                        \
-                                           sizeof(::weir::OperatorContext),                   \
-                                           __VERSION__,                                       \
-                                           #name,                                             \
-                                           builder};                                          \
-    return &entry;                                                                            \
+    static const ::weir::JobEntry entry = {::weir::kJobAbi,                                    \
+                                           sizeof(::weir::JobBuilder),                         \
+                                           sizeof(::weir::OperatorContext),                    \
+                                           __VERSION__,                                        \
+                                           #name,                                              \
+                                           builder};                                           \
+    return &entry;                                                                             \
   }

@@ -1,12 +1,13 @@
 #include "jobs/parameters.h"
 
-#include <algorithm>
-#include <charconv>
-#include <cmath>
-
 #include <absl/strings/escaping.h>
 #include <fmt/format.h>
 #include <openssl/evp.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
 
 #include "core/check.h"
 #include "core/environment.h"
@@ -39,14 +40,18 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-Parameters::Parameters(Values values, ResourceLoader load_resource)
-    : values_(std::move(values)), load_resource_(std::move(load_resource)) {}
+Parameters::Parameters(Values values, ResourceLoader load_resource, std::string working_dir)
+    : values_(std::move(values)),
+      load_resource_(std::move(load_resource)),
+      working_dir_(working_dir.empty() ? std::filesystem::current_path().string()
+                                       : std::move(working_dir)) {}
 
 const std::string* Parameters::Declare(std::string_view name, std::string_view type,
                                        std::string_view help, std::optional<std::string> fallback) {
   auto value = values_.find(std::string(name));
   if (value == values_.end() && !fallback) {
-    errors_.push_back(fmt::format("parameter '{}' is missing: -D {}=<{}>, {}", name, name, type, help));
+    errors_.push_back(
+        fmt::format("parameter '{}' is missing: -D {}=<{}>, {}", name, name, type, help));
   }
   declarations_.push_back(
       {std::string(name), std::string(type), std::move(fallback), std::string(help)});
@@ -65,6 +70,20 @@ std::string Parameters::Text(std::string_view name, std::string_view help,
   return value != nullptr ? *value : fallback.value_or("");
 }
 
+std::string Parameters::Path(std::string_view name, std::string_view help,
+                             std::optional<std::string> fallback) {
+  if (Declare(name, "path", help, fallback) == nullptr) return fallback.value_or("");
+  std::string& value = values_.find(std::string(name))->second;
+  if (value.empty()) {
+    AddError(name, "not a path");
+    return value;
+  }
+  // One folder has one name, however it was typed.
+  std::string path = (std::filesystem::path(working_dir_) / value).lexically_normal().string();
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return value = path;
+}
+
 int64_t Parameters::Integer(std::string_view name, std::string_view help,
                             std::optional<int64_t> fallback) {
   const std::string* value = Declare(
@@ -77,8 +96,8 @@ int64_t Parameters::Integer(std::string_view name, std::string_view help,
 
 double Parameters::Number(std::string_view name, std::string_view help,
                           std::optional<double> fallback) {
-  const std::string* value =
-      Declare(name, "number", help, fallback ? std::optional(fmt::format("{}", *fallback)) : std::nullopt);
+  const std::string* value = Declare(
+      name, "number", help, fallback ? std::optional(fmt::format("{}", *fallback)) : std::nullopt);
   if (value == nullptr) return fallback.value_or(0);
   auto number = ParseNumber<double>(*value);
   if (!number || !std::isfinite(*number)) AddError(name, "not a number");
@@ -89,7 +108,8 @@ bool Parameters::Flag(std::string_view name, std::string_view help, bool fallbac
   const std::string* value = Declare(name, "true|false", help, fallback ? "true" : "false");
   if (value == nullptr) return fallback;
   if (*value == "true" || *value == "1" || *value == "yes") return true;
-  if (*value != "false" && *value != "0" && *value != "no") AddError(name, "neither true nor false");
+  if (*value != "false" && *value != "0" && *value != "no")
+    AddError(name, "neither true nor false");
   return false;
 }
 
@@ -152,8 +172,9 @@ std::vector<std::string> Parameters::Errors() const {
       }
     }
     if (known) continue;
-    errors.push_back(fmt::format("unknown parameter '{}'{}; --help lists this job's parameters", name,
-                                 nearest ? fmt::format(": did you mean '{}'?", nearest->name) : ""));
+    errors.push_back(
+        fmt::format("unknown parameter '{}'{}; --help lists this job's parameters", name,
+                    nearest ? fmt::format(": did you mean '{}'?", nearest->name) : ""));
   }
   return errors;
 }

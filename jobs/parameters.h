@@ -1,9 +1,13 @@
-// Parameters: what a job takes from the command line (`-D key=value`), declared by reading it, typed, with a default and a line of help.
+// Parameters: what a job takes from the command line (`-D key=value`), declared by reading it,
+// typed, with a default and a line of help.
 //
-//   std::string input = params.Text("input", "a file or a folder of JSON lines");          // required
-//   double rate = params.Number("rate", "events per second; 0: as fast as it goes", 0);    // optional
+//   std::string input = params.Text("input", "a file or a folder of JSON lines");          //
+// required
+//   double rate = params.Number("rate", "events per second; 0: as fast as it goes", 0);    //
+// optional
 //
-// A builder reads all its parameters, in whatever order, and goes on when one is missing or malformed: it then gets the type's empty value,
+// A builder reads all its parameters, in whatever order, and goes on when one is missing or
+// malformed: it then gets the type's empty value,
 // and the errors are reported together, next to those of the graph. Not thread-safe.
 #pragma once
 
@@ -20,9 +24,10 @@
 
 namespace weir {
 
-// A file that travels with the job: its bytes were read before the builder ran, and are part of the job's identity.
+// A file that travels with the job: its bytes were read before the builder ran, and are part of the
+// job's identity.
 struct Resource {
-  std::string path;    // as given; for messages only
+  std::string path;  // as given; for messages only
   std::string bytes;
   std::string sha256;  // in hex
   bool given() const { return !path.empty(); }
@@ -33,9 +38,13 @@ class Parameters {
   using Values = std::map<std::string, std::string>;
   using ResourceLoader = std::function<StatusOr<Resource>(const std::string& path)>;
 
-  Parameters(Values values, ResourceLoader load_resource);
+  // Relative paths are below `working_dir`; empty: the process's own.
+  Parameters(Values values, ResourceLoader load_resource, std::string working_dir = "");
 
   std::string Text(std::string_view name, std::string_view help,
+                   std::optional<std::string> fallback = std::nullopt);
+  // A file or a folder. Absolute: a relative one is below the working directory of whoever gave it.
+  std::string Path(std::string_view name, std::string_view help,
                    std::optional<std::string> fallback = std::nullopt);
   int64_t Integer(std::string_view name, std::string_view help,
                   std::optional<int64_t> fallback = std::nullopt);
@@ -59,8 +68,11 @@ class Parameters {
   };
   const std::vector<Declaration>& declarations() const { return declarations_; }
   const std::vector<Resource>& resources() const { return resources_; }
+  // The values as the job goes by them: those that were given, with paths made absolute.
+  const Values& values() const { return values_; }
 
-  // After the builder has run: what was missing, malformed, unreadable, or is no parameter of this job.
+  // After the builder has run: what was missing, malformed, unreadable, or is no parameter of this
+  // job.
   std::vector<std::string> Errors() const;
   // Adds an error of the builder's own: a value that has the right type and is wrong all the same.
   void AddError(std::string_view name, std::string_view what);
@@ -69,8 +81,9 @@ class Parameters {
   const std::string* Declare(std::string_view name, std::string_view type, std::string_view help,
                              std::optional<std::string> fallback);
 
-  const Values values_;
+  Values values_;
   const ResourceLoader load_resource_;
+  const std::string working_dir_;
   std::vector<Declaration> declarations_;
   std::vector<Resource> resources_;
   std::vector<std::string> errors_;

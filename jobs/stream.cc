@@ -5,8 +5,8 @@
 namespace weir {
 
 std::string ToText(const RouterRules& rules) {
-  return fmt::format("match={} rules={} labels={}", rules.match_all() ? "all" : "first", rules.rules(),
-                     fmt::join(rules.labels(), ","));
+  return fmt::format("match={} rules={} labels={}", rules.match_all() ? "all" : "first",
+                     rules.rules(), fmt::join(rules.labels(), ","));
 }
 
 }  // namespace weir

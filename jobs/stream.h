@@ -1,7 +1,10 @@
-// Stream<T>: rows of type T on their way from one stage to the next. A handle: cheap to copy, valid as long as its JobBuilder.
+// Stream<T>: rows of type T on their way from one stage to the next. A handle: cheap to copy, valid
+// as long as its JobBuilder.
 //
-// Functions given to a stage are copied into each of its instances and called from one thread at a time. They must not keep the views
-// they are given beyond the call. A function may return a Status (or throw) for a row that it cannot take; the row then goes where the
+// Functions given to a stage are copied into each of its instances and called from one thread at a
+// time. They must not keep the views
+// they are given beyond the call. A function may return a Status (or throw) for a row that it
+// cannot take; the row then goes where the
 // stage's policy says and leaves nothing else behind.
 #pragma once
 
@@ -49,7 +52,8 @@ template <class T, class Fn>
 using MapResult = typename ValueOf<decltype(CallMap<T, Fn>(
     std::declval<Fn&>(), std::declval<const T&>(), std::declval<SlabArena&>()))>::Type;
 
-// Fills the batch's key hash column with hash(row). A row whose key function throws goes to key group 0,
+// Fills the batch's key hash column with hash(row). A row whose key function throws goes to key
+// group 0,
 // where the stage that wants the key rejects it.
 template <class T, class Hash>
 void FillKeyHashes(BatchBase& batch, Hash hash) {
@@ -73,7 +77,8 @@ class Stream {
  public:
   Stream(GraphDraft& draft, int stage, int port) : draft_(&draft), stage_(stage), port_(port) {}
 
-  // fn: U(const T&) or StatusOr<U>(const T&); with a second parameter SlabArena& for bytes that it makes. Views may point into the row.
+  // fn: U(const T&) or StatusOr<U>(const T&); with a second parameter SlabArena& for bytes that it
+  // makes. Views may point into the row.
   template <class Fn>
   auto Map(std::string_view name, Fn fn) {
     using U = internal::MapResult<T, Fn>;
@@ -102,21 +107,23 @@ class Stream {
                    [options, codec] { return std::make_unique<RebatchOperator>(options, codec); });
   }
 
-  // Keeps the first of all rows whose key is the same within the window. key: std::string_view(const T&).
+  // Keeps the first of all rows whose key is the same within the window. key:
+  // std::string_view(const T&).
   template <class KeyFn>
   Stream<T> Dedup(std::string_view name, DedupOptions options, KeyFn key) {
     auto hash = [key](BatchBase& batch) {
       internal::FillKeyHashes<T>(batch, [&](const T& row) { return Hash128(key(row)).high; });
     };
-    return Then<T>({.name = std::string(name), .kind = "dedup", .options = "window=" + FormatDuration(options.window)},
-                   [options, key] { return std::make_unique<weir::Dedup<T, KeyFn>>(options, key); },
-                   hash);
+    return Then<T>(
+        {.name = std::string(name),
+         .kind = "dedup",
+         .options = "window=" + FormatDuration(options.window)},
+        [options, key] { return std::make_unique<weir::Dedup<T, KeyFn>>(options, key); }, hash);
   }
 
   // Writes Event::route by the rules; an event goes out once for each route it takes.
-  Stream<Event> Route(std::string_view name, std::shared_ptr<const RouterRules> rules)
-    requires std::same_as<T, Event>
-  {
+  Stream<Event> Route(std::string_view name,
+                      std::shared_ptr<const RouterRules> rules) requires std::same_as<T, Event> {
     return Then<Event>({.name = std::string(name), .kind = "router", .options = ToText(*rules)},
                        [rules] { return std::make_unique<Router>(rules); });
   }
@@ -145,7 +152,8 @@ class Stream {
     return *this;
   }
 
-  // A stage of the caller's own kind: any Operator that emits rows of type U. hash_keys, where given, deals the rows out by key.
+  // A stage of the caller's own kind: any Operator that emits rows of type U. hash_keys, where
+  // given, deals the rows out by key.
   template <class U>
   Stream<U> Then(StageSpec spec, std::function<std::unique_ptr<Operator>()> make,
                  std::function<void(BatchBase&)> hash_keys = nullptr) {
@@ -165,7 +173,8 @@ class Stream {
   int port_;
 };
 
-// Stream<T> dealt out by a key: all rows of one key meet in one instance of the next stage, in order.
+// Stream<T> dealt out by a key: all rows of one key meet in one instance of the next stage, in
+// order.
 template <class T, class KeyFn>
 class KeyedStream {
  public:

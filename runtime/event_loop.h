@@ -1,4 +1,5 @@
-// EventLoop: runs functions one after another on the thread that calls Run(). Coordinator and executor live on it, so that they need no
+// EventLoop: runs functions one after another on the thread that calls Run(). Coordinator and
+// executor live on it, so that they need no
 // locks of their own.
 #pragma once
 
@@ -18,7 +19,8 @@ class EventLoop {
   void Post(std::function<void()> work);  // from any thread
   void Stop();                            // from any thread: Run() returns after the work at hand
 
-  // Runs what is posted until Stop(), and calls `tick` when `next_tick` (Clock::MonotonicMicros()) has come, which returns the one after.
+  // Runs what is posted until Stop(), and calls `tick` when `next_tick` (Clock::MonotonicMicros())
+  // has come, which returns the one after.
   void Run(const std::function<int64_t()>& tick);
 
  private:

@@ -1,10 +1,10 @@
 #include "runtime/local_job.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <thread>
-
-#include <fmt/format.h>
 
 #include "runtime/worker/executor.h"
 
@@ -40,8 +40,10 @@ Status LocalJob::LockFolder() {
   }
   StatusOr<std::unique_ptr<FileLock>> lock = FileLock::Acquire(data + "/lock");
   if (!lock.ok()) {
-    return Annotate(lock.status(), fmt::format("the data folder {} is in use by another process; wait "
-                                               "for it, or choose another folder with --data", data));
+    return Annotate(lock.status(),
+                    fmt::format("the data folder {} is in use by another process; wait "
+                                "for it, or choose another folder with --data",
+                                data));
   }
   lock_ = *std::move(lock);
   return absl::OkStatus();
@@ -50,7 +52,8 @@ Status LocalJob::LockFolder() {
 void LocalJob::UseRecord(JobRecord record) {
   record_ = std::move(record);
   record_.identity = options_.identity;
-  store_ = std::make_unique<CheckpointStore>(*objects_, env_, CheckpointStoreOptions{record_.job_id});
+  store_ =
+      std::make_unique<CheckpointStore>(*objects_, env_, CheckpointStoreOptions{record_.job_id});
 }
 
 Status LocalJob::ChooseStart() {
@@ -63,12 +66,14 @@ Status LocalJob::ChooseStart() {
   auto same = [&](const JobRecord& r) { return r.identity == options_.identity; };
   auto found = std::find_if(records.begin(), records.end(), unfinished);
   if (found != records.end() && !same(*found) && !options_.fresh) {
-    return absl::FailedPreconditionError(fmt::format(
-        "{} holds an unfinished run, {}, of another identity ({}). Two ways on: --from "
-        "{}/checkpoints/{}/chk-<n> starts this job from one of its checkpoints; --fresh starts over "
-        "and moves what it committed to .revoked/",
-        options_.data_dir, found->job_id, fmt::join(Differences(found->identity, options_.identity), "; "),
-        options_.data_dir, found->job_id));
+    return absl::FailedPreconditionError(
+        fmt::format("{} holds an unfinished run, {}, of another identity ({}). Two ways on: --from "
+                    "{}/checkpoints/{}/chk-<n> starts this job from one of its checkpoints; "
+                    "--fresh starts over "
+                    "and moves what it committed to .revoked/",
+                    options_.data_dir, found->job_id,
+                    fmt::join(Differences(found->identity, options_.identity), "; "),
+                    options_.data_dir, found->job_id));
   }
   if (found == records.end()) found = std::find_if(records.begin(), records.end(), same);
   if (found == records.end() && options_.fresh && !records.empty()) {
@@ -100,18 +105,20 @@ Status LocalJob::ResumeFromNewest() {
   for (const auto& skip : newest.skipped) skipped.emplace_back(skip.why.message());
   if (!newest.manifest) {
     if (skipped.empty()) return absl::OkStatus();  // the run had come to none
-    return absl::DataLossError(fmt::format("no checkpoint of {} can be verified: {}; --fresh starts over",
-                                           record_.job_id, fmt::join(skipped, "; ")));
+    return absl::DataLossError(
+        fmt::format("no checkpoint of {} can be verified: {}; --fresh starts over", record_.job_id,
+                    fmt::join(skipped, "; ")));
   }
   WEIR_RETURN_IF_ERROR(CheckFits(*newest.manifest));
   if (!skipped.empty()) {
     // Going back means taking back what later checkpoints committed.
     for (const StageSpec& stage : job_.graph.stages) {
       if (stage.role != StageRole::kSink || stage.can_revoke) continue;
-      return absl::DataLossError(fmt::format(
-          "{}. The newest sound checkpoint is {}, but sink '{}' cannot take back what was committed after "
-          "it; --fresh starts over",
-          fmt::join(skipped, "; "), newest.manifest->checkpoint, stage.name));
+      return absl::DataLossError(
+          fmt::format("{}. The newest sound checkpoint is {}, but sink '{}' cannot take back what "
+                      "was committed after "
+                      "it; --fresh starts over",
+                      fmt::join(skipped, "; "), newest.manifest->checkpoint, stage.name));
     }
     warnings_.push_back(fmt::format("{}; going back to checkpoint {}", fmt::join(skipped, "; "),
                                     newest.manifest->checkpoint));
@@ -132,9 +139,9 @@ Status LocalJob::StartFrom(std::vector<JobRecord>& records) {
     found = store_->LoadManifest(manifest.checkpoint).ok() ? found : records.end();
   }
   if (found == records.end()) {
-    return absl::FailedPreconditionError(
-        fmt::format("--from {}: the checkpoint is not of the data folder {}; name its own with --data",
-                    options_.from, options_.data_dir));
+    return absl::FailedPreconditionError(fmt::format(
+        "--from {}: the checkpoint is not of the data folder {}; name its own with --data",
+        options_.from, options_.data_dir));
   }
   WEIR_RETURN_IF_ERROR(CheckFits(manifest));
   start_.revoke = true;
@@ -149,10 +156,11 @@ Status LocalJob::CheckFits(const Manifest& manifest) const {
              !s.operator_state.handles.empty();
     });
     if (!holds || job_.graph.FindStage(stage.name) >= 0) continue;
-    return absl::OutOfRangeError(fmt::format(
-        "checkpoint {} holds state of stage '{}', which this job does not have: name the stage as it "
-        "was, or start over with --fresh",
-        manifest.checkpoint, stage.name));
+    return absl::OutOfRangeError(
+        fmt::format("checkpoint {} holds state of stage '{}', which this job does not have: name "
+                    "the stage as it "
+                    "was, or start over with --fresh",
+                    manifest.checkpoint, stage.name));
   }
   return absl::OkStatus();
 }
@@ -163,8 +171,8 @@ Status LocalJob::CheckStages() {
     Status status = job_.stages[s].check(env_, record_.job_id);
     if (status.ok()) continue;
     // Whatever is wrong here is for the user to mend: a path, a permission, a folder.
-    return absl::FailedPreconditionError(fmt::format(
-        "stage '{}': {}", job_.graph.stages[s].name, std::string(status.message())));
+    return absl::FailedPreconditionError(
+        fmt::format("stage '{}': {}", job_.graph.stages[s].name, std::string(status.message())));
   }
   return absl::OkStatus();
 }
@@ -180,14 +188,16 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
       StatusOr<Manifest> last = store_->LoadManifest(checkpoints->back());
       if (last.ok()) start_.restore = *std::move(last);
     }
-    master_ = std::make_unique<JobMaster>(job_.graph, record_, start_, static_cast<JobMaster::Host&>(*this));
+    master_ = std::make_unique<JobMaster>(job_.graph, record_, start_,
+                                          static_cast<JobMaster::Host&>(*this));
     result.status = master_->status(env_.clock.MonotonicMicros());
     result.status.state = std::string(ToString(RunState::kFinished));
     return result;
   }
   observer_ = &observer;
   const int64_t started = env_.clock.MonotonicMicros();
-  master_ = std::make_unique<JobMaster>(job_.graph, record_, start_, static_cast<JobMaster::Host&>(*this));
+  master_ = std::make_unique<JobMaster>(job_.graph, record_, start_,
+                                        static_cast<JobMaster::Host&>(*this));
   executor_ = std::make_unique<Executor>(
       job_, *store_, env_, loop_,
       Executor::Options{fmt::format("{}/work/{}", options_.data_dir, record_.job_id),
@@ -245,7 +255,8 @@ void LocalJob::WriteManifest(Manifest manifest) {
     shared->created = env_.clock.Now();
     Status outcome = store_->WriteManifest(*shared);
     while (absl::IsUnknown(outcome)) {
-      // Nothing may be done with the job before the store has told whether the checkpoint is complete.
+      // Nothing may be done with the job before the store has told whether the checkpoint is
+      // complete.
       std::this_thread::sleep_for(kSettleInterval);
       outcome = store_->WriteManifest(*shared);
     }

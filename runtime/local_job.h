@@ -1,4 +1,5 @@
-// LocalJob: a cluster of its own on this machine for one job: coordinator, one worker and its executor in this process, until the job ends.
+// LocalJob: a cluster of its own on this machine for one job: coordinator, one worker and its
+// executor in this process, until the job ends.
 // What `weir run` is made of.
 //
 // A data folder belongs to one process at a time:
@@ -45,12 +46,14 @@ struct LocalJobResult {
 class LocalJob final : private JobMaster::Host {
  public:
   struct Observer {
-    std::function<void(const JobStatus&)> progress;    // a few times a second
-    std::function<void(std::string_view)> log;         // a line for people
+    std::function<void(const JobStatus&)> progress;  // a few times a second
+    std::function<void(std::string_view)> log;       // a line for people
   };
 
-  // Locks the data folder and decides where to start. The job and the environment must outlive the result. The status code tells what is
-  // wrong: Unavailable (the folder is in use), OutOfRange or DataLoss (the checkpoint does not fit or is damaged), anything else the
+  // Locks the data folder and decides where to start. The job and the environment must outlive the
+  // result. The status code tells what is
+  // wrong: Unavailable (the folder is in use), OutOfRange or DataLoss (the checkpoint does not fit
+  // or is damaged), anything else the
   // configuration; the message says what to do.
   static StatusOr<std::unique_ptr<LocalJob>> Prepare(const BuiltJob& job, LocalJobOptions options,
                                                      Environment& env);

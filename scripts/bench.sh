@@ -6,24 +6,24 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-bench_pipeline() {
-  "$WEIR_ROOT/scripts/build.sh" weir_cli job_event_pipeline generate_events pipeline_limit
-  python3 "$WEIR_ROOT/bench/pipeline.py" "$@"
+# bench NAME [OPTION...]: builds what the benchmark needs and runs it.
+bench() {
+  local targets
+  case "$1" in
+    pipeline) targets=(weir_cli job_event_pipeline generate_events pipeline_limit) ;;
+    dedup) targets=(dedup_bench) ;;
+    *)
+      say "usage: scripts/bench.sh [pipeline | dedup] [OPTION...]; scripts/bench.sh pipeline --help"
+      exit 64
+      ;;
+  esac
+  "$WEIR_ROOT/scripts/build.sh" "${targets[@]}"
+  python3 "$WEIR_ROOT/bench/$1.py" "${@:2}"
 }
 
-bench_dedup() {
-  "$WEIR_ROOT/scripts/build.sh" dedup_bench
-  python3 "$WEIR_ROOT/bench/dedup.py" "$@"
-}
-
-case "${1:-}" in
-  "")
-    bench_pipeline
-    bench_dedup
-    ;;
-  pipeline | dedup) "bench_$1" "${@:2}" ;;
-  *)
-    say "usage: scripts/bench.sh [pipeline | dedup] [OPTION...]; scripts/bench.sh pipeline --help"
-    exit 64
-    ;;
-esac
+if (($# > 0)); then
+  bench "$@"
+else
+  bench pipeline
+  bench dedup
+fi

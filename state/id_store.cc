@@ -64,9 +64,9 @@ struct IdStore::Shared {
 
   std::atomic<uint64_t> written = 0;  // log positions below it are in the files
 
-  std::mutex mutex;  // guards what follows
-  std::deque<IdGeneration> pending;      // not in the files yet, in order
-  std::set<uint64_t> frozen;             // generations that a checkpoint has yet to capture
+  std::mutex mutex;                  // guards what follows
+  std::deque<IdGeneration> pending;  // not in the files yet, in order
+  std::set<uint64_t> frozen;         // generations that a checkpoint has yet to capture
   bool spilling = false;
   bool waiting = false;  // the task wants to be woken
   Status spill_error;
@@ -160,15 +160,14 @@ IdStore::~IdStore() { spills_.reset(); }
 
 StatusOr<std::unique_ptr<IdStore>> IdStore::Open(IdStoreOptions options, const Restore& restore) {
   if (options.window <= 0 || options.window % kReach != 0) {
-    return absl::InvalidArgumentError(fmt::format(
-        "stage '{}': the window {} is not a positive multiple of {} microseconds", options.stage,
-        FormatDuration(options.window), kReach));
+    return absl::InvalidArgumentError(
+        fmt::format("stage '{}': the window {} is not a positive multiple of {} microseconds",
+                    options.stage, FormatDuration(options.window), kReach));
   }
   std::vector<RestoredSnapshot> snapshots;
   int64_t floor = kSliceMin;
   for (const RestoredSnapshot& restored : restore.snapshots) {
-    if (restored.snapshot.format.empty() ||
-        !restored.key_groups().Overlaps(options.key_groups)) {
+    if (restored.snapshot.format.empty() || !restored.key_groups().Overlaps(options.key_groups)) {
       continue;
     }
     WEIR_ASSIGN_OR_RETURN(InlineState state, Decode(restored.snapshot, options.stage));
@@ -195,11 +194,10 @@ StatusOr<std::unique_ptr<IdStore>> IdStore::Open(IdStoreOptions options, const R
   auto store = std::unique_ptr<IdStore>(new IdStore(std::move(options), std::move(shared)));
   store->floor_ = floor;
   if (!snapshots.empty()) {
-    Status status =
-        store->shared_->files->ForEach([&](int64_t slice, const Fingerprint& id) {
-          store->CountIn(slice, 1);
-          store->filter_.Add(id, slice, kNoPosition, store->live_slices_, /*all_live=*/true);
-        });
+    Status status = store->shared_->files->ForEach([&](int64_t slice, const Fingerprint& id) {
+      store->CountIn(slice, 1);
+      store->filter_.Add(id, slice, kNoPosition, store->live_slices_, /*all_live=*/true);
+    });
     if (!status.ok()) return Annotate(status, fmt::format("stage '{}'", store->options_.stage));
   }
   return store;
@@ -213,8 +211,7 @@ int64_t IdStore::SliceOf(Timestamp time) const {
 
 Timestamp IdStore::StartOf(int64_t slice) const {
   auto start = static_cast<__int128>(slice) * slice_width_;
-  return static_cast<Timestamp>(
-      std::clamp<__int128>(start, kMinTimestamp, kMaxTimestamp));
+  return static_cast<Timestamp>(std::clamp<__int128>(start, kMinTimestamp, kMaxTimestamp));
 }
 
 size_t IdStore::UnwrittenBytes() const { return (log_.end() - written_) * kBytesPerId; }
@@ -237,9 +234,8 @@ StatusOr<bool> IdStore::Ready() {
   if (!shared_->spilling && shared_->frozen.empty()) {
     shared_->spilling = true;
     shared_->pending.push_back(log_.Cut(floor_));
-    spills_->Submit([shared = shared_, number = shared_->pending.back().number] {
-      shared->Spill(number);
-    });
+    spills_->Submit(
+        [shared = shared_, number = shared_->pending.back().number] { shared->Spill(number); });
   }
   if (UnwrittenBytes() < 2 * options_.unwritten_bytes_max) return true;
   shared_->waiting = true;

@@ -38,7 +38,7 @@
 namespace weir {
 
 struct IdStoreOptions {
-  std::string stage;           // for messages
+  std::string stage;            // for messages
   Duration window = Hours(24);  // a multiple of kReach microseconds, at least one
   KeyGroupRange key_groups;
   std::string local_dir;  // exists and is empty; removed by its owner after the attempt
@@ -87,7 +87,7 @@ class IdStore {
   size_t memory_bytes() const { return filter_.bytes() + log_.bytes(); }
 
  private:
-  struct Shared;       // with frozen generations and the I/O pool
+  struct Shared;  // with frozen generations and the I/O pool
   class FrozenIds;
 
   IdStore(IdStoreOptions options, std::shared_ptr<Shared> shared);

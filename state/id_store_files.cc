@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cctype>
 #include <charconv>
 #include <cstring>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "rocksdb/sst_file_writer.h"
@@ -64,17 +64,16 @@ class SortedFile {
 
   Status Add(const Fingerprint& id) {
     if (writer_ == nullptr) {
-      writer_ = std::make_unique<rocksdb::SstFileWriter>(
-          rocksdb::EnvOptions(), options_, /*column_family=*/nullptr,
-          /*invalidate_page_cache=*/false);
+      writer_ = std::make_unique<rocksdb::SstFileWriter>(rocksdb::EnvOptions(), options_,
+                                                         /*column_family=*/nullptr,
+                                                         /*invalidate_page_cache=*/false);
       WEIR_RETURN_IF_ERROR(FromRocks(writer_->Open(path_), "creating " + path_));
     }
     rocksdb::Status status = writer_->Put(Key(id).slice(), rocksdb::Slice());
     return status.ok() ? absl::OkStatus() : FromRocks(status, "writing " + path_);
   }
   Status Finish() {
-    return writer_ == nullptr ? absl::OkStatus()
-                              : FromRocks(writer_->Finish(), "writing " + path_);
+    return writer_ == nullptr ? absl::OkStatus() : FromRocks(writer_->Finish(), "writing " + path_);
   }
   bool empty() const { return writer_ == nullptr; }
   const std::string& path() const { return path_; }
@@ -117,9 +116,8 @@ Status FetchDatabase(const StateSnapshot& snapshot, SnapshotReader& reader, Disk
 
 StatusOr<std::vector<rocksdb::ColumnFamilyDescriptor>> FamiliesOf(const std::string& directory) {
   std::vector<std::string> names;
-  WEIR_RETURN_IF_ERROR(
-      FromRocks(rocksdb::DB::ListColumnFamilies(IdOptions(), directory, &names),
-                "reading the database in " + directory));
+  WEIR_RETURN_IF_ERROR(FromRocks(rocksdb::DB::ListColumnFamilies(IdOptions(), directory, &names),
+                                 "reading the database in " + directory));
   std::vector<rocksdb::ColumnFamilyDescriptor> result;
   for (const std::string& name : names) {
     if (name != rocksdb::kDefaultColumnFamilyName && !SliceOfFamily(name)) {
@@ -142,8 +140,7 @@ StatusOr<std::unique_ptr<IdFiles>> IdFiles::Open(Options options,
                                                  std::span<const RestoredSnapshot> snapshots,
                                                  SnapshotReader* reader, int64_t keep_from) {
   auto files = std::unique_ptr<IdFiles>(new IdFiles(std::move(options)));
-  WEIR_RETURN_IF_ERROR(
-      files->options_.disk->MakeDirectories(files->options_.local_dir + "/new"));
+  WEIR_RETURN_IF_ERROR(files->options_.disk->MakeDirectories(files->options_.local_dir + "/new"));
   const bool as_it_is =
       snapshots.size() == 1 && snapshots[0].key_groups() == files->options_.key_groups;
   if (as_it_is) WEIR_RETURN_IF_ERROR(files->TakeOver(snapshots[0].snapshot, *reader));
@@ -210,9 +207,9 @@ Status IdFiles::Rewrite(const StateSnapshot& snapshot, SnapshotReader& reader, i
     WEIR_ASSIGN_OR_RETURN(auto descriptors, FamiliesOf(directory));
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
     rocksdb::DB* opened = nullptr;
-    WEIR_RETURN_IF_ERROR(FromRocks(rocksdb::DB::OpenForReadOnly(IdOptions(), directory, descriptors,
-                                                                &handles, &opened),
-                                   "opening the database in " + directory));
+    WEIR_RETURN_IF_ERROR(FromRocks(
+        rocksdb::DB::OpenForReadOnly(IdOptions(), directory, descriptors, &handles, &opened),
+        "opening the database in " + directory));
     std::unique_ptr<rocksdb::DB> earlier(opened);
     std::vector<std::unique_ptr<rocksdb::ColumnFamilyHandle>> owned(handles.begin(), handles.end());
 
@@ -434,9 +431,7 @@ StatusOr<std::unique_ptr<IdFiles::Capture>> IdFiles::CaptureNow() {
   return capture;
 }
 
-IdFiles::Capture::~Capture() {
-  db_.EnableFileDeletions(/*force=*/false).PermitUncheckedError();
-}
+IdFiles::Capture::~Capture() { db_.EnableFileDeletions(/*force=*/false).PermitUncheckedError(); }
 
 StatusOr<std::vector<StateFile>> IdFiles::Capture::Store(SnapshotWriter& writer) const {
   std::vector<StateFile> stored;

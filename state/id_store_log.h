@@ -97,7 +97,8 @@ class IdLog {
   // The id at the position with these low bits, as long as the log holds it, which must be less than
   // 2^32 ids; else null.
   const StoredId* Find(uint32_t low_bits) const {
-    const uint64_t position = begin() + static_cast<uint32_t>(low_bits - static_cast<uint32_t>(begin()));
+    const uint64_t position =
+        begin() + static_cast<uint32_t>(low_bits - static_cast<uint32_t>(begin()));
     return position < end_ ? &at(position) : nullptr;
   }
 

@@ -47,7 +47,7 @@ class LineArena {
   };
   void Release(const Region& region);
 
-  std::map<char*, Region> regions_;                     // by base
+  std::map<char*, Region> regions_;                    // by base
   std::map<uint32_t, std::vector<char*>> with_space_;  // size in lines -> bases of regions
   size_t bytes_ = 0;
 };

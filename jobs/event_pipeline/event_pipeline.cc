@@ -1,27 +1,32 @@
-// The ready-made main job: source -> rebatch -> dedup -> router -> files, on any newline-delimited JSON.
+// The ready-made main job: source -> rebatch -> dedup -> router -> files, on any newline-delimited
+// JSON.
 #include "jobs/job.h"
 
 namespace {
 
 void Build(weir::JobBuilder& job, weir::Parameters& params) {
   weir::FileSourceOptions source;
-  source.input = params.Text("input", "a file or a folder of .jsonl, .jsonl.gz, .jsonl.zst");
+  source.input = params.Path("input", "a file or a folder of .jsonl, .jsonl.gz, .jsonl.zst");
   source.rate = params.Number("rate", "events per second, 0: as fast as it goes", 0);
   if (source.rate < 0) params.AddError("rate", "must not be negative");
 
   weir::EventFields fields;
   fields.id = params.List("id", "fields of the event's id, joined; without it the whole line");
-  fields.time = params.Text("time", "field of the event's time, RFC 3339 or epoch; without it, arrival", "");
+  fields.time =
+      params.Text("time", "field of the event's time, RFC 3339 or epoch; without it, arrival", "");
   fields.type = params.Text("type", "field of the event's type", "");
   fields.tenant = params.Text("tenant", "field of the event's tenant", "");
   fields.priority = params.Text("priority", "field of the event's priority, an integer", "");
 
   const weir::Duration window =
       params.Time("window", "ids are remembered for this long, of event time", weir::Hours(24));
-  if (window <= 0 || window % 8 != 0) params.AddError("window", "must be a positive multiple of 8 microseconds");
+  if (window <= 0 || window % 8 != 0)
+    params.AddError("window", "must be a positive multiple of 8 microseconds");
 
-  const std::string out = params.Text("out", "the folder of the results, one folder in it per route");
-  const weir::Resource file = params.File("routes", "rules in YAML; without it everything goes to 'warehouse'");
+  const std::string out =
+      params.Path("out", "the folder of the results, one folder in it per route");
+  const weir::Resource file =
+      params.File("routes", "rules in YAML; without it everything goes to 'warehouse'");
   auto rules = weir::RouteEverythingTo("warehouse");
   if (file.given()) {
     auto parsed = weir::ParseRouterRules(file.bytes, file.path);
@@ -37,8 +42,8 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
       .Dedup("dedup", {.window = window}, [](const weir::Event& event) { return event.id; })
       .Route("router", rules)
       .To("files", weir::EventFileSink({.directory = out}));
-  job.DeadLetters("dead-letters",
-                  weir::DeadLetterFileSink({.directory = out + "/dead-letters", .by_partition = false}));
+  job.DeadLetters("dead-letters", weir::DeadLetterFileSink(
+                                      {.directory = out + "/dead-letters", .by_partition = false}));
 }
 
 }  // namespace

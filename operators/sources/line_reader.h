@@ -61,6 +61,13 @@ class LineReader {
   // Where the content ends, once it is damaged.
   uint64_t damage_offset() const { return stream_->offset(); }
 
+  // True if it is known already that only kEnd can follow.
+  bool at_end() const {
+    if (finished_) return true;
+    if (mode_ != Mode::kLines) return false;
+    return offset_ >= options_.end || (stream_ended_ && p_ == tail_ && damage().empty());
+  }
+
   // True once a line's start has been reached; then next_offset() is the start of the first line
   // that has not been given out.
   bool at_line() const { return mode_ != Mode::kSkipping; }

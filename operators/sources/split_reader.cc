@@ -83,6 +83,8 @@ StatusOr<size_t> SplitReader::Read(size_t lines_max, const SplitReadContext& con
         break;
     }
   }
+  // Without waiting for another call, which a rate limit may keep away for long.
+  if (lines_.at_end()) state_.finished = true;
   state_.started = lines_.at_line();
   if (state_.started) state_.next_offset = lines_.next_offset();
   state_.file_offset = lines_.file_offset();

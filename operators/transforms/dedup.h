@@ -28,8 +28,9 @@ namespace weir {
 
 struct DedupOptions {
   Duration window = Hours(24);  // a positive multiple of 8 microseconds
-  size_t unwritten_bytes_max = limits::kFrozenBytesMax;  // ids in memory alone before they are spilled
-  size_t kept_bytes = limits::kIdsKeptBytes;             // of written ids that stay in memory
+  size_t unwritten_bytes_max =
+      limits::kFrozenBytesMax;                // ids in memory alone before they are spilled
+  size_t kept_bytes = limits::kIdsKeptBytes;  // of written ids that stay in memory
 };
 
 // What does not depend on the row's type.
@@ -46,8 +47,7 @@ class DedupBase : public Operator {
 
  protected:
   virtual void AppendFingerprints(const BatchBase& batch, std::vector<Fingerprint>& ids) = 0;
-  virtual void RejectRow(const BatchBase& batch, size_t row, const Status& status,
-                         Output& out) = 0;
+  virtual void RejectRow(const BatchBase& batch, size_t row, const Status& status, Output& out) = 0;
   virtual void CompactIfSparse(BatchPtr& batch) = 0;
 
  private:

@@ -1,9 +1,12 @@
-// CheckpointCoordinator: decides when a job takes a checkpoint, gathers its pieces, and says when it is complete. A state machine without
+// CheckpointCoordinator: decides when a job takes a checkpoint, gathers its pieces, and says when
+// it is complete. A state machine without
 // I/O: calls in, decisions out; its owner (JobMaster) does what it says.
 //
-//   idle --Trigger--> gathering --all acks--> writing --manifest stands--> committing --all sinks--> idle
+//   idle --Trigger--> gathering --all acks--> writing --manifest stands--> committing --all
+// sinks--> idle
 //
-// One checkpoint at a time: the next is not triggered before the last one's handles are committed, because a restore commits only the
+// One checkpoint at a time: the next is not triggered before the last one's handles are committed,
+// because a restore commits only the
 // handles of the checkpoint that it restores.
 #pragma once
 
@@ -41,7 +44,8 @@ class CheckpointCoordinator {
   // True if this was the last piece: the manifest may be written from pieces().
   bool OnAck(const runtime::CheckpointAck& ack);
   const std::vector<runtime::CheckpointAck>& pieces() const { return pieces_; }
-  // Whether the manifest stands, and so commits are to be asked for. If not, the checkpoint is over.
+  // Whether the manifest stands, and so commits are to be asked for. If not, the checkpoint is
+  // over.
   Barrier OnManifestOutcome(bool stands);
   // True if this ends the checkpoint.
   bool OnCommitted(uint64_t checkpoint, int64_t now_micros);

@@ -1,8 +1,8 @@
 #include "runtime/coordinator/job_master.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace weir {
 namespace {
@@ -73,8 +73,8 @@ void JobMaster::StartAttempt(int64_t now_micros) {
       now_micros);
   phase_ = Phase::kDeploying;
   host_.Log(restored_ == 0 ? fmt::format("attempt {}: a fresh start", record_.attempt)
-                           : fmt::format("attempt {}: going on from checkpoint {}",
-                                         record_.attempt, restored_));
+                           : fmt::format("attempt {}: going on from checkpoint {}", record_.attempt,
+                                         restored_));
   runtime::ToExecutor message = Message();
   runtime::Deploy& deploy = *message.mutable_deploy();
   deploy.set_job_id(record_.job_id);
@@ -290,7 +290,8 @@ void JobMaster::RequestStop(int64_t now_micros) {
   stop_requested_ = true;
   if (phase_ == Phase::kRunning) return MaybeTrigger(now_micros);
   // Nothing has been read since the last checkpoint, or nothing can be saved.
-  if (phase_ == Phase::kDeploying || phase_ == Phase::kRecovering) CancelAttempt(RunState::kSuspended);
+  if (phase_ == Phase::kDeploying || phase_ == Phase::kRecovering)
+    CancelAttempt(RunState::kSuspended);
   if (phase_ == Phase::kWaiting) End(RunState::kSuspended);
 }
 

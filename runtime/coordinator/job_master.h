@@ -1,6 +1,8 @@
-// JobMaster: the coordinator's part in one job. Brings it through deployment, checkpoints, failures and its end.
+// JobMaster: the coordinator's part in one job. Brings it through deployment, checkpoints, failures
+// and its end.
 //
-// A state machine: messages, outcomes and the passing of time in; messages and effects out, through Host. It owns no thread, socket, clock
+// A state machine: messages, outcomes and the passing of time in; messages and effects out, through
+// Host. It owns no thread, socket, clock
 // or file, and all calls come from one thread.
 //
 //   Deploying    tasks are made and restored, the restored checkpoint's handles committed
@@ -22,8 +24,8 @@
 #include "core/limits.h"
 #include "jobs/graph.h"
 #include "runtime/checkpoint/checkpoint_coordinator.h"
-#include "runtime/execution_plan.h"
 #include "runtime/coordinator/task_report.h"
+#include "runtime/execution_plan.h"
 #include "runtime/job_status.h"
 #include "state/job_record.h"
 #include "state/manifest.h"
@@ -112,7 +114,7 @@ class JobMaster {
 
   std::optional<RunState> after_cancel_;
   Status failure_;
-  int restarts_ = 0;          // of this run
+  int restarts_ = 0;           // of this run
   int restarts_in_a_row_ = 0;  // without a checkpoint between them
   int64_t restart_at_ = 0;
 

@@ -12,8 +12,8 @@ struct TaskReport {
   uint32_t attempt = 0;
   runtime::TaskProgress last;
   int64_t at_micros = 0;
-  double backpressured = 0;     // share of the time between the last two messages
-  std::map<int, double> busy;   // by stage, likewise
+  double backpressured = 0;    // share of the time between the last two messages
+  std::map<int, double> busy;  // by stage, likewise
 
   void Add(const runtime::TaskProgress& progress, uint32_t of_attempt, int64_t now_micros);
 };

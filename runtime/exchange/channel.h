@@ -1,7 +1,10 @@
-// Channel: one direction between two tasks; carries batches, watermarks, barriers and the end of the input, in order.
+// Channel: one direction between two tasks; carries batches, watermarks, barriers and the end of
+// the input, in order.
 //
-// Flow control is credit in bytes: the sender may send a batch while credit() > 0, cut to that many bytes, but never to less than a row; control items
-// need none. Receiving returns a batch's credit. One sender and one receiver, each on its own thread.
+// Flow control is credit in bytes: the sender may send a batch while credit() > 0, cut to that many
+// bytes, but never to less than a row; control items
+// need none. Receiving returns a batch's credit. One sender and one receiver, each on its own
+// thread.
 #pragma once
 
 #include <atomic>

@@ -44,7 +44,8 @@ void ExchangeWriter::StartWaiting(int64_t now_micros) {
   if (!flush_due_) flush_due_ = now_micros + limits::kCoalesceDelay;
 }
 
-// Sends as much as the channel's credit allows; with `partial`, also less than a full batch. True if nothing is left that should go.
+// Sends as much as the channel's credit allows; with `partial`, also less than a full batch. True
+// if nothing is left that should go.
 bool ExchangeWriter::SendFrom(size_t c, bool partial) {
   BatchPtr& staged = staged_[c];
   Channel& channel = *options_.channels[c];

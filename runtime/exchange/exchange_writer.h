@@ -1,7 +1,9 @@
 // ExchangeWriter: the sending end of one edge from one task to the tasks of another group.
 //
-// Deals rows out by key group (or all to one channel), lets them wait for company until there are limits::kBatchRowsDefault of them, a
-// millisecond has passed, or a control item follows, and cuts batches to the credit of their channel. Used by its task only.
+// Deals rows out by key group (or all to one channel), lets them wait for company until there are
+// limits::kBatchRowsDefault of them, a
+// millisecond has passed, or a control item follows, and cuts batches to the credit of their
+// channel. Used by its task only.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +22,7 @@ class ExchangeWriter {
     const EdgeSpec* edge;
     const EdgeCode* code;
     std::vector<std::shared_ptr<Channel>> channels;  // by receiving subtask; one for a forward edge
-    bool encode = false;                             // encode and decode every batch, as a wire would
+    bool encode = false;  // encode and decode every batch, as a wire would
   };
   explicit ExchangeWriter(Options options);
 
@@ -33,7 +35,8 @@ class ExchangeWriter {
 
   // True while full batches wait for credit.
   bool congested() const { return congested_; }
-  // Sends full batches, and everything else that has waited its time. Call after credit came back and at flush_due().
+  // Sends full batches, and everything else that has waited its time. Call after credit came back
+  // and at flush_due().
   void SendDue(int64_t now_micros);
   // Sends everything; false: credit ran out, try again.
   bool Flush();
@@ -50,7 +53,7 @@ class ExchangeWriter {
   void StartWaiting(int64_t now_micros);
 
   const Options options_;
-  std::vector<BatchPtr> staged_;  // by channel; may be null
+  std::vector<BatchPtr> staged_;   // by channel; may be null
   std::vector<uint16_t> targets_;  // scratch
   Watermark watermark_;            // to be sent next
   Watermark sent_watermark_;

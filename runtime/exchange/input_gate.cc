@@ -1,8 +1,8 @@
 #include "runtime/exchange/input_gate.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace weir {
 
@@ -11,7 +11,8 @@ InputGate::InputGate(std::vector<Input> inputs) {
 }
 
 StatusOr<std::optional<InputGate::Event>> InputGate::Next() {
-  // Watermarks that change nothing are swallowed here, so this may read several items, each channel at most until it is empty.
+  // Watermarks that change nothing are swallowed here, so this may read several items, each channel
+  // at most until it is empty.
   for (size_t empty = 0; empty < inputs_.size();) {
     State& state = inputs_[turn_];
     turn_ = (turn_ + 1) % inputs_.size();
@@ -31,8 +32,9 @@ StatusOr<std::optional<InputGate::Event>> InputGate::Next() {
       if (auto merged = MergeWatermarks()) return Event(*merged);
     } else if (auto* barrier = std::get_if<Barrier>(&*item)) {
       if (aligned_ > 0 && barrier->checkpoint != barrier_.checkpoint) {
-        return absl::InternalError(fmt::format("the barrier of checkpoint {} arrived while checkpoint {} is being aligned",
-                                               barrier->checkpoint, barrier_.checkpoint));
+        return absl::InternalError(
+            fmt::format("the barrier of checkpoint {} arrived while checkpoint {} is being aligned",
+                        barrier->checkpoint, barrier_.checkpoint));
       }
       state.at_barrier = true;
       barrier_ = *barrier;
@@ -54,7 +56,8 @@ std::optional<Watermark> InputGate::MergeWatermarks() {
   Timestamp least = kMaxTimestamp;
   bool any_active = false;
   for (const State& state : inputs_) {
-    // An ended input has nothing left to be late. One that is idle counts for nothing unless all are.
+    // An ended input has nothing left to be late. One that is idle counts for nothing unless all
+    // are.
     if (state.ended || state.idle) continue;
     any_active = true;
     least = std::min(least, state.watermark);

@@ -1,7 +1,10 @@
-// InputGate: merges the channels into one task. The only owner of barrier alignment and of the watermark of several inputs.
+// InputGate: merges the channels into one task. The only owner of barrier alignment and of the
+// watermark of several inputs.
 //
-// A barrier closes its channel until the same barrier has come from all others; then it comes out once. Channels whose input has
-// ended still carry barriers. The watermark is the least of the channels that are not idle; it never falls. Owns no thread; used by the
+// A barrier closes its channel until the same barrier has come from all others; then it comes out
+// once. Channels whose input has
+// ended still carry barriers. The watermark is the least of the channels that are not idle; it
+// never falls. Owns no thread; used by the
 // task that it belongs to.
 #pragma once
 
@@ -33,7 +36,8 @@ class InputGate {
   // A Watermark here is the merged one; EndOfInput comes out once, after all inputs have ended.
   using Event = std::variant<Rows, Watermark, Barrier, EndOfInput>;
 
-  // The next thing to handle; nullopt if nothing is there. Takes the channels in turn. Internal if barriers of two checkpoints meet,
+  // The next thing to handle; nullopt if nothing is there. Takes the channels in turn. Internal if
+  // barriers of two checkpoints meet,
   // which would be a bug of the sender.
   StatusOr<std::optional<Event>> Next();
 

@@ -49,8 +49,8 @@ Status ChainNode::Open() {
   return Guard(0, [&]() -> Status {
     OperatorContext& context = setup_.context;
     if (spec().keyed_state) {
-      WEIR_ASSIGN_OR_RETURN(keyed_, MakeHeapKeyedStore({spec().name, context.key_groups},
-                                                       setup_.keyed_restore));
+      WEIR_ASSIGN_OR_RETURN(
+          keyed_, MakeHeapKeyedStore({spec().name, context.key_groups}, setup_.keyed_restore));
       context.keyed = keyed_.get();
     }
     Status status = source_ ? source_->Open(context) : operator_->Open(context);
@@ -193,10 +193,10 @@ void ChainNode::Reject(std::string_view error, std::string_view record, Timestam
       return;
     case FailurePolicy::kFail:
       if (rejected_.ok()) {
-        rejected_ = absl::FailedPreconditionError(fmt::format(
-            "a row was rejected: {}; the stage's policy is to end the job then (see "
-            "JobBuilder::DeadLetters and Stream::OnFailure). The row: {}",
-            error, record.substr(0, 1000)));
+        rejected_ = absl::FailedPreconditionError(
+            fmt::format("a row was rejected: {}; the stage's policy is to end the job then (see "
+                        "JobBuilder::DeadLetters and Stream::OnFailure). The row: {}",
+                        error, record.substr(0, 1000)));
       }
       return;
     case FailurePolicy::kDeadLetter:

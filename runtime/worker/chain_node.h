@@ -1,5 +1,7 @@
-// ChainNode: one operator instance inside a task, with its inbox, timers, counters and state. Used by the task that owns it (task.h),
-// and only on its slot's thread, but for the instance's sink, whose Commit() is called on the I/O pool.
+// ChainNode: one operator instance inside a task, with its inbox, timers, counters and state. Used
+// by the task that owns it (task.h),
+// and only on its slot's thread, but for the instance's sink, whose Commit() is called on the I/O
+// pool.
 #pragma once
 
 #include <atomic>
@@ -37,7 +39,8 @@ class NodeTimers final : public TimerService {
 
 class ChainNode;
 
-// Where the rows of one edge go: into the inbox of a node of the same task, or to an ExchangeWriter.
+// Where the rows of one edge go: into the inbox of a node of the same task, or to an
+// ExchangeWriter.
 struct NodeTarget {
   int port = 0;
   int edge = 0;
@@ -65,8 +68,8 @@ class ChainNode final : public Output {
   void Reject(std::string_view error, std::string_view record, Timestamp time) override;
 
   // What the node has to do next, on its own account.
-  bool waiting() const { return waiting_; }    // for room downstream or a wake-up
-  bool runnable() const;                       // some RunOnce() would do something
+  bool waiting() const { return waiting_; }  // for room downstream or a wake-up
+  bool runnable() const;                     // some RunOnce() would do something
   bool pending_watermark() const;
 
   // One call of the operator: Resume, the next batch, or the watermark. REQUIRES: runnable().
@@ -77,7 +80,8 @@ class ChainNode final : public Output {
   StatusOr<PollResult> Poll(int64_t now_micros);  // of a source
 
   void Push(int input_port, BatchPtr batch) { inbox_.emplace_back(input_port, std::move(batch)); }
-  // The watermark of the node's inputs; called by the task when an upstream node's output watermark or the gate's has risen.
+  // The watermark of the node's inputs; called by the task when an upstream node's output watermark
+  // or the gate's has risen.
   void set_input_watermark(Watermark watermark) {
     input_watermark_ = watermark;
     if (source_) passed_watermark_ = watermark;

@@ -1,4 +1,5 @@
-// CountingIoPool: an IoPool that knows how much of what went through it is still under way, so that an attempt ends only after its last write.
+// CountingIoPool: an IoPool that knows how much of what went through it is still under way, so that
+// an attempt ends only after its last write.
 #pragma once
 
 #include <condition_variable>

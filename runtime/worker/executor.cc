@@ -1,9 +1,9 @@
 #include "runtime/worker/executor.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
-
-#include <fmt/format.h>
 
 namespace weir {
 
@@ -135,7 +135,8 @@ Status Executor::Deploy(uint32_t number, const runtime::Deploy& deploy) {
 
 namespace {
 
-// What subtask `subtask` of a stage restores from: the snapshots of all earlier instances that share a key group with it.
+// What subtask `subtask` of a stage restores from: the snapshots of all earlier instances that
+// share a key group with it.
 struct StageRestore {
   Restore op;
   Restore keyed;
@@ -196,7 +197,8 @@ void Executor::MakeTasks(const std::optional<Manifest>& restored) {
     for (int sender = 0; sender < parallelism; ++sender) {
       Task::Output& output = setups[{from, sender}].outputs.emplace_back();
       output.edge = e;
-      for (int receiver = keyed ? 0 : sender; receiver < (keyed ? parallelism : sender + 1); ++receiver) {
+      for (int receiver = keyed ? 0 : sender; receiver < (keyed ? parallelism : sender + 1);
+           ++receiver) {
         auto channel = std::make_shared<Channel>(
             channel_bytes, [slot = attempt.slots[receiver].get()] { slot->Wake(); },
             [slot = attempt.slots[sender].get()] { slot->Wake(); });
@@ -210,7 +212,8 @@ void Executor::MakeTasks(const std::optional<Manifest>& restored) {
       if (!restored) continue;
       const StageState* earlier = restored->FindStage(job_.graph.stages[stage].name);
       if (earlier == nullptr) continue;
-      StageRestore restore = RestoreOf(*earlier, KeyGroupsOf(id.subtask, parallelism), attempt.reader.get());
+      StageRestore restore =
+          RestoreOf(*earlier, KeyGroupsOf(id.subtask, parallelism), attempt.reader.get());
       setup.restore[stage] = std::move(restore.op);
       setup.keyed_restore[stage] = std::move(restore.keyed);
       if (job_.graph.stages[stage].role != StageRole::kSink) continue;

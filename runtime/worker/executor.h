@@ -1,6 +1,8 @@
-// Executor: the worker's part in one job. Makes the tasks of an attempt, places them in slots, and does what the coordinator says.
+// Executor: the worker's part in one job. Makes the tasks of an attempt, places them in slots, and
+// does what the coordinator says.
 //
-// Lives on the event loop's thread; slots and the I/O pool report to it by posting there. One attempt at a time: Deploy makes it, Cancel
+// Lives on the event loop's thread; slots and the I/O pool report to it by posting there. One
+// attempt at a time: Deploy makes it, Cancel
 // ends it, and a message of another attempt is refused.
 #pragma once
 

@@ -1,11 +1,10 @@
 #include "runtime/worker/slot.h"
 
+#include <fmt/format.h>
 #include <pthread.h>
 
 #include <algorithm>
 #include <chrono>
-
-#include <fmt/format.h>
 
 namespace weir {
 

@@ -1,8 +1,8 @@
 #include "runtime/worker/task.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "core/limits.h"
 
@@ -41,9 +41,8 @@ Task::Task(Setup setup) : setup_(std::move(setup)) {
   }
   for (Output& output : setup_.outputs) {
     const EdgeSpec& edge = graph.edges[output.edge];
-    writers_.push_back(std::make_unique<ExchangeWriter>(
-        ExchangeWriter::Options{&edge, &setup_.job->edges[output.edge], std::move(output.channels),
-                                setup_.encode_edges}));
+    writers_.push_back(std::make_unique<ExchangeWriter>(ExchangeWriter::Options{
+        &edge, &setup_.job->edges[output.edge], std::move(output.channels), setup_.encode_edges}));
     const size_t node = node_of[edge.from];
     writer_node_.push_back(node);
     nodes_[node]->targets().push_back(
@@ -130,7 +129,8 @@ std::optional<int64_t> Task::next_wake() const {
 }
 
 bool Task::Congested() const {
-  return std::any_of(writers_.begin(), writers_.end(), [](const auto& w) { return w->congested(); });
+  return std::any_of(writers_.begin(), writers_.end(),
+                     [](const auto& w) { return w->congested(); });
 }
 
 void Task::SendDue(int64_t now) {
@@ -213,7 +213,8 @@ StatusOr<Task::Taken> Task::FireTimers(int64_t now) {
   return Taken::kNothing;
 }
 
-// Called when every operator is quiet: drains the next one, or, when all are drained, freezes them and sends the barrier on.
+// Called when every operator is quiet: drains the next one, or, when all are drained, freezes them
+// and sends the barrier on.
 StatusOr<Task::Taken> Task::AdvanceBarrier(int64_t now) {
   if (barrier_cursor_ < nodes_.size()) {
     WEIR_RETURN_IF_ERROR(nodes_[barrier_cursor_++]->StartDrain(DrainReason::kBarrier, now));

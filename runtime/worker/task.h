@@ -1,10 +1,13 @@
 // Task: drives one chain of operators on its slot's thread.
 //
-// The driver always runs the most downstream operator that has work, and takes new input only when all inboxes are empty and all channels
-// have credit. At a barrier (injected in front of a source, aligned by the InputGate elsewhere) it drains every operator in order,
+// The driver always runs the most downstream operator that has work, and takes new input only when
+// all inboxes are empty and all channels
+// have credit. At a barrier (injected in front of a source, aligned by the InputGate elsewhere) it
+// drains every operator in order,
 // freezes them all at once, sends the barrier on, and hands the frozen state to the I/O pool.
 //
-// Everything is called on the slot's thread, but for progress(), which any thread may call. Reports go to the TaskListener, whose calls come
+// Everything is called on the slot's thread, but for progress(), which any thread may call. Reports
+// go to the TaskListener, whose calls come
 // from the slot's thread or the I/O pool.
 #pragma once
 
@@ -34,9 +37,11 @@ class TaskListener {
  public:
   virtual ~TaskListener() = default;
   virtual void OnOpened(TaskId task) = 0;
-  virtual void OnFinished(TaskId task) = 0;  // end of input has been passed on; barriers are still served
+  virtual void OnFinished(
+      TaskId task) = 0;  // end of input has been passed on; barriers are still served
   virtual void OnFailed(TaskId task, const Status& status) = 0;
-  virtual void OnSnapshot(TaskId task, CheckpointId checkpoint, StatusOr<std::vector<StageSnapshot>> stages) = 0;
+  virtual void OnSnapshot(TaskId task, CheckpointId checkpoint,
+                          StatusOr<std::vector<StageSnapshot>> stages) = 0;
 };
 
 struct TaskProgressReport {
@@ -65,8 +70,8 @@ class Task {
     TaskId id;
     const BuiltJob* job = nullptr;
     const ExecutionPlan* plan = nullptr;
-    OperatorContext context;  // job id, attempt, env, wake; the rest is set per node
-    std::string local_dir;    // of the attempt; each node gets a folder below it
+    OperatorContext context;               // job id, attempt, env, wake; the rest is set per node
+    std::string local_dir;                 // of the attempt; each node gets a folder below it
     std::map<int, Restore> restore;        // by stage
     std::map<int, Restore> keyed_restore;  // by stage
     std::vector<InputGate::Input> inputs;  // empty: the head is a source
@@ -83,7 +88,8 @@ class Task {
   void TriggerCheckpoint(Barrier barrier, std::shared_ptr<SnapshotWriter> writer);
   void OnCheckpointComplete(CheckpointId checkpoint);
 
-  // Works for at most about limits::kStepMax. False: there is nothing to do before next_wake() or a wake-up.
+  // Works for at most about limits::kStepMax. False: there is nothing to do before next_wake() or a
+  // wake-up.
   bool Step();
   // Clock::MonotonicMicros(); nullopt: only a wake-up helps.
   std::optional<int64_t> next_wake() const;
@@ -118,13 +124,13 @@ class Task {
   std::vector<size_t> writer_node_;  // beside writers_: the node that sends
 
   Phase phase_ = Phase::kCreated;
-  int64_t next_poll_ = 0;      // the source is idle until then
+  int64_t next_poll_ = 0;  // the source is idle until then
   bool input_ended_ = false;
-  bool stopped_ = false;       // behind a stop barrier a source is not polled any more
+  bool stopped_ = false;  // behind a stop barrier a source is not polled any more
 
   std::optional<Barrier> barrier_;  // being worked through
   std::optional<Barrier> requested_barrier_;
-  size_t barrier_cursor_ = 0;  // the next node to drain
+  size_t barrier_cursor_ = 0;                        // the next node to drain
   std::shared_ptr<SnapshotWriter> snapshot_writer_;  // of the announced checkpoint
   CheckpointId announced_ = 0;
   bool ending_ = false;  // input has ended; being worked through

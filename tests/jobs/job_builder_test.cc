@@ -36,7 +36,8 @@ TEST(JobBuilderTest, BuildsTheGraphInOrder) {
   for (size_t e = 0; e < graph.edges.size(); ++e) {
     EXPECT_LT(graph.edges[e].from, graph.edges[e].to);
     keyed += graph.edges[e].partitioning == Partitioning::kKeyed;
-    EXPECT_EQ(graph.edges[e].partitioning == Partitioning::kKeyed, built->edges[e].hash_keys != nullptr);
+    EXPECT_EQ(graph.edges[e].partitioning == Partitioning::kKeyed,
+              built->edges[e].hash_keys != nullptr);
     rejected += graph.edges[e].port == kDeadLetterPort;
   }
   EXPECT_EQ(keyed, 1);
@@ -60,7 +61,8 @@ TEST(JobBuilderTest, HostileGraphBytesAreRefused) {
     flipped[i] = static_cast<char>(flipped[i] ^ 0x5a);
     StatusOr<JobGraph> graph = JobGraph::Parse(flipped);
     if (!graph.ok()) continue;
-    for (const EdgeSpec& edge : graph->edges) ASSERT_LT(edge.to, static_cast<int>(graph->stages.size()));
+    for (const EdgeSpec& edge : graph->edges)
+      ASSERT_LT(edge.to, static_cast<int>(graph->stages.size()));
   }
 }
 

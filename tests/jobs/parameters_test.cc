@@ -10,11 +10,18 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-Parameters Make(Parameters::Values values) { return Parameters(std::move(values), LocalResources()); }
+Parameters Make(Parameters::Values values) {
+  return Parameters(std::move(values), LocalResources());
+}
 
 TEST(ParametersTest, ReadsEveryType) {
-  Parameters p = Make({{"t", "x y"}, {"i", "-7"}, {"n", "2.5"}, {"f", "true"}, {"d", "10s"},
-                       {"s", "64KiB"}, {"l", "a,,b"}});
+  Parameters p = Make({{"t", "x y"},
+                       {"i", "-7"},
+                       {"n", "2.5"},
+                       {"f", "true"},
+                       {"d", "10s"},
+                       {"s", "64KiB"},
+                       {"l", "a,,b"}});
   EXPECT_EQ(p.Text("t", ""), "x y");
   EXPECT_EQ(p.Integer("i", ""), -7);
   EXPECT_EQ(p.Number("n", ""), 2.5);
@@ -34,14 +41,15 @@ TEST(ParametersTest, DefaultsStandInForWhatIsNotGiven) {
 }
 
 TEST(ParametersTest, AllErrorsAreToldAtOnce) {
-  Parameters p = Make({{"rate", "fast"}, {"widnow", "1h"}, {"zzz", "1"}, {"file", "/no/such/file"}});
+  Parameters p =
+      Make({{"rate", "fast"}, {"widnow", "1h"}, {"zzz", "1"}, {"file", "/no/such/file"}});
   p.Text("input", "a folder");
   p.Number("rate", "", 0);
   p.Time("window", "", Hours(1));
   p.File("file", "");
   EXPECT_THAT(p.Errors(),
-              ElementsAre(HasSubstr("'input' is missing"), HasSubstr("'rate' = 'fast': not a number"),
-                          HasSubstr("/no/such/file"),
+              ElementsAre(HasSubstr("'input' is missing"),
+                          HasSubstr("'rate' = 'fast': not a number"), HasSubstr("/no/such/file"),
                           HasSubstr("unknown parameter 'widnow': did you mean 'window'?"),
                           HasSubstr("unknown parameter 'zzz'; --help")));
 }
@@ -53,6 +61,16 @@ TEST(ParametersTest, NumbersMustBeWhole) {
   p.Number("c", "");
   EXPECT_EQ(p.Number("d", ""), 1000);
   EXPECT_EQ(p.Errors().size(), 3u);
+}
+
+TEST(ParametersTest, PathsAreAbsoluteAndOneFolderHasOneName) {
+  Parameters p({{"a", "in"}, {"b", "./in/"}, {"c", "/x/../in"}, {"d", ""}}, LocalResources(), "/work");
+  EXPECT_EQ(p.Path("a", ""), "/work/in");
+  EXPECT_EQ(p.Path("b", ""), "/work/in");
+  EXPECT_EQ(p.Path("c", ""), "/in");
+  EXPECT_EQ(p.Path("d", ""), "");
+  EXPECT_EQ(p.values().at("b"), "/work/in");
+  EXPECT_THAT(p.Errors(), ElementsAre(HasSubstr("'d' = '': not a path")));
 }
 
 TEST(ParametersTest, Sha256IsTheStandardOne) {

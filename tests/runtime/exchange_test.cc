@@ -1,5 +1,3 @@
-#include "runtime/exchange/exchange_writer.h"
-
 #include <gtest/gtest.h>
 
 #include <map>
@@ -7,6 +5,7 @@
 #include "core/hash.h"
 #include "core/key_group.h"
 #include "core/limits.h"
+#include "runtime/exchange/exchange_writer.h"
 
 namespace weir {
 namespace {
@@ -32,7 +31,8 @@ class ExchangeTest : public ::testing::TestWithParam<bool> {
 
   ExchangeWriter Make(const EdgeSpec& edge, int channels, size_t capacity) {
     for (int i = 0; i < channels; ++i) {
-      channels_.push_back(std::make_shared<Channel>(capacity, [] {}, [this] { ++credit_wakes_; }));
+      channels_.push_back(std::make_shared<Channel>(
+          capacity, [] {}, [this] { ++credit_wakes_; }));
     }
     return ExchangeWriter({&edge, &code_, channels_, GetParam()});
   }

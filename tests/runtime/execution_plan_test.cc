@@ -12,8 +12,11 @@ JobGraph Pipeline() {
   for (const char* name : {"source", "rebatch", "dedup", "files", "dead-letters"}) {
     graph.stages.push_back({.name = name, .kind = name});
   }
-  graph.edges = {{0, 0, 1}, {1, 0, 2, 0, Partitioning::kKeyed}, {2, 0, 3},
-                 {0, kDeadLetterPort, 4}, {2, kDeadLetterPort, 4}};
+  graph.edges = {{0, 0, 1},
+                 {1, 0, 2, 0, Partitioning::kKeyed},
+                 {2, 0, 3},
+                 {0, kDeadLetterPort, 4},
+                 {2, kDeadLetterPort, 4}};
   return graph;
 }
 

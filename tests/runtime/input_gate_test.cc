@@ -16,7 +16,8 @@ class InputGateTest : public ::testing::Test {
   void Make(int channels) {
     std::vector<InputGate::Input> inputs;
     for (int i = 0; i < channels; ++i) {
-      channels_.push_back(std::make_shared<Channel>(1 << 20, [] {}, [] {}));
+      channels_.push_back(std::make_shared<Channel>(
+          1 << 20, [] {}, [] {}));
       inputs.push_back({channels_.back(), 0, i});
     }
     gate_ = std::make_unique<InputGate>(std::move(inputs));
@@ -27,7 +28,8 @@ class InputGateTest : public ::testing::Test {
     if (!event.ok()) return "error: " + std::string(event.status().message());
     if (!*event) return "nothing";
     if (auto* rows = std::get_if<InputGate::Rows>(&**event)) {
-      return "rows " + std::to_string(rows->batch->rows()) + " from " + std::to_string(rows->input_port);
+      return "rows " + std::to_string(rows->batch->rows()) + " from " +
+             std::to_string(rows->input_port);
     }
     if (auto* w = std::get_if<Watermark>(&**event)) {
       return "watermark " + std::to_string(w->time) + (w->idle ? " idle" : "");

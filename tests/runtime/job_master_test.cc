@@ -241,7 +241,8 @@ TEST_F(JobMasterTest, AStopDuringACheckpointWaitsForIt) {
   now_ += Seconds(10);
   master_->Tick(now_);
   master_->RequestStop(now_);
-  EXPECT_EQ(host_.Last().trigger_checkpoint().kind(), static_cast<uint32_t>(BarrierKind::kCheckpoint));
+  EXPECT_EQ(host_.Last().trigger_checkpoint().kind(),
+            static_cast<uint32_t>(BarrierKind::kCheckpoint));
   Checkpoint(3);
   EXPECT_EQ(host_.Last().trigger_checkpoint().kind(), static_cast<uint32_t>(BarrierKind::kStop));
 }

@@ -1,4 +1,5 @@
-// Whole jobs in this process: numbers in, a count per key, rows committed with checkpoints; with failures, restarts, stops and other
+// Whole jobs in this process: numbers in, a count per key, rows committed with checkpoints; with
+// failures, restarts, stops and other
 // parallelisms, every row comes out exactly once.
 #include "runtime/local_job.h"
 
@@ -24,6 +25,7 @@ constexpr int64_t kKeys = 10;
 struct Shared {
   int64_t per_split = 2000;
   std::atomic<int64_t> rows_until_failure = -1;  // counted down by the source; fails at 0
+  std::atomic<bool> hold_end = false;
   std::atomic<int> commits_to_fail = 0;
   std::atomic<int> freezes_to_fail = 0;
   std::function<void()> on_commit;  // called behind every commit
@@ -50,7 +52,12 @@ class NumberSource final : public Source {
 
   StatusOr<PollResult> Poll(Output& out) override {
     while (next_ < splits_.size() && splits_[next_].position == shared_->per_split) ++next_;
-    if (next_ == splits_.size()) return PollResult{PollResult::kFinished};
+    if (next_ == splits_.size()) {
+      // While a test wants to stop the job, the job does not end by itself.
+      const int64_t soon = RealEnvironment().clock.MonotonicMicros() + 1000;
+      if (shared_->hold_end) return PollResult{PollResult::kIdle, soon};
+      return PollResult{PollResult::kFinished};
+    }
     Split& split = splits_[next_];
     auto batch = std::make_unique<Batch<int64_t>>();
     for (int i = 0; i < 64 && split.position < shared_->per_split; ++i) {
@@ -105,7 +112,8 @@ class CollectSink final : public Sink {
     return absl::OkStatus();
   }
   StatusOr<Progress> Write(BatchPtr batch, Output&) override {
-    for (const Row& row : Batch<Row>::Of(*batch).values()) rows_.emplace_back(std::get<0>(row), std::get<1>(row));
+    for (const Row& row : Batch<Row>::Of(*batch).values())
+      rows_.emplace_back(std::get<0>(row), std::get<1>(row));
     return Progress::kDone;
   }
   std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) override {
@@ -159,10 +167,13 @@ class LocalJobTest : public ::testing::Test {
     options_.checkpoint_interval = Milliseconds(20);
     JobBuilder builder("count");
     builder
-        .From("numbers", SourceSpec<int64_t>{.make = [s = shared_] { return std::make_unique<NumberSource>(s); }})
+        .From("numbers",
+              SourceSpec<int64_t>{
+                  .make = [s = shared_] { return std::make_unique<NumberSource>(s); }})
         .KeyBy([](const int64_t& v) { return v % kKeys; })
         .Process<Row>("count", CountPerKey())
-        .To("collect", SinkSpec<Row>{.make = [s = shared_] { return std::make_unique<CollectSink>(s); }});
+        .To("collect",
+            SinkSpec<Row>{.make = [s = shared_] { return std::make_unique<CollectSink>(s); }});
     auto built = builder.Build();
     WEIR_CHECK(built.ok());
     job_ = *std::move(built);
@@ -172,9 +183,17 @@ class LocalJobTest : public ::testing::Test {
     auto local = LocalJob::Prepare(job_, options_, RealEnvironment());
     WEIR_CHECK(local.ok());
     running_ = local->get();
-    LocalJobResult result = (*local)->Run({nullptr, [this](std::string_view line) { log_ += line; }});
+    LocalJobResult result =
+        (*local)->Run({nullptr, [this](std::string_view line) { log_ += line; }});
     running_ = nullptr;
     return result;
+  }
+
+  void StopAtTheFirstCommit() {
+    shared_->hold_end = true;
+    shared_->on_commit = [this] {
+      if (LocalJob* job = running_) job->RequestStop();
+    };
   }
 
   // Every key has every count from 1 to its number of rows exactly once.
@@ -186,7 +205,8 @@ class LocalJobTest : public ::testing::Test {
     ASSERT_EQ(counts.size(), static_cast<size_t>(kKeys));
     for (auto& [key, seen] : counts) {
       std::sort(seen.begin(), seen.end());
-      ASSERT_EQ(seen.size(), static_cast<size_t>(kSplits * shared_->per_split / kKeys)) << "key " << key;
+      ASSERT_EQ(seen.size(), static_cast<size_t>(kSplits * shared_->per_split / kKeys))
+          << "key " << key;
       for (size_t i = 0; i < seen.size(); ++i) ASSERT_EQ(seen[i], static_cast<int64_t>(i) + 1);
     }
   }
@@ -247,10 +267,7 @@ TEST_F(LocalJobTest, ACheckpointThatCannotBeWrittenIsNoCheckpoint) {
 }
 
 TEST_F(LocalJobTest, StopsAndGoesOnAtAnotherParallelism) {
-  shared_->per_split = 4000;
-  shared_->on_commit = [this] {
-    if (LocalJob* job = running_) job->RequestStop();
-  };
+  StopAtTheFirstCommit();
   options_.parallelism = 2;
   LocalJobResult first = Run();
   EXPECT_EQ(first.state, RunState::kSuspended);
@@ -259,6 +276,7 @@ TEST_F(LocalJobTest, StopsAndGoesOnAtAnotherParallelism) {
   EXPECT_EQ(second.state, RunState::kSuspended);
   EXPECT_EQ(second.status.restored_from, first.status.last_checkpoint);
   shared_->on_commit = nullptr;
+  shared_->hold_end = false;
   options_.parallelism = 1;
   LocalJobResult third = Run();
   EXPECT_EQ(third.state, RunState::kFinished);
@@ -278,9 +296,7 @@ TEST_F(LocalJobTest, AFinishedRunIsReportedAndNotRepeated) {
 }
 
 TEST_F(LocalJobTest, AnotherIdentityDoesNotGoOn) {
-  shared_->on_commit = [this] {
-    if (LocalJob* job = running_) job->RequestStop();
-  };
+  StopAtTheFirstCommit();
   EXPECT_EQ(Run().state, RunState::kSuspended);
   options_.identity.parameters["window"] = "1h";
   auto other = LocalJob::Prepare(job_, options_, RealEnvironment());

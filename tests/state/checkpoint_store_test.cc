@@ -54,7 +54,7 @@ TEST_F(CheckpointStoreTest, UploadsOnlyWhatTheLastCompletedCheckpointDoesNotList
     auto big = writer->AddFile(local, "local.sst");
     auto small = writer->AddBytes("delta " + std::to_string(id), "delta");
     EXPECT_TRUE(big.ok() && small.ok());
-    EXPECT_EQ(big->bytes, 5000u);
+    EXPECT_EQ(big->bytes, std::filesystem::file_size(local));
     return std::vector<StateFile>{*big, *small};
   };
   ASSERT_TRUE(store_->WriteManifest(NewManifest(1, add(1))).ok());
@@ -107,15 +107,15 @@ TEST_F(CheckpointStoreTest, NeverLoadsACheckpointWithAFlippedBitOrAMissingFile) 
         ASSERT_EQ(newest->skipped.size(), 1u);
         ASSERT_EQ(newest->skipped[0].checkpoint, 2u);
       }
-      ASSERT_TRUE(WriteAtomically(RealEnvironment().disk, path, good).ok());
+      Overwrite(path, good);
     }
     for (size_t size = 0; size < good.size(); ++size) {
-      ASSERT_TRUE(WriteAtomically(RealEnvironment().disk, path, good.substr(0, size)).ok());
+      Overwrite(path, good.substr(0, size));
       ASSERT_TRUE(absl::IsDataLoss(store_->Verify(2))) << size;
     }
-    ASSERT_TRUE(WriteAtomically(RealEnvironment().disk, path, good + "x").ok());
+    Overwrite(path, good + "x");
     ASSERT_TRUE(absl::IsDataLoss(store_->Verify(2)));
-    ASSERT_TRUE(WriteAtomically(RealEnvironment().disk, path, good).ok());
+    Overwrite(path, good);
     ASSERT_TRUE(store_->Verify(2).ok());
   }
 

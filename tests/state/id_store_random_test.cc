@@ -1,5 +1,7 @@
 // Random runs of the id store against its definition: batches, rising floors, checkpoints written
 // beside the task, abandoned ones, spills, restores into the same and into other parallelism.
+#include <condition_variable>
+#include <mutex>
 #include <random>
 #include <thread>
 
@@ -147,13 +149,12 @@ TEST_P(IdStoreRandomTest, AgreesWithTheDefinition) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Runs, IdStoreRandomTest,
-    ::testing::Values(RandomRun{"Crumbs", 1, 300, 20, 50, 64 << 20},
-                      RandomRun{"FewIds", 2, 200, 500, 300, 64 << 20},
-                      RandomRun{"Spills", 3, 150, 2000, 20'000, 100'000},
-                      RandomRun{"ManyIds", 4, 60, 20'000, 1'000'000, 2 << 20}),
-    [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Runs, IdStoreRandomTest,
+                         ::testing::Values(RandomRun{"Crumbs", 1, 120, 20, 50, 64 << 20},
+                                           RandomRun{"FewIds", 2, 80, 500, 300, 64 << 20},
+                                           RandomRun{"Spills", 3, 60, 2000, 20'000, 100'000},
+                                           RandomRun{"ManyIds", 4, 30, 20'000, 1'000'000, 2 << 20}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace weir::testing

@@ -1,7 +1,5 @@
 #include "state/id_store.h"
 
-#include <random>
-
 #include "tests/state/id_store_fixture.h"
 
 namespace weir::testing {
@@ -16,9 +14,9 @@ TEST_F(IdStoreTest, SecondOfTwoEqualIdsIsADuplicateAlsoWithinABatch) {
   std::vector<int64_t> slices = {5, 5, 5, 5, 5};
   std::vector<Verdict> verdicts(5);
   ASSERT_TRUE(store->Accept(ids, slices, verdicts).ok());
-  EXPECT_THAT(verdicts, ::testing::ElementsAre(Verdict::kAccepted, Verdict::kAccepted,
-                                               Verdict::kDuplicate, Verdict::kAccepted,
-                                               Verdict::kDuplicate));
+  EXPECT_THAT(verdicts,
+              ::testing::ElementsAre(Verdict::kAccepted, Verdict::kAccepted, Verdict::kDuplicate,
+                                     Verdict::kAccepted, Verdict::kDuplicate));
   EXPECT_EQ(store->size(), 3u);
 }
 
@@ -122,7 +120,7 @@ TEST_F(IdStoreTest, MostDeadIdsLeaveTheFilterWhileOthersStay) {
   std::vector<Verdict> verdicts(1000);
   uint64_t next = 0;
   size_t peak = 0;
-  for (int64_t slice = 0; slice < 60; ++slice) {
+  for (int64_t slice = 0; slice < 40; ++slice) {
     for (int batch = 0; batch < 20; ++batch) {
       std::vector<Fingerprint> ids;
       for (int i = 0; i < 1000; ++i) ids.push_back(IdOf(next++));

@@ -88,10 +88,10 @@ TEST_F(ObjectStoreTest, AnObjectIsWholeOrNotThereWhereverItsWriterDies) {
     Mend();
     std::string x = *objects_->Get("a/x");
     EXPECT_TRUE(x == fresh || x == "old");
-    if (replaced.ok()) EXPECT_EQ(x, fresh);
+    EXPECT_TRUE(!replaced.ok() || x == fresh);
     auto y = objects_->Get("b/y");
-    if (added.ok()) ASSERT_TRUE(y.ok());
-    if (y.ok()) EXPECT_EQ(*y, fresh);
+    EXPECT_TRUE(!added.ok() || y.ok());
+    EXPECT_TRUE(!y.ok() || *y == fresh);
     for (const std::string& name : Names("")) EXPECT_TRUE(name == "a/x" || name == "b/y") << name;
     if (replaced.ok() && added.ok()) break;
     ASSERT_LT(step, 100);
@@ -115,7 +115,7 @@ TEST_F(ObjectStoreTest, AFullDiskLeavesNothingBehind) {
 TEST_F(ObjectStoreTest, SyncsBytesBeforeTheNameAndTheNameBeforeItReturns) {
   std::vector<std::string> actions;
   disk_.SetFault([&](std::string_view action, const std::string& path) {
-    std::string tail = path.substr(dir_.path().size());
+    std::string tail = path.starts_with(dir_.path()) ? path.substr(dir_.path().size()) : path;
     if (tail.starts_with("/.tmp/")) tail = "/.tmp/...";
     actions.push_back(std::string(action) + " " + tail);
     return absl::OkStatus();

@@ -48,10 +48,11 @@ class CommandCase(weir.Case):
         self.assertEqual(lines, {"warehouse": {event(n).strip().encode(): 1 for n in range(events or self.events)}})
 
     def suspended(self, **options):
-        """Leaves an unfinished run behind, with at least one checkpoint; its parameters."""
+        """Leaves an unfinished run behind, with two checkpoints and some output; its parameters."""
         parameters = self.with_parameters(rate=100)
         with weir.Running(weir.PIPELINE, parameters, data=self.data, checkpoint_interval="50ms", **options) as running:
             self.assertTrue(running.wait_for_checkpoint(1), str(running.result()))
+            self.assertTrue(running.wait_until("output", lambda: any(self.out.glob("warehouse/part-*.jsonl.zst"))))
             running.kill()
         return parameters
 
