@@ -9,8 +9,8 @@
 // files are synced. Nothing here survives a crash, has a limit, or knows a late event: that is what
 // an engine may cost.
 //
-// Prints one JSON object: CPU nanoseconds per event for each step (the thread's CPU clock, read once
-// per step of 1,024 events), the whole process's CPU seconds, and what came out on each route.
+// Prints one JSON object: CPU nanoseconds per event for each step (the thread's CPU clock, read
+// once per step of 1,024 events), the whole process's CPU seconds, and what came out on each route.
 
 #include <dirent.h>
 #include <fcntl.h>
