@@ -35,6 +35,7 @@ inline constexpr Duration kCoalesceDelay =
 
 // tasks
 inline constexpr Duration kStepMax = Milliseconds(1);
+inline constexpr Duration kProgressInterval = Milliseconds(100);  // between two progress reports
 
 // state
 inline constexpr size_t kFrozenBytesMax =

@@ -3,9 +3,9 @@
 //
 // Order of calls:
 //   Open                                       once; state is already restored
-//   Process | OnWatermark | OnTimer | Resume   any number, in any order; Resume only after kMoreOutput
-//                                              or kBlocked, and then nothing else before it
-//   Drain(kBarrier), Freeze                    at each checkpoint, after all rows in front of the barrier
+//   Process | OnWatermark | OnTimer | Resume   any number, in any order; Resume only after
+//                                              kMoreOutput or kBlocked, and nothing before it then
+//   Drain(kBarrier), Freeze                    at each checkpoint, behind the rows in front of it
 //   Drain(kEndOfInput)                         once, when every input has ended; after it come only
 //                                              Drain(kBarrier) and Freeze
 //   OnCheckpointComplete                       for some of the frozen checkpoints, in order; may be

@@ -29,7 +29,6 @@ StatusOr<std::unique_ptr<LocalJob>> LocalJob::Prepare(const BuiltJob& job, Local
   std::unique_ptr<LocalJob> local(new LocalJob(job, std::move(options), env));
   WEIR_RETURN_IF_ERROR(local->LockFolder());
   WEIR_RETURN_IF_ERROR(local->ChooseStart());
-  if (!local->already_finished_) WEIR_RETURN_IF_ERROR(local->CheckStages());
   return local;
 }
 
@@ -49,11 +48,15 @@ Status LocalJob::LockFolder() {
   return absl::OkStatus();
 }
 
-void LocalJob::UseRecord(JobRecord record) {
+Status LocalJob::UseRecord(JobRecord record) {
   record_ = std::move(record);
   record_.identity = options_.identity;
   store_ =
       std::make_unique<CheckpointStore>(*objects_, env_, CheckpointStoreOptions{record_.job_id});
+  // Before anything is written, so that a wrong configuration changes nothing.
+  const bool done =
+      record_.state == RunState::kFinished && !options_.fresh && options_.from.empty();
+  return done ? absl::OkStatus() : CheckStages();
 }
 
 Status LocalJob::ChooseStart() {
@@ -84,14 +87,10 @@ Status LocalJob::ChooseStart() {
     JobRecord record;
     record.job_id = NewJobId(options_.identity.job_name, env_.random);
     record.created = env_.clock.Now();
-    UseRecord(std::move(record));
-    return absl::OkStatus();
+    return UseRecord(std::move(record));
   }
-  UseRecord(*found);
-  if (options_.fresh) {
-    start_.revoke = true;
-    return absl::OkStatus();
-  }
+  WEIR_RETURN_IF_ERROR(UseRecord(*found));
+  if (options_.fresh) return GoBackTo(0);
   if (found->state == RunState::kFinished) {
     already_finished_ = true;
     return absl::OkStatus();
@@ -100,11 +99,16 @@ Status LocalJob::ChooseStart() {
 }
 
 Status LocalJob::ResumeFromNewest() {
-  WEIR_ASSIGN_OR_RETURN(CheckpointStore::Newest newest, store_->NewestVerified());
+  WEIR_ASSIGN_OR_RETURN(
+      CheckpointStore::Newest newest,
+      store_->NewestVerified([this](CheckpointId id) { return !record_.IsSuperseded(id); }));
   std::vector<std::string> skipped;
   for (const auto& skip : newest.skipped) skipped.emplace_back(skip.why.message());
   if (!newest.manifest) {
-    if (skipped.empty()) return absl::OkStatus();  // the run had come to none
+    if (skipped.empty()) {  // the run had come to none, or died on its way back to its start
+      start_.revoke = record_.MustRevokeAfter(0);
+      return absl::OkStatus();
+    }
     return absl::DataLossError(
         fmt::format("no checkpoint of {} can be verified: {}; --fresh starts over", record_.job_id,
                     fmt::join(skipped, "; ")));
@@ -122,8 +126,9 @@ Status LocalJob::ResumeFromNewest() {
     }
     warnings_.push_back(fmt::format("{}; going back to checkpoint {}", fmt::join(skipped, "; "),
                                     newest.manifest->checkpoint));
-    start_.revoke = true;
+    WEIR_RETURN_IF_ERROR(GoBackTo(newest.manifest->checkpoint));
   }
+  start_.revoke |= record_.MustRevokeAfter(newest.manifest->checkpoint);
   start_.restore = *std::move(newest.manifest);
   return absl::OkStatus();
 }
@@ -135,7 +140,7 @@ Status LocalJob::StartFrom(std::vector<JobRecord>& records) {
   auto found = std::find_if(records.begin(), records.end(),
                             [&](const JobRecord& r) { return r.job_id == manifest.job_id; });
   if (found != records.end()) {
-    UseRecord(*found);
+    WEIR_RETURN_IF_ERROR(UseRecord(*found));
     found = store_->LoadManifest(manifest.checkpoint).ok() ? found : records.end();
   }
   if (found == records.end()) {
@@ -144,9 +149,18 @@ Status LocalJob::StartFrom(std::vector<JobRecord>& records) {
         options_.from, options_.data_dir));
   }
   WEIR_RETURN_IF_ERROR(CheckFits(manifest));
-  start_.revoke = true;
+  WEIR_RETURN_IF_ERROR(GoBackTo(manifest.checkpoint));
   start_.restore = std::move(named->manifest);
   return absl::OkStatus();
+}
+
+// What later checkpoints committed will be taken back. The record says so first: a run that dies
+// before its next checkpoint must not go on from one whose results are gone.
+Status LocalJob::GoBackTo(CheckpointId checkpoint) {
+  start_.revoke = true;
+  record_.GoBackTo(checkpoint);
+  record_.state = RunState::kRunning;
+  return SaveRecord(JobRecord(record_));
 }
 
 Status LocalJob::CheckFits(const Manifest& manifest) const {
@@ -212,13 +226,18 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
       });
   for (const std::string& warning : warnings_) Log(warning);
   loop_.Post([this] { master_->Start(env_.clock.MonotonicMicros()); });
+  int64_t next_progress = started;
   loop_.Run([&]() -> int64_t {
     const int64_t now = env_.clock.MonotonicMicros();
-    executor_->SendProgress();
-    const int64_t next = master_->Tick(now);
-    if (observer.progress) observer.progress(master_->status(now));
+    if (now >= next_progress) {
+      // Not at every tick: progress is itself posted to the loop, which would then never sleep.
+      executor_->SendProgress();
+      if (observer.progress) observer.progress(master_->status(now));
+      next_progress = now + limits::kProgressInterval;
+    }
+    const int64_t next_tick = master_->Tick(now);
     if (master_->ended()) loop_.Stop();
-    return next;
+    return std::min(next_tick, next_progress);
   });
   executor_.reset();
   io_.WaitUntilIdle();

@@ -74,7 +74,8 @@ class LocalJob final : private JobMaster::Host {
   Status ResumeFromNewest();
   Status CheckFits(const Manifest& manifest) const;
   Status CheckStages();
-  void UseRecord(JobRecord record);
+  Status UseRecord(JobRecord record);
+  Status GoBackTo(CheckpointId checkpoint);
 
   void Send(const runtime::ToExecutor& message) override;
   Status SaveRecord(const JobRecord& record) override;

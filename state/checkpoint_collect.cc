@@ -1,4 +1,5 @@
-// What keeps checkpoints and what removes them: leases and the garbage collection of CheckpointStore.
+// What keeps checkpoints and what removes them: leases and the garbage collection of
+// CheckpointStore.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -239,12 +239,11 @@ Status CheckpointStore::Verify(CheckpointId checkpoint) {
   return LoadAndVerify(checkpoint).status();
 }
 
-StatusOr<CheckpointStore::Newest> CheckpointStore::NewestVerified(
-    std::optional<CheckpointId> newest) {
+StatusOr<CheckpointStore::Newest> CheckpointStore::NewestVerified(const Wanted& wanted) {
   WEIR_ASSIGN_OR_RETURN(std::vector<CheckpointId> checkpoints, List());
   Newest result;
   for (auto at = checkpoints.rbegin(); at != checkpoints.rend(); ++at) {
-    if (newest && *at > *newest) continue;
+    if (wanted && !wanted(*at)) continue;
     StatusOr<Manifest> manifest = LoadAndVerify(*at);
     if (manifest.ok()) {
       Completed(*manifest);

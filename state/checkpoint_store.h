@@ -6,14 +6,15 @@
 //
 // One process at a time writes the checkpoints of a job. In it, in order: NewestVerified() and
 // MakeReader() to restore; then for each checkpoint MakeWriter(), WriteManifest() once all state is
-// written, CollectGarbage(). A checkpoint that fails is left alone: what it uploaded is kept until a
-// later one is complete, since the next one may list it, and collected then. Numbers rise and are
+// written, CollectGarbage(). A checkpoint that fails is left alone: what it uploaded is kept until
+// a later one is complete, since the next one may list it, and collected then. Numbers rise and are
 // never used twice.
 //
 // Thread-safe; all calls but List() may take long and belong on the I/O pool.
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -69,14 +70,16 @@ class CheckpointStore {
   // one that the job restored from) does not list already.
   std::unique_ptr<SnapshotWriter> MakeWriter(CheckpointId checkpoint);
 
-  // The commit point. OK: the checkpoint is complete; its handles are to be committed. kUnknown: the
-  // store cannot be asked whether it is complete: neither commit nor abort it, nor restart, but call
-  // again. Any other error: it is not complete. Calling again with the same manifest is allowed.
+  // The commit point. OK: the checkpoint is complete; its handles are to be committed. kUnknown:
+  // the store cannot be asked whether it is complete: neither commit nor abort it, nor restart, but
+  // call again. Any other error: it is not complete. Calling again with the same manifest is
+  // allowed.
   Status WriteManifest(const Manifest& manifest);
 
   // Numbers of all complete checkpoints, rising.
   StatusOr<std::vector<CheckpointId>> List();
-  // DataLoss for a manifest that is torn, changed or another checkpoint's; NotFound if there is none.
+  // DataLoss for a manifest that is torn, changed or another checkpoint's; NotFound if there is
+  // none.
   StatusOr<Manifest> LoadManifest(CheckpointId checkpoint);
   // Reads the manifest and every file it lists; DataLoss names the file that is missing or changed.
   Status Verify(CheckpointId checkpoint);
@@ -89,9 +92,11 @@ class CheckpointStore {
     std::optional<Manifest> manifest;  // none: no checkpoint verifies
     std::vector<Skipped> skipped;      // newer ones that do not, newest first
   };
-  // The newest checkpoint that verifies, at most `newest` if given. It is never collected before a
-  // newer one is completed here. An error is a store that cannot be read.
-  StatusOr<Newest> NewestVerified(std::optional<CheckpointId> newest = std::nullopt);
+  // The newest checkpoint that verifies, of those that `wanted` does not refuse (null: of all). It
+  // is never collected before a newer one is completed here. An error is a store that cannot be
+  // read.
+  using Wanted = std::function<bool(CheckpointId)>;
+  StatusOr<Newest> NewestVerified(const Wanted& wanted = nullptr);
 
   // Reads the files of a checkpoint of this job.
   std::unique_ptr<SnapshotReader> MakeReader();

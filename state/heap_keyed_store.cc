@@ -1,8 +1,8 @@
 // Keyed state in memory, in three tiers: `dirty`, what changed since the last freeze; frozen
-// generations; and `base`. A newer tier shadows an older one, deletions included. Freeze() only makes
-// `dirty` a generation. Once a generation is in a file it is merged into base, a few entries with each
-// later change, so that no call pauses. A generation whose file was never finished goes into the next
-// checkpoint's files instead.
+// generations; and `base`. A newer tier shadows an older one, deletions included. Freeze() only
+// makes `dirty` a generation. Once a generation is in a file it is merged into base, a few entries
+// with each later change, so that no call pauses. A generation whose file was never finished goes
+// into the next checkpoint's files instead.
 //
 // A checkpoint lists one full write and the deltas since. Files that were written for a checkpoint
 // which then failed are listed again by the next one: the store of checkpoints keeps them.

@@ -1,8 +1,8 @@
 // The parts of the heap keyed store: ordered maps that shadow each other, and the files that hold
 // them. Internal to state/.
 //
-// A composed key is [key group: 2 bytes][state: 2][length of the key: varint][key][sub-key], so that
-// the entries of a group, of a state in it and of a key in that stand together.
+// A composed key is [key group: 2 bytes][state: 2][length of the key: varint][key][sub-key], so
+// that the entries of a group, of a state in it and of a key in that stand together.
 #pragma once
 
 #include <cstdint>

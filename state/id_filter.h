@@ -1,10 +1,10 @@
 // IdFilter: answers "may this id have been accepted, in which slices, and where in the log?" for
 // every live id of an id store, at the price of one cache line.
 //
-// Eight bytes an id: it tells ids apart by 36 bits of their fingerprints (26 of which are stored) and
-// keeps the slice modulo 64 and the position in the log modulo 2^32. So a new id is wrongly found
-// among N live ones with probability N / 2^36 and practically never causes a read; a live id is never
-// missed. Used by one thread.
+// Eight bytes an id: it tells ids apart by 36 bits of their fingerprints (26 of which are stored)
+// and keeps the slice modulo 64 and the position in the log modulo 2^32. So a new id is wrongly
+// found among N live ones with probability N / 2^36 and practically never causes a read; a live id
+// is never missed. Used by one thread.
 #pragma once
 
 #include <bit>
@@ -34,7 +34,8 @@ class IdFilter {
       fn(Slices{1} << (payload >> 32), static_cast<uint32_t>(payload));
     });
   }
-  // A rehash on the way may forget ids of slices that are not in `live`; `all_live`: there are none.
+  // A rehash on the way may forget ids of slices that are not in `live`; `all_live`: there are
+  // none.
   void Add(const Fingerprint& id, int64_t slice, uint64_t position, Slices live, bool all_live) {
     table_.Insert(id.low, Payload(slice, position), Alive{live | Only(slice), all_live});
   }

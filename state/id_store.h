@@ -1,22 +1,23 @@
-// IdStore: which ids were accepted, exactly, for a window of event time: the state of deduplication.
+// IdStore: which ids were accepted, exactly, for a window of event time: the state of
+// deduplication.
 //
-// Time is cut into slices. An id in slice s is a duplicate exactly when the same id was accepted in a
-// slice at most kReach away, before or after it; a duplicate leaves no trace, so it does not extend
-// the window. Below the floor ids are late and neither accepted nor duplicates. Slices that no id at
-// or above the floor can reach are freed.
+// Time is cut into slices. An id in slice s is a duplicate exactly when the same id was accepted in
+// a slice at most kReach away, before or after it; a duplicate leaves no trace, so it does not
+// extend the window. Below the floor ids are late and neither accepted nor duplicates. Slices that
+// no id at or above the floor can reach are freed.
 //
 //   newest ids    a log in memory, in order of acceptance                id_store_log.h
 //   all live ids  eight bytes each in a filter that is asked first       id_filter.h
 //   older ids     sorted files in RocksDB, a column family per slice     id_store_files.h
 //
-// A new id costs one cache line of the filter and an entry at the end of the log; only an id that the
-// filter knows is looked up in the log and, failing that, in RocksDB, all of a batch at once. A generation of the log becomes
-// files on the I/O pool: at a checkpoint, or between two of them when too much has gathered
-// (a spill). Until that is done its ids are found in the log.
+// A new id costs one cache line of the filter and an entry at the end of the log; only an id that
+// the filter knows is looked up in the log and, failing that, in RocksDB, all of a batch at once. A
+// generation of the log becomes files on the I/O pool: at a checkpoint, or between two of them when
+// too much has gathered (a spill). Until that is done its ids are found in the log.
 //
-// Used by the one task that owns it, but for what Freeze() returns. Order: Open; then Ready, Accept,
-// RaiseFloor, Freeze in any order, Accept only after Ready said yes. The destructor waits for a spill
-// that is under way; frozen generations may outlive the store.
+// Used by the one task that owns it, but for what Freeze() returns. Order: Open; then Ready,
+// Accept, RaiseFloor, Freeze in any order, Accept only after Ready said yes. The destructor waits
+// for a spill that is under way; frozen generations may outlive the store.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +52,8 @@ struct IdStoreOptions {
 class IdStore {
  public:
   static constexpr int64_t kReach = 8;
-  // Slices are cut off here, 2^61 slices before and after 1970, so that sums of them do not overflow.
+  // Slices are cut off here, 2^61 slices before and after 1970, so that sums of them do not
+  // overflow.
   static constexpr int64_t kSliceMin = -(int64_t{1} << 61);
   static constexpr int64_t kSliceMax = int64_t{1} << 61;
 

@@ -1,10 +1,10 @@
-// IdFiles: the ids of an id store that lie in RocksDB, one column family per slice of time, its keys
-// the fingerprints in big-endian (so ordered by key group). Internal to state/id_store.
+// IdFiles: the ids of an id store that lie in RocksDB, one column family per slice of time, its
+// keys the fingerprints in big-endian (so ordered by key group). Internal to state/id_store.
 //
 // Ids arrive by the file only: a write sorts generations of the log, writes one file per slice and
 // hands them over; RocksDB merges them in the background. A slice is freed by dropping its family.
-// Writing, capturing and opening belong on the I/O pool, one call at a time; Find() is the task's and
-// may run beside them.
+// Writing, capturing and opening belong on the I/O pool, one call at a time; Find() is the task's
+// and may run beside them.
 #pragma once
 
 #include <atomic>
@@ -50,8 +50,8 @@ class IdFiles {
   // Adds the ids of the generations, all or none, and frees the slices below `keep_from`.
   Status Write(std::span<const IdGeneration> generations, int64_t keep_from);
 
-  // The files as they are now. They stay as long as the object lives; what is written meanwhile does
-  // not show in it.
+  // The files as they are now. They stay as long as the object lives; what is written meanwhile
+  // does not show in it.
   class Capture {
    public:
     ~Capture();

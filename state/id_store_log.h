@@ -1,8 +1,8 @@
 // IdLog: the ids that an id store accepted most recently, in the order in which it accepted them.
 //
-// The task appends; what has been appended never changes, so a generation (a stretch of the log) can
-// be read on the I/O pool while the task goes on. The log also is where the newest ids are confirmed:
-// the filter keeps their positions. Only the task uses the log itself.
+// The task appends; what has been appended never changes, so a generation (a stretch of the log)
+// can be read on the I/O pool while the task goes on. The log also is where the newest ids are
+// confirmed: the filter keeps their positions. Only the task uses the log itself.
 #pragma once
 
 #include <cstdint>
@@ -85,7 +85,8 @@ class IdLog {
     cut_ = end_;
     return generation;
   }
-  // Gives away the oldest chunks while more than `kept` ids are held. Nothing from `position` on goes.
+  // Gives away the oldest chunks while more than `kept` ids are held. Nothing from `position` on
+  // goes.
   void Evict(uint64_t position, uint64_t kept) {
     while (!chunks_.empty() && (first_chunk_ + 1) * IdChunk::kIds <= position &&
            end_ - begin() > kept) {
@@ -94,8 +95,8 @@ class IdLog {
     }
   }
 
-  // The id at the position with these low bits, as long as the log holds it, which must be less than
-  // 2^32 ids; else null.
+  // The id at the position with these low bits, as long as the log holds it, which must be less
+  // than 2^32 ids; else null.
   const StoredId* Find(uint32_t low_bits) const {
     const uint64_t position =
         begin() + static_cast<uint32_t>(low_bits - static_cast<uint32_t>(begin()));

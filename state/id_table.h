@@ -1,12 +1,12 @@
 // LineTable: an open-addressing hash table of small entries, made to be probed a batch at a time.
 //
-// An entry is a tag (bits of the key's hash) and a payload; the key itself is not stored, so a match
-// says "perhaps" and the caller confirms it. An entry lives in the cache line that its tag names, or
-// in one of the next where that is full: nearly every probe costs one line, which Prefetch() asks
-// for ahead of time. Lines fill from the front and nothing is removed by itself: entries that the
-// caller calls dead disappear when their partition is rehashed. The table is cut into 1,024
-// partitions that grow and shrink each for itself, so that no insert ever waits for a rehash of the
-// whole table.
+// An entry is a tag (bits of the key's hash) and a payload; the key itself is not stored, so a
+// match says "perhaps" and the caller confirms it. An entry lives in the cache line that its tag
+// names, or in one of the next where that is full: nearly every probe costs one line, which
+// Prefetch() asks for ahead of time. Lines fill from the front and nothing is removed by itself:
+// entries that the caller calls dead disappear when their partition is rehashed. The table is cut
+// into 1,024 partitions that grow and shrink each for itself, so that no insert ever waits for a
+// rehash of the whole table.
 //
 // Used by one thread. Memory lies in huge pages once there is enough of it.
 #pragma once
@@ -20,8 +20,8 @@
 
 namespace weir {
 
-// Blocks of cache lines in a fixed series of sizes, out of larger regions that are given back to the
-// system when all their blocks are free. Not thread-safe.
+// Blocks of cache lines in a fixed series of sizes, out of larger regions that are given back to
+// the system when all their blocks are free. Not thread-safe.
 class LineArena {
  public:
   static constexpr size_t kLineBytes = 64;

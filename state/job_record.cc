@@ -82,6 +82,22 @@ std::vector<std::string> Differences(const JobIdentity& was, const JobIdentity& 
   return lines;
 }
 
+void JobRecord::GoBackTo(CheckpointId checkpoint) {
+  std::erase_if(superseded, [&](const Superseded& range) { return range.after >= checkpoint; });
+  if (checkpoint < last_checkpoint) superseded.push_back({checkpoint, last_checkpoint});
+}
+
+bool JobRecord::IsSuperseded(CheckpointId checkpoint) const {
+  return std::any_of(superseded.begin(), superseded.end(), [&](const Superseded& range) {
+    return checkpoint > range.after && checkpoint <= range.until;
+  });
+}
+
+bool JobRecord::MustRevokeAfter(CheckpointId checkpoint) const {
+  return std::any_of(superseded.begin(), superseded.end(),
+                     [&](const Superseded& range) { return range.after >= checkpoint; });
+}
+
 std::string JobRecord::Serialize() const {
   state::JobRecord out;
   out.set_version(kVersion);
@@ -97,6 +113,11 @@ std::string JobRecord::Serialize() const {
   out.set_failure(failure);
   out.set_created(created);
   out.set_updated(updated);
+  for (const Superseded& range : superseded) {
+    state::CheckpointRange& r = *out.add_superseded();
+    r.set_after(range.after);
+    r.set_until(range.until);
+  }
   return WrapWithChecksum(out.SerializeAsString());
 }
 
@@ -127,6 +148,9 @@ StatusOr<JobRecord> JobRecord::Parse(std::string_view bytes, std::string_view wh
   record.failure = in.failure();
   record.created = in.created();
   record.updated = in.updated();
+  for (const state::CheckpointRange& r : in.superseded()) {
+    record.superseded.push_back({r.after(), r.until()});
+  }
   return record;
 }
 

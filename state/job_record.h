@@ -50,6 +50,23 @@ struct JobRecord {
   Timestamp created = 0;
   Timestamp updated = 0;
 
+  // Checkpoints (after, until] that the job has gone back behind. What they committed is revoked,
+  // so going on from one of them would lose it.
+  struct Superseded {
+    CheckpointId after = 0;
+    CheckpointId until = 0;
+    bool operator==(const Superseded&) const = default;
+  };
+  std::vector<Superseded> superseded;
+
+  // The run goes on from `checkpoint` (0: from the start) though there are later ones. Save it
+  // before anything is revoked: only then does a crash in between find the same way again.
+  void GoBackTo(CheckpointId checkpoint);
+  bool IsSuperseded(CheckpointId checkpoint) const;
+  // Whether a run that goes on from `checkpoint` has to revoke what was committed after it: it may
+  // have died on its way back. Revoking twice does no harm.
+  bool MustRevokeAfter(CheckpointId checkpoint) const;
+
   // True if there is something to go on with.
   bool unfinished() const { return state != RunState::kFinished; }
 

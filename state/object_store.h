@@ -29,8 +29,8 @@ class ObjectStore {
  public:
   virtual ~ObjectStore() = default;
 
-  // When it returns OK the object is there, whole and durable; readers see the old object or the new
-  // one, never a mixture. After an error either may be the case: read to find out.
+  // When it returns OK the object is there, whole and durable; readers see the old object or the
+  // new one, never a mixture. After an error either may be the case: read to find out.
   virtual Status Put(const std::string& name, std::string_view bytes) = 0;
   // The same for the content of a local file, which is copied.
   virtual Status PutFile(const std::string& name, const std::string& local_path) = 0;

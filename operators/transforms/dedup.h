@@ -5,12 +5,13 @@
 //   Dedup<Event, decltype(key)> dedup({.window = Hours(24)}, key);
 //
 // Two rows are equal if their keys are. What counts as a duplicate, slice by slice of window/8, is
-// defined in state/id_store.h. A row below the floor, which follows the watermark 8 slices behind, is
-// late: it is rejected, since it can no longer be told whether it was seen before. Of equal rows the
-// one that arrives first is kept. Rows keep their order, times and key hashes; they leave on port 0.
+// defined in state/id_store.h. A row below the floor, which follows the watermark 8 slices behind,
+// is late: it is rejected, since it can no longer be told whether it was seen before. Of equal rows
+// the one that arrives first is kept. Rows keep their order, times and key hashes; they leave on
+// port 0.
 //
-// The stream must be keyed by the same key, or have one subtask. State: the ids (format id-store/1),
-// dealt out anew when the parallelism changes; another window needs a fresh start.
+// The stream must be keyed by the same key, or have one subtask. State: the ids (format
+// id-store/1), dealt out anew when the parallelism changes; another window needs a fresh start.
 #pragma once
 
 #include <memory>

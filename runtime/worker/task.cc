@@ -7,12 +7,6 @@
 #include "core/limits.h"
 
 namespace weir {
-namespace {
-
-constexpr Duration kProgressInterval = Milliseconds(100);
-
-}  // namespace
-
 Task::Task(Setup setup) : setup_(std::move(setup)) {
   const JobGraph& graph = setup_.job->graph;
   const TaskGroup& group = setup_.plan->groups[setup_.id.group];
@@ -106,13 +100,13 @@ bool Task::Step() {
   } else if (congested_since_ != 0) {
     backpressured_micros_ += now - std::exchange(congested_since_, 0);
   }
-  if (now - published_ >= kProgressInterval) PublishProgress(now);
+  if (now - published_ >= limits::kProgressInterval) PublishProgress(now);
   return worked;
 }
 
 std::optional<int64_t> Task::next_wake() const {
   if (phase_ != Phase::kRunning && phase_ != Phase::kFinished) return std::nullopt;
-  std::optional<int64_t> next = published_ + kProgressInterval;
+  std::optional<int64_t> next = published_ + limits::kProgressInterval;
   auto consider = [&](int64_t time) { next = std::min(*next, time); };
   for (const auto& writer : writers_) {
     // A writer without credit is woken by the credit.

@@ -64,12 +64,13 @@ TEST(ParametersTest, NumbersMustBeWhole) {
 }
 
 TEST(ParametersTest, PathsAreAbsoluteAndOneFolderHasOneName) {
-  Parameters p({{"a", "in"}, {"b", "./in/"}, {"c", "/x/../in"}, {"d", ""}}, LocalResources(), "/work");
-  EXPECT_EQ(p.Path("a", ""), "/work/in");
-  EXPECT_EQ(p.Path("b", ""), "/work/in");
+  Parameters p({{"a", "in"}, {"b", "./in/"}, {"c", "/x/../in"}, {"d", ""}}, LocalResources(),
+               "/base");
+  EXPECT_EQ(p.Path("a", ""), "/base/in");
+  EXPECT_EQ(p.Path("b", ""), "/base/in");
   EXPECT_EQ(p.Path("c", ""), "/in");
   EXPECT_EQ(p.Path("d", ""), "");
-  EXPECT_EQ(p.values().at("b"), "/work/in");
+  EXPECT_EQ(p.values().at("b"), "/base/in");
   EXPECT_THAT(p.Errors(), ElementsAre(HasSubstr("'d' = '': not a path")));
 }
 

@@ -65,8 +65,8 @@ class DecoderTest : public ::testing::Test {
 
 TEST_F(DecoderTest, ReadsTheFieldsOfAnEvent) {
   EventDecoder decoder({{"id"}, "time", "kind", "who.tenant", "p"});
-  const std::string line =
-      R"( {"x":[1,{"id":0}],"id":"a\u00e9","time":"2026-01-02T03:04:05.5Z","kind":"de\"p","who":{"tenant":"acme"},"p":-7} )";
+  const std::string line = R"( {"x":[1,{"id":0}],"id":"a\u00e9","time":"2026-01-02T03:04:05.5Z",)"
+                           R"("kind":"de\"p","who":{"tenant":"acme"},"p":-7} )";
   const Event& event = Only(decoder, line);
   EXPECT_EQ(event.id, "aé");
   EXPECT_EQ(event.time, *ParseRfc3339("2026-01-02T03:04:05.5Z"));

@@ -1,5 +1,5 @@
-// What the tests of object stores and checkpoints share: an environment on a folder of the test's own,
-// whose disk fails when it is told to and whose clock stands still.
+// What the tests of object stores and checkpoints share: an environment on a folder of the test's
+// own, whose disk fails when it is told to and whose clock stands still.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -35,8 +35,8 @@ class SeededRandom final : public Random {
   std::mt19937_64 engine_{7};
 };
 
-// The disk below, but nothing waits for the device: these tests sync thousands of times, and what they
-// check is the order of the calls.
+// The disk below, but nothing waits for the device: these tests sync thousands of times, and what
+// they check is the order of the calls.
 class UnsyncedDisk final : public Disk {
  public:
   explicit UnsyncedDisk(Disk& below) : below_(below) {}

@@ -35,7 +35,8 @@ TEST_F(CheckpointStoreTest, ACheckpointExistsExactlyWhenItsManifestDoes) {
   EXPECT_THAT(List(), ElementsAre(7, 10));
   EXPECT_EQ(store_->LoadManifest(7)->stages[0].subtasks[0].keyed_state.inline_bytes, "state 7");
   EXPECT_EQ(store_->NewestVerified()->manifest->checkpoint, 10u);
-  EXPECT_EQ(store_->NewestVerified(9)->manifest->checkpoint, 7u);
+  EXPECT_EQ(store_->NewestVerified([](CheckpointId id) { return id != 10; })->manifest->checkpoint,
+            7u);
   EXPECT_EQ(*store_->MakeReader()->ReadBytes(file), "bytes");
   EXPECT_EQ(Manifest(*store_->LoadManifest(7)).Files()[0].name, "file of 7");
 }

@@ -112,7 +112,7 @@ class HeapKeyedStoreTest : public ::testing::Test {
 };
 
 TEST_F(HeapKeyedStoreTest, HoldsTheModelThroughCheckpointsFailuresAndRescaling) {
-  for (int keys : {20, 1000}) {  // so few that the state stays in the manifest, and files
+  for (int keys : {20, 500}) {  // so few that the state stays in the manifest, and files
     Model model;
     Model frozen_model;
     std::vector<StateSnapshot> last;

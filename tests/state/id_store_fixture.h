@@ -1,5 +1,5 @@
-// What the tests of the id store share: a snapshot store in a folder, an I/O pool that runs when it is
-// told to, and the exact model that the store is compared with.
+// What the tests of the id store share: a snapshot store in a folder, an I/O pool that runs when it
+// is told to, and the exact model that the store is compared with.
 #pragma once
 
 #include <gmock/gmock.h>

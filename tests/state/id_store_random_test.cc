@@ -150,10 +150,10 @@ TEST_P(IdStoreRandomTest, AgreesWithTheDefinition) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Runs, IdStoreRandomTest,
-                         ::testing::Values(RandomRun{"Crumbs", 1, 120, 20, 50, 64 << 20},
-                                           RandomRun{"FewIds", 2, 80, 500, 300, 64 << 20},
-                                           RandomRun{"Spills", 3, 60, 2000, 20'000, 100'000},
-                                           RandomRun{"ManyIds", 4, 30, 20'000, 1'000'000, 2 << 20}),
+                         ::testing::Values(RandomRun{"Crumbs", 1, 80, 20, 50, 64 << 20},
+                                           RandomRun{"FewIds", 2, 50, 500, 300, 64 << 20},
+                                           RandomRun{"Spills", 3, 40, 2000, 20'000, 100'000},
+                                           RandomRun{"ManyIds", 4, 20, 20'000, 1'000'000, 2 << 20}),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -98,6 +98,37 @@ TEST_F(JobRecordTest, DyingAtAnyStepLeavesTheOldRecordOrTheNew) {
   }
 }
 
+TEST_F(JobRecordTest, RemembersWhichCheckpointsItWentBackBehind) {
+  JobRecord record = Sample();  // the last is 12
+  EXPECT_FALSE(record.MustRevokeAfter(12));
+  record.GoBackTo(5);
+  record.last_checkpoint = 14;
+  ASSERT_TRUE(records_.Save(record).ok());
+  record = *records_.Load(record.job_id);
+  std::vector<CheckpointId> usable;
+  for (CheckpointId id = 1; id <= 14; ++id) {
+    if (!record.IsSuperseded(id)) usable.push_back(id);
+  }
+  EXPECT_THAT(usable, ElementsAre(1, 2, 3, 4, 5, 13, 14));
+  EXPECT_TRUE(record.MustRevokeAfter(5)) << "it may have died before it had revoked";
+  EXPECT_FALSE(record.MustRevokeAfter(13)) << "then it came past that";
+
+  record.GoBackTo(13);
+  record.last_checkpoint = 20;
+  EXPECT_TRUE(record.IsSuperseded(12));
+  EXPECT_FALSE(record.IsSuperseded(13));
+  EXPECT_TRUE(record.IsSuperseded(14));
+  EXPECT_FALSE(record.IsSuperseded(15));
+
+  record.GoBackTo(0);  // --fresh
+  EXPECT_EQ(record.superseded, (std::vector<JobRecord::Superseded>{{0, 20}}));
+  EXPECT_TRUE(record.MustRevokeAfter(0));
+  // Going back before any checkpoint was taken changes nothing.
+  JobRecord young;
+  young.GoBackTo(0);
+  EXPECT_TRUE(young.superseded.empty());
+}
+
 TEST_F(JobRecordTest, SaysInWhatTwoIdentitiesDiffer) {
   JobIdentity was{
       "flights", "aaaaaaaaaaaaaaaa", {{"r.yaml", "1"}}, {{"window", "24h"}, {"out", "o"}}};

@@ -63,7 +63,8 @@ class FullDisk(WorkloadCase):
 
     def test_a_full_data_folder_fails_checkpoints_and_loses_nothing(self):
         disk = SmallDisk(self, self.data, "256k")
-        parameters = self.workload.parameters(self.out)
+        # Slowly enough for the disk to fill before the input ends.
+        parameters = self.workload.parameters(self.out, rate=4000)
         with weir.Running(weir.PIPELINE, parameters, data=self.data, checkpoint_interval="50ms") as running:
             self.full(running, self.data)
             disk.grow()
