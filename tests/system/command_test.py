@@ -305,6 +305,16 @@ class DataFolder(CommandCase):
     def test_fresh_moves_what_an_unfinished_run_committed_to_revoked(self):
         self.start_over(self.suspended())
 
+    def test_killed_on_the_way_back_it_does_not_go_on_from_what_was_taken_back(self):
+        parameters = self.suspended()
+        with weir.Running(weir.PIPELINE, parameters, "--fresh", data=self.data, checkpoint_interval="10m") as running:
+            running.wait_until("revoked files", lambda: any(self.out.glob("warehouse/.revoked/part-*")))
+            running.kill()
+        result = self.run_pipeline(parameters=parameters)
+        self.assert_finished(result)
+        self.assertIsNone(result.report["checkpoints"]["restored_from"])
+        self.assert_all_came_out()
+
     def test_fresh_with_other_parameters(self):
         self.suspended()
         self.start_over(self.with_parameters(window="12h"))
