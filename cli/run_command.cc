@@ -33,7 +33,7 @@ int ExitCodeOf(const LocalJobResult& result) {
     case RunState::kSuspended:
       return kInterrupted;
     default:
-      return kJobFailed;
+      return absl::IsOutOfRange(result.status.failure) ? kCheckpointDoesNotFit : kJobFailed;
   }
 }
 

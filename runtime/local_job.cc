@@ -20,6 +20,7 @@ LocalJob::LocalJob(const BuiltJob& job, LocalJobOptions options, Environment& en
   start_.parallelism = options_.parallelism;
   start_.checkpoint_interval = options_.checkpoint_interval;
   start_.restarts_max = options_.restarts_max;
+  start_.identity = options_.identity;
 }
 
 LocalJob::~LocalJob() = default;
@@ -50,7 +51,6 @@ Status LocalJob::LockFolder() {
 
 Status LocalJob::UseRecord(JobRecord record) {
   record_ = std::move(record);
-  record_.identity = options_.identity;
   store_ =
       std::make_unique<CheckpointStore>(*objects_, env_, CheckpointStoreOptions{record_.job_id});
   // Before anything is written, so that a wrong configuration changes nothing.
@@ -86,11 +86,12 @@ Status LocalJob::ChooseStart() {
   if (found == records.end()) {
     JobRecord record;
     record.job_id = NewJobId(options_.identity.job_name, env_.random);
+    record.identity = options_.identity;
     record.created = env_.clock.Now();
     return UseRecord(std::move(record));
   }
   WEIR_RETURN_IF_ERROR(UseRecord(*found));
-  if (options_.fresh) return GoBackTo(0);
+  if (options_.fresh) return GoBack();
   if (found->state == RunState::kFinished) {
     already_finished_ = true;
     return absl::OkStatus();
@@ -115,18 +116,18 @@ Status LocalJob::ResumeFromNewest() {
   }
   WEIR_RETURN_IF_ERROR(CheckFits(*newest.manifest));
   if (!skipped.empty()) {
-    // Going back means taking back what later checkpoints committed.
+    // Here nobody asked to go back, so a sink that would repeat rows halts the job as well.
     for (const StageSpec& stage : job_.graph.stages) {
       if (stage.role != StageRole::kSink || stage.can_revoke) continue;
       return absl::DataLossError(
           fmt::format("{}. The newest sound checkpoint is {}, but sink '{}' cannot take back what "
-                      "was committed after "
-                      "it; --fresh starts over",
-                      fmt::join(skipped, "; "), newest.manifest->checkpoint, stage.name));
+                      "was committed after it; --from {} goes back to it all the same",
+                      fmt::join(skipped, "; "), newest.manifest->checkpoint, stage.name,
+                      store_->Location(newest.manifest->checkpoint)));
     }
     warnings_.push_back(fmt::format("{}; going back to checkpoint {}", fmt::join(skipped, "; "),
                                     newest.manifest->checkpoint));
-    WEIR_RETURN_IF_ERROR(GoBackTo(newest.manifest->checkpoint));
+    start_.revoke = true;
   }
   start_.revoke |= record_.MustRevokeAfter(newest.manifest->checkpoint);
   start_.restore = *std::move(newest.manifest);
@@ -148,19 +149,40 @@ Status LocalJob::StartFrom(std::vector<JobRecord>& records) {
         "--from {}: the checkpoint is not of the data folder {}; name its own with --data",
         options_.from, options_.data_dir));
   }
+  if (record_.IsSuperseded(manifest.checkpoint)) {
+    // Its own handles could be committed again, but not those of the checkpoints before it.
+    return absl::OutOfRangeError(fmt::format(
+        "--from {}: an earlier --from or --fresh went back behind this checkpoint, and what it had "
+        "committed was taken back; choose an older checkpoint or a newer one",
+        options_.from));
+  }
   WEIR_RETURN_IF_ERROR(CheckFits(manifest));
-  WEIR_RETURN_IF_ERROR(GoBackTo(manifest.checkpoint));
+  WEIR_RETURN_IF_ERROR(GoBack());
   start_.restore = std::move(named->manifest);
   return absl::OkStatus();
 }
 
-// What later checkpoints committed will be taken back. The record says so first: a run that dies
-// before its next checkpoint must not go on from one whose results are gone.
-Status LocalJob::GoBackTo(CheckpointId checkpoint) {
+// On purpose: what later checkpoints committed will be taken back, by the sinks that can.
+Status LocalJob::GoBack() {
+  for (const auto& [name, where] : record_.sinks) {
+    const int stage = job_.graph.FindStage(name);
+    if (stage >= 0 && job_.graph.stages[stage].options == where) continue;
+    return absl::FailedPreconditionError(fmt::format(
+        "sink '{}' of {} committed to another place ({}), where this job could not take it back: "
+        "keep the place, or choose another data folder with --data",
+        name, record_.job_id, where));
+  }
+  for (const StageSpec& stage : job_.graph.stages) {
+    if (stage.role != StageRole::kSink || stage.can_revoke) continue;
+    if (stage.exactly_once) {
+      return absl::FailedPreconditionError(
+          fmt::format("sink '{}' cannot take back what it committed", stage.name));
+    }
+    warnings_.push_back(
+        fmt::format("sink '{}' cannot take back what it wrote: rows may come again", stage.name));
+  }
   start_.revoke = true;
-  record_.GoBackTo(checkpoint);
-  record_.state = RunState::kRunning;
-  return SaveRecord(JobRecord(record_));
+  return absl::OkStatus();
 }
 
 Status LocalJob::CheckFits(const Manifest& manifest) const {

@@ -75,7 +75,7 @@ class LocalJob final : private JobMaster::Host {
   Status CheckFits(const Manifest& manifest) const;
   Status CheckStages();
   Status UseRecord(JobRecord record);
-  Status GoBackTo(CheckpointId checkpoint);
+  Status GoBack();
 
   void Send(const runtime::ToExecutor& message) override;
   Status SaveRecord(const JobRecord& record) override;

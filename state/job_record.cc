@@ -113,6 +113,7 @@ std::string JobRecord::Serialize() const {
   out.set_failure(failure);
   out.set_created(created);
   out.set_updated(updated);
+  PutMap(sinks, *out.mutable_sinks());
   for (const Superseded& range : superseded) {
     state::CheckpointRange& r = *out.add_superseded();
     r.set_after(range.after);
@@ -148,6 +149,7 @@ StatusOr<JobRecord> JobRecord::Parse(std::string_view bytes, std::string_view wh
   record.failure = in.failure();
   record.created = in.created();
   record.updated = in.updated();
+  record.sinks = MapOf(in.sinks());
   for (const state::CheckpointRange& r : in.superseded()) {
     record.superseded.push_back({r.after(), r.until()});
   }

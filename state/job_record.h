@@ -58,6 +58,8 @@ struct JobRecord {
     bool operator==(const Superseded&) const = default;
   };
   std::vector<Superseded> superseded;
+  // Where each sink commits to, by stage: only there can it take anything back.
+  std::map<std::string, std::string> sinks;
 
   // The run goes on from `checkpoint` (0: from the start) though there are later ones. Save it
   // before anything is revoked: only then does a crash in between find the same way again.

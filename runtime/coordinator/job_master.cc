@@ -122,6 +122,19 @@ void JobMaster::OnTaskOpened(const runtime::TaskOpened& opened) {
   if (phase_ != Phase::kDeploying) return;
   opened_.insert(ToTaskId(opened.task()));
   if (static_cast<int>(opened_.size()) < plan_.tasks()) return;
+  // The checkpoint fits, so the job is from now on what it was started as. Going back is in the
+  // record before anything is taken back: a run that dies on the way must not go on from a
+  // checkpoint whose results are gone.
+  record_.identity = options_.identity;
+  record_.sinks.clear();
+  for (const StageSpec& stage : graph_.stages) {
+    if (stage.role == StageRole::kSink) record_.sinks[stage.name] = stage.options;
+  }
+  if (revoke_) record_.GoBackTo(restored_);
+  if (Status saved = host_.SaveRecord(record_); !saved.ok()) {
+    failure_ = Annotate(saved, "cannot write the job's record");
+    return CancelAttempt(std::nullopt);
+  }
   // All handles of the restored checkpoint are committed: what is still pending belongs to nobody.
   phase_ = Phase::kRecovering;
   runtime::ToExecutor message = Message();
@@ -257,8 +270,10 @@ void JobMaster::OnCanceled(int64_t now_micros) {
   if (phase_ != Phase::kCanceling) return;
   if (after_cancel_) return End(*after_cancel_);
   status_.failure = failure_;
+  // Nothing is lost: the last checkpoint stands.
+  if (stop_requested_ && IsRetryable(failure_)) return End(RunState::kSuspended);
   const bool give_up = restarts_in_a_row_ >= options_.restarts_max;
-  if (stop_requested_ || !IsRetryable(failure_) || give_up) {
+  if (!IsRetryable(failure_) || give_up) {
     if (give_up) {
       failure_ = Annotate(failure_, fmt::format("given up after {} restarts without a checkpoint",
                                                 restarts_in_a_row_));

@@ -57,6 +57,8 @@ class JobMaster {
     std::optional<Manifest> restore;
     // Take back what was committed after `restore`, because the start goes back on purpose.
     bool revoke = false;
+    // What the record is to say once the first attempt has opened, and so fits its checkpoint.
+    JobIdentity identity;
   };
 
   JobMaster(const JobGraph& graph, JobRecord record, Options options, Host& host);

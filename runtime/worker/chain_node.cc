@@ -54,6 +54,12 @@ Status ChainNode::Open() {
       context.keyed = keyed_.get();
     }
     Status status = source_ ? source_->Open(context) : operator_->Open(context);
+    const bool restoring =
+        !setup_.restore.snapshots.empty() || !setup_.keyed_restore.snapshots.empty();
+    if (restoring && operator_ && absl::IsFailedPrecondition(status)) {
+      // The state is whole, but not what this operator can go on from.
+      status = absl::OutOfRangeError(status.message());
+    }
     setup_.restore.snapshots.clear();
     setup_.keyed_restore.snapshots.clear();
     return status;

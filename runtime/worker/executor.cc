@@ -283,14 +283,20 @@ void Executor::OnFailed(TaskId, const Status& status) {
 }
 
 void Executor::RecoverSinks(const runtime::RecoverSinks& recover) {
-  Sink::Recovery recovery{attempt_->job_id, recover.restored(), recover.revoke()};
-  std::vector<std::pair<std::string, Sink*>> sinks;
+  struct Cleanup {
+    std::string where;
+    Sink* sink;
+    Sink::Recovery recovery;
+  };
+  std::vector<Cleanup> sinks;
   attempt_->ForEachSink([&](TaskId id, ChainNode& node) {
-    if (id.subtask == 0) sinks.emplace_back(node.where(), node.sink());
+    if (id.subtask != 0) return;
+    const bool revoke = recover.revoke() && node.spec().can_revoke;
+    sinks.push_back({node.where(), node.sink(), {attempt_->job_id, recover.restored(), revoke}});
   });
   RunBlocking(
-      [sinks = std::move(sinks), recovery]() -> Status {
-        for (const auto& [where, sink] : sinks) {
+      [sinks = std::move(sinks)]() -> Status {
+        for (const auto& [where, sink, recovery] : sinks) {
           WEIR_RETURN_IF_ERROR(Annotate(sink->Recover(recovery), where));
         }
         return absl::OkStatus();

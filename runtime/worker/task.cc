@@ -112,6 +112,10 @@ std::optional<int64_t> Task::next_wake() const {
     // A writer without credit is woken by the credit.
     if (writer->flush_due() && !writer->congested()) consider(*writer->flush_due());
   }
+  // A task that waits for credit or for an operator is woken by them; until then it takes nothing.
+  const bool stuck = Congested() || std::any_of(nodes_.begin(), nodes_.end(),
+                                                [](const auto& node) { return node->waiting(); });
+  if (stuck) return next;
   if (!gate_ && !input_ended_ && !stopped_) consider(next_poll_);
   Clock& clock = setup_.context.env->clock;
   for (const auto& node : nodes_) {

@@ -247,6 +247,28 @@ TEST_F(JobMasterTest, AStopDuringACheckpointWaitsForIt) {
   EXPECT_EQ(host_.Last().trigger_checkpoint().kind(), static_cast<uint32_t>(BarrierKind::kStop));
 }
 
+TEST_F(JobMasterTest, AStopThatMeetsAFailureSuspendsAtTheLastCheckpoint) {
+  Run();
+  master_->RequestStop(now_);
+  Fail(absl::UnavailableError("a disk that comes and goes"));
+  Canceled();
+  EXPECT_EQ(host_.record.state, RunState::kSuspended);
+}
+
+TEST_F(JobMasterTest, GoingBackIsInTheRecordBeforeAnythingIsTakenBack) {
+  options_.restore.emplace().checkpoint = 7;
+  options_.revoke = true;
+  options_.identity.job_name = "new";
+  Start();
+  // Not before the checkpoint has turned out to fit.
+  EXPECT_FALSE(host_.record.IsSuperseded(8));
+  EXPECT_NE(host_.record.identity.job_name, "new");
+  Opened();
+  EXPECT_TRUE(host_.record.IsSuperseded(8));
+  EXPECT_EQ(host_.record.identity.job_name, "new");
+  EXPECT_TRUE(host_.Last().recover_sinks().revoke());
+}
+
 TEST_F(JobMasterTest, NothingStartsBeforeTheOutcomeOfAManifestIsKnown) {
   Run();
   now_ += Seconds(10);
