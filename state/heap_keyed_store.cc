@@ -24,10 +24,8 @@ using heap::Entry;
 using heap::kDeleted;
 using heap::Map;
 using heap::MergedScan;
-using heap::StateInfo;
 
 constexpr std::string_view kFormat = "heap-keyed/1";
-constexpr int kStatesMax = 1 << 15;
 constexpr size_t kEntryOverheadBytes = 64;    // of a map's node, roughly
 constexpr size_t kInlineBytesMax = 16 << 10;  // so small a state lives in the manifest
 constexpr size_t kFileBytesMax = 32 << 20;    // a file is cut after this
@@ -57,9 +55,8 @@ size_t BytesOf(std::string_view key, const Entry& entry) {
 
 class FrozenHeap final : public Frozen {
  public:
-  FrozenHeap(CheckpointId checkpoint, bool full, std::shared_ptr<Ledger> ledger,
-             std::vector<StateInfo> states, Generations generations,
-             std::shared_ptr<const Map> base)
+  FrozenHeap(CheckpointId checkpoint, bool full, std::shared_ptr<Ledger> ledger, StateTable states,
+             Generations generations, std::shared_ptr<const Map> base)
       : checkpoint_(checkpoint),
         full_(full),
         ledger_(std::move(ledger)),
@@ -74,12 +71,7 @@ class FrozenHeap final : public Frozen {
     if (status.ok()) {
       snapshot.format = kFormat;
       snapshot.files = ledger_->files;
-      for (const StateInfo& state : states_) {
-        for (size_t i = 0; i < state.schemas.size(); ++i) {
-          if (state.in_use[i]) snapshot.schemas.push_back({state.name, state.schemas[i]});
-        }
-        if (state.sub_key) snapshot.schemas.push_back({state.name + "[key]", *state.sub_key});
-      }
+      snapshot.schemas = states_.Describe();
     }
     HandBack();
     if (!status.ok()) return status;
@@ -149,7 +141,7 @@ class FrozenHeap final : public Frozen {
   const CheckpointId checkpoint_;
   const bool full_;
   const std::shared_ptr<Ledger> ledger_;
-  const std::vector<StateInfo> states_;
+  const StateTable states_;
   const Generations generations_;  // if full: all of them; else the unwritten ones
   const std::shared_ptr<const Map> base_;
   int next_file_ = 0;
@@ -171,8 +163,7 @@ class HeapKeyedStore final : public KeyedStore {
     }
     for (const auto& [key, entry] : *base_) {
       bytes_ += BytesOf(key, entry);
-      states_[static_cast<size_t>(heap::Decompose(key).state)]
-          .in_use[static_cast<size_t>(entry.schema)] = true;
+      states_[Decompose(key).state].in_use[static_cast<size_t>(entry.schema)] = true;
     }
     last_schemas_.assign(states_.size(), -1);
     return absl::OkStatus();
@@ -180,31 +171,14 @@ class HeapKeyedStore final : public KeyedStore {
 
   StatusOr<StateId> Register(std::string name, Schema value,
                              std::optional<Schema> sub_key) override {
-    auto known = std::find_if(states_.begin(), states_.end(),
-                              [&](const StateInfo& state) { return state.name == name; });
-    if (known == states_.end()) {
-      if (states_.size() == kStatesMax) {
-        return absl::InvalidArgumentError(
-            fmt::format("stage '{}': more than {} states", options_.stage, kStatesMax));
-      }
-      known = states_.insert(states_.end(), StateInfo{std::move(name), {}, {}, sub_key});
-      last_schemas_.push_back(-1);
-    } else if (known->registered >= 0) {
-      return absl::InvalidArgumentError(
-          fmt::format("stage '{}': state '{}' is registered twice", options_.stage, known->name));
-    } else {
-      WEIR_RETURN_IF_ERROR(CheckCompatible(*known, value, sub_key));
-    }
-    known->sub_key = std::move(sub_key);
-    known->registered = known->FindOrAdd(value);
-    known->in_use[static_cast<size_t>(known->registered)] = true;
-    return static_cast<StateId>(known - states_.begin());
+    WEIR_ASSIGN_OR_RETURN(StateId id, states_.Register(options_.stage, std::move(name),
+                                                       std::move(value), std::move(sub_key)));
+    last_schemas_.resize(states_.size(), -1);
+    return id;
   }
 
   const Schema* written_schema(StateId state) const override {
-    const StateInfo& info = states_[static_cast<size_t>(state)];
-    int last = last_schemas_[static_cast<size_t>(state)];
-    return last < 0 || last == info.registered ? nullptr : &info.schemas[static_cast<size_t>(last)];
+    return states_.Written(state, last_schemas_[static_cast<size_t>(state)]);
   }
 
   Status Prefetch(StateId, std::span<const StateKey>) override { return absl::OkStatus(); }
@@ -219,7 +193,7 @@ class HeapKeyedStore final : public KeyedStore {
 
   Status Put(StateId state, const StateKey& key, std::string_view sub_key,
              std::string_view value) override {
-    const int schema = states_[static_cast<size_t>(state)].registered;
+    const int schema = states_[state].registered;
     WEIR_CHECK(schema >= 0);
     const std::string& composed = Compose(state, key, sub_key);
     auto at = dirty_.lower_bound(composed);
@@ -272,10 +246,10 @@ class HeapKeyedStore final : public KeyedStore {
     std::string prefix;
     for (int group = options_.key_groups.first; group < options_.key_groups.last; ++group) {
       prefix.clear();
-      heap::ComposePrefix(group, state, prefix);
+      ComposePrefix(group, state, prefix);
       for (MergedScan scan(Tiers(), prefix); !scan.done() && scan.key().starts_with(prefix);
            scan.Next()) {
-        heap::ComposedKey parts = heap::Decompose(scan.key());
+        ComposedKey parts = Decompose(scan.key());
         last_schemas_[static_cast<size_t>(state)] = scan.entry().schema;
         if (!visit(parts.key, parts.sub_key, scan.entry().value)) return absl::OkStatus();
       }
@@ -323,35 +297,10 @@ class HeapKeyedStore final : public KeyedStore {
     return absl::OkStatus();
   }
 
-  Status CheckCompatible(const StateInfo& written, const Schema& value,
-                         const std::optional<Schema>& sub_key) const {
-    std::vector<std::string> reasons;
-    if (std::find(written.in_use.begin(), written.in_use.end(), true) == written.in_use.end()) {
-      return absl::OkStatus();  // it holds nothing
-    }
-    for (size_t i = 0; i < written.schemas.size(); ++i) {
-      if (!written.in_use[i]) continue;
-      for (std::string& reason : IncompatibleFields(written.schemas[i], value, written.name)) {
-        reasons.push_back(std::move(reason));
-      }
-    }
-    if (written.sub_key.has_value() != sub_key.has_value()) {
-      reasons.push_back(written.sub_key ? "was a map, is a value" : "was a value, is a map");
-    } else if (sub_key && written.sub_key->ToText() != sub_key->ToText()) {
-      reasons.push_back(fmt::format("keys of the map: were {}, are {}", written.sub_key->ToText(),
-                                    sub_key->ToText()));
-    }
-    if (reasons.empty()) return absl::OkStatus();
-    return absl::FailedPreconditionError(fmt::format(
-        "stage '{}', state '{}': the checkpoint does not fit: {}; give the changed state another "
-        "name, or go on with the job that wrote it",
-        options_.stage, written.name, fmt::join(reasons, "; ")));
-  }
-
   // Valid until the next call.
   const std::string& Compose(StateId state, const StateKey& key, std::string_view sub_key) {
     composed_.clear();
-    heap::ComposeKey(KeyGroupOf(key.hash), state, key.bytes, sub_key, composed_);
+    ComposeKey(KeyGroupOf(key.hash), state, key.bytes, sub_key, composed_);
     return composed_;
   }
 
@@ -401,7 +350,7 @@ class HeapKeyedStore final : public KeyedStore {
   }
 
   const KeyedStoreOptions options_;
-  std::vector<StateInfo> states_;
+  StateTable states_;
   std::vector<int> last_schemas_;  // by state: of the bytes that were returned last
   Map dirty_;
   Generations generations_;

@@ -1,8 +1,5 @@
-// The parts of the heap keyed store: ordered maps that shadow each other, and the files that hold
-// them. Internal to state/.
-//
-// A composed key is [key group: 2 bytes][state: 2][length of the key: varint][key][sub-key], so
-// that the entries of a group, of a state in it and of a key in that stand together.
+// The parts of the heap keyed store: ordered maps that shadow each other, by composed key
+// (state_table.h), and the files that hold them. Internal to state/.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +13,7 @@
 
 #include "absl/container/btree_map.h"
 #include "core/key_group.h"
-#include "state/keyed_store.h"
+#include "state/state_table.h"
 
 namespace weir::heap {
 
@@ -24,32 +21,9 @@ inline constexpr int kDeleted = -1;
 
 struct Entry {
   std::string value;
-  int schema = kDeleted;  // index of StateInfo::schemas
+  int schema = kDeleted;  // index of StateTable::State::schemas
 };
 using Map = absl::btree_map<std::string, Entry, std::less<>>;
-
-struct StateInfo {
-  std::string name;
-  std::vector<Schema> schemas;  // of the values; grows only
-  std::vector<bool> in_use;     // of these, whether entries or the registration have it
-  std::optional<Schema> sub_key;
-  int registered = -1;  // index of `schemas`; -1: restored, and not registered so far
-
-  int FindOrAdd(const Schema& schema);
-};
-
-void ComposeKey(int group, StateId state, std::string_view key, std::string_view sub_key,
-                std::string& out);
-// What the composed keys of a state in a group begin with.
-void ComposePrefix(int group, StateId state, std::string& out);
-
-struct ComposedKey {
-  int group = 0;
-  StateId state = 0;
-  std::string_view key;
-  std::string_view sub_key;
-};
-ComposedKey Decompose(std::string_view composed);
 
 // Walks several maps as one, in order: where they have the same key the first one's entry counts,
 // and deleted entries are skipped.
@@ -72,7 +46,7 @@ class MergedScan {
 // Encodes entries into files: each begins with the table of states and can be read by itself.
 class FileEncoder {
  public:
-  explicit FileEncoder(const std::vector<StateInfo>& states);
+  explicit FileEncoder(const StateTable& states);
   void Add(std::string_view composed, const Entry& entry);
   size_t bytes() const { return bytes_.size(); }
   bool empty() const { return bytes_.size() == header_.size(); }
@@ -86,7 +60,7 @@ class FileEncoder {
 
 // Applies a file to `base`, in which nothing shadows anything: deletions remove. Entries of other
 // key groups are skipped; states are added to `states`. DataLoss says where the bytes are broken.
-Status ApplyFile(std::string_view bytes, const KeyGroupRange& key_groups,
-                 std::vector<StateInfo>& states, Map& base);
+Status ApplyFile(std::string_view bytes, const KeyGroupRange& key_groups, StateTable& states,
+                 Map& base);
 
 }  // namespace weir::heap
