@@ -40,6 +40,10 @@ inline constexpr Duration kProgressInterval = Milliseconds(100);  // between two
 // state
 inline constexpr size_t kFrozenBytesMax =
     256ull << 20;  // dirty ids or keys of a task before it writes without a barrier
+inline constexpr size_t kStateKeyBytesMax = 64 << 10;    // of a key, and of a map state's sub-key
+inline constexpr size_t kStateValueBytesMax = 64 << 20;  // of one value or entry
+inline constexpr size_t kKeyedCacheBytesDefault =
+    256ull << 20;  // of a keyed store that was given no share of a budget
 inline constexpr size_t kIdsKeptBytes =
     64ull << 20;  // ids of a dedup subtask that stay in memory after they were written
 inline constexpr size_t kBlockCacheBytes = 32ull << 20;  // of all RocksDBs of an executor together

@@ -169,8 +169,12 @@ class HeapKeyedStore final : public KeyedStore {
     return absl::OkStatus();
   }
 
-  StatusOr<StateId> Register(std::string name, Schema value,
-                             std::optional<Schema> sub_key) override {
+  StatusOr<StateId> Register(std::string name, Schema value, std::optional<Schema> sub_key,
+                             StateOptions options) override {
+    if (options.ttl != 0) {
+      return absl::UnimplementedError(
+          fmt::format("state '{}': state in memory has no ttl", name));
+    }
     WEIR_ASSIGN_OR_RETURN(StateId id, states_.Register(options_.stage, std::move(name),
                                                        std::move(value), std::move(sub_key)));
     last_schemas_.resize(states_.size(), -1);
@@ -278,6 +282,7 @@ class HeapKeyedStore final : public KeyedStore {
   }
 
   uint64_t bytes() const override { return bytes_; }
+  uint64_t memory_bytes() const override { return bytes_; }
 
  private:
   Status LoadSnapshot(const StateSnapshot& snapshot, SnapshotReader& reader) {

@@ -11,7 +11,7 @@
 #include <cstdint>
 
 #include "core/hash.h"
-#include "state/id_table.h"
+#include "state/line_table.h"
 
 namespace weir {
 

@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <deque>
-#include <mutex>
-#include <set>
 #include <utility>
 
 #include "core/codec.h"
+#include "state/database_capture.h"
+#include "state/generation_queue.h"
 #include "state/id_store_files.h"
 
 namespace weir {
@@ -54,84 +53,37 @@ StatusOr<InlineState> Decode(const StateSnapshot& snapshot, std::string_view sta
 }  // namespace
 
 struct IdStore::Shared {
-  Duration window = 0;
-  std::unique_ptr<IdFiles> files;
-  std::function<void()> wake;
+  Shared(Duration window, std::unique_ptr<IdFiles> opened, std::function<void()> wake)
+      : window(window),
+        files(std::move(opened)),
+        generations(
+            [this](std::span<const IdGeneration> generations) {
+              const IdGeneration& last = generations.back();
+              WEIR_RETURN_IF_ERROR(files->Write(generations, last.floor - kReach));
+              written.store(last.end, std::memory_order_release);
+              return absl::OkStatus();
+            },
+            std::move(wake)) {}
 
-  // Serialises what changes or captures the files. Taken before `mutex`.
-  std::mutex write_mutex;
-  uint64_t written_generation = 0;  // guarded by write_mutex
-
+  const Duration window;
+  const std::unique_ptr<IdFiles> files;
   std::atomic<uint64_t> written = 0;  // log positions below it are in the files
-
-  std::mutex mutex;                  // guards what follows
-  std::deque<IdGeneration> pending;  // not in the files yet, in order
-  std::set<uint64_t> frozen;         // generations that a checkpoint has yet to capture
-  bool spilling = false;
-  bool waiting = false;  // the task wants to be woken
-  Status spill_error;
-
-  // Brings the files up to a generation. REQUIRES: write_mutex is held.
-  Status WriteUpTo(uint64_t number) {
-    std::vector<IdGeneration> generations;
-    {
-      std::lock_guard lock(mutex);
-      for (const IdGeneration& g : pending) {
-        if (g.number <= number) generations.push_back(g);
-      }
-    }
-    if (generations.empty()) return absl::OkStatus();  // another write took them along
-    const IdGeneration& last = generations.back();
-    WEIR_RETURN_IF_ERROR(files->Write(generations, last.floor - kReach));
-    written_generation = last.number;
-    written.store(last.end, std::memory_order_release);
-    std::lock_guard lock(mutex);
-    while (!pending.empty() && pending.front().number <= number) pending.pop_front();
-    return absl::OkStatus();
-  }
-
-  void Spill(uint64_t number) {
-    Status status;
-    {
-      std::lock_guard write(write_mutex);
-      status = WriteUpTo(number);
-    }
-    Notify([&] {
-      spilling = false;
-      if (!status.ok()) spill_error = status;
-    });
-  }
-
-  // Changes something under the mutex, then wakes the task if it waits.
-  template <class Change>
-  void Notify(Change change) {
-    bool wanted = false;
-    {
-      std::lock_guard lock(mutex);
-      change();
-      wanted = std::exchange(waiting, false);
-    }
-    if (wanted && wake) wake();
-  }
+  GenerationQueue<IdGeneration> generations;
 };
 
 class IdStore::FrozenIds final : public Frozen {
  public:
   FrozenIds(std::shared_ptr<Shared> shared, const IdGeneration& generation)
       : shared_(std::move(shared)), number_(generation.number), floor_(generation.floor) {}
-  ~FrozenIds() override { Release(); }
+  ~FrozenIds() override { shared_->generations.Release(number_); }
 
   StatusOr<StateSnapshot> Write(SnapshotWriter& writer) override {
-    std::unique_ptr<IdFiles::Capture> capture;
-    {
-      std::lock_guard write(shared_->write_mutex);
-      if (shared_->written_generation > number_) {
-        return absl::AbortedError("a later checkpoint of the id store was written already");
-      }
-      WEIR_RETURN_IF_ERROR(shared_->WriteUpTo(number_));
+    std::unique_ptr<DatabaseCapture> capture;
+    WEIR_RETURN_IF_ERROR(shared_->generations.WriteAndCapture(number_, [&]() -> Status {
       WEIR_ASSIGN_OR_RETURN(capture, shared_->files->CaptureNow());
-    }
-    Release();
+      return absl::OkStatus();
+    }));
+    shared_->generations.Release(number_);
     StateSnapshot snapshot;
     snapshot.format = kFormat;
     snapshot.inline_bytes = Encode({shared_->window, floor_});
@@ -140,11 +92,6 @@ class IdStore::FrozenIds final : public Frozen {
   }
 
  private:
-  // From here on later generations may go to the files.
-  void Release() {
-    shared_->Notify([this] { shared_->frozen.erase(number_); });
-  }
-
   const std::shared_ptr<Shared> shared_;
   const uint64_t number_;
   const int64_t floor_;
@@ -183,14 +130,10 @@ StatusOr<std::unique_ptr<IdStore>> IdStore::Open(IdStoreOptions options, const R
     snapshots.push_back(restored);
   }
 
-  auto shared = std::make_shared<Shared>();
-  shared->window = options.window;
-  shared->wake = options.wake;
   auto files = IdFiles::Open({options.local_dir, &options.env->disk, options.key_groups}, snapshots,
                              restore.reader, floor - kReach);
   if (!files.ok()) return Annotate(files.status(), fmt::format("stage '{}'", options.stage));
-  shared->files = *std::move(files);
-
+  auto shared = std::make_shared<Shared>(options.window, *std::move(files), options.wake);
   auto store = std::unique_ptr<IdStore>(new IdStore(std::move(options), std::move(shared)));
   store->floor_ = floor;
   if (!snapshots.empty()) {
@@ -225,29 +168,17 @@ void IdStore::TakeNotice() {
 
 StatusOr<bool> IdStore::Ready() {
   TakeNotice();
-  std::lock_guard lock(shared_->mutex);
-  if (!shared_->spill_error.ok()) {
-    return Annotate(shared_->spill_error, fmt::format("stage '{}'", options_.stage));
-  }
-  if (UnwrittenBytes() < options_.unwritten_bytes_max) return true;
-  // While a checkpoint is to be captured, nothing newer may reach the files.
-  if (!shared_->spilling && shared_->frozen.empty()) {
-    shared_->spilling = true;
-    shared_->pending.push_back(log_.Cut(floor_));
-    spills_->Submit(
-        [shared = shared_, number = shared_->pending.back().number] { shared->Spill(number); });
-  }
-  if (UnwrittenBytes() < 2 * options_.unwritten_bytes_max) return true;
-  shared_->waiting = true;
-  return false;
+  StatusOr<bool> ready = shared_->generations.Ready(
+      UnwrittenBytes(), options_.unwritten_bytes_max, [this] { return log_.Cut(floor_); },
+      *spills_);
+  if (!ready.ok()) return Annotate(ready.status(), fmt::format("stage '{}'", options_.stage));
+  return ready;
 }
 
 std::unique_ptr<Frozen> IdStore::Freeze(CheckpointId) {
   IdGeneration generation = log_.Cut(floor_);
   auto frozen = std::make_unique<FrozenIds>(shared_, generation);
-  std::lock_guard lock(shared_->mutex);
-  shared_->frozen.insert(generation.number);
-  shared_->pending.push_back(std::move(generation));
+  shared_->generations.AddFrozen(std::move(generation));
   return frozen;
 }
 

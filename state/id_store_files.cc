@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cctype>
 #include <charconv>
 #include <cstring>
 #include <optional>
@@ -83,36 +82,6 @@ class SortedFile {
   const rocksdb::Options options_ = IdOptions();
   std::unique_ptr<rocksdb::SstFileWriter> writer_;
 };
-
-// The names come from a checkpoint: they must stay below the folder.
-bool IsPlainName(std::string_view name) {
-  return !name.empty() && name[0] != '.' &&
-         std::all_of(name.begin(), name.end(), [](unsigned char c) {
-           return std::isalnum(c) || c == '.' || c == '-' || c == '_';
-         });
-}
-
-// Lays a captured database out in a folder. Its sorted files may be links, as RocksDB never changes
-// them; the others are private copies.
-Status FetchDatabase(const StateSnapshot& snapshot, SnapshotReader& reader, Disk& disk,
-                     const std::string& directory) {
-  WEIR_RETURN_IF_ERROR(disk.MakeDirectories(directory));
-  for (const StateFile& file : snapshot.files) {
-    if (!IsPlainName(file.name)) {
-      return absl::DataLossError(fmt::format("the checkpoint holds a file named '{}'", file.name));
-    }
-    const std::string path = directory + "/" + file.name;
-    if (file.name.ends_with(".sst")) {
-      WEIR_RETURN_IF_ERROR(reader.Fetch(file, path));
-      continue;
-    }
-    WEIR_ASSIGN_OR_RETURN(std::string bytes, reader.ReadBytes(file));
-    WEIR_ASSIGN_OR_RETURN(auto copy, disk.Create(path));
-    WEIR_RETURN_IF_ERROR(copy->Append(bytes));
-    WEIR_RETURN_IF_ERROR(copy->Close());
-  }
-  return absl::OkStatus();
-}
 
 StatusOr<std::vector<rocksdb::ColumnFamilyDescriptor>> FamiliesOf(const std::string& directory) {
   std::vector<std::string> names;
@@ -394,56 +363,8 @@ Status IdFiles::ForEach(const std::function<void(int64_t, const Fingerprint&)>& 
   return absl::OkStatus();
 }
 
-StatusOr<std::unique_ptr<IdFiles::Capture>> IdFiles::CaptureNow() {
-  WEIR_RETURN_IF_ERROR(
-      FromRocks(db_->DisableFileDeletions(), "keeping the files of " + db_->GetName()));
-  auto capture = std::unique_ptr<Capture>(new Capture(*db_));
-  rocksdb::LiveFilesStorageInfoOptions options;
-  options.wal_size_for_flush = UINT64_MAX;  // there is nothing to flush
-  std::vector<rocksdb::LiveFileStorageInfo> files;
-  WEIR_RETURN_IF_ERROR(FromRocks(db_->GetLiveFilesStorageInfo(options, &files),
-                                 "listing the files of " + db_->GetName()));
-  for (const rocksdb::LiveFileStorageInfo& info : files) {
-    const std::string path = info.directory + "/" + info.relative_filename;
-    switch (info.file_type) {
-      case rocksdb::kTableFile:
-        capture->files_.push_back({info.relative_filename, path, {}});
-        break;
-      case rocksdb::kCurrentFile:
-        capture->files_.push_back({info.relative_filename, {}, info.replacement_contents});
-        break;
-      case rocksdb::kDescriptorFile: {
-        // It grows on; only so much of it belongs to this moment.
-        WEIR_ASSIGN_OR_RETURN(auto file, options_.disk->OpenForRead(path));
-        std::string content(info.size, '\0');
-        WEIR_ASSIGN_OR_RETURN(size_t read, file->ReadAt(0, content.data(), content.size()));
-        if (read != content.size()) {
-          return absl::DataLossError(
-              fmt::format("{} has {} bytes, wanted {}", path, read, content.size()));
-        }
-        capture->files_.push_back({info.relative_filename, {}, std::move(content)});
-        break;
-      }
-      default:
-        break;  // options, which a database opens without
-    }
-  }
-  return capture;
-}
-
-IdFiles::Capture::~Capture() { db_.EnableFileDeletions(/*force=*/false).PermitUncheckedError(); }
-
-StatusOr<std::vector<StateFile>> IdFiles::Capture::Store(SnapshotWriter& writer) const {
-  std::vector<StateFile> stored;
-  for (const File& file : files_) {
-    StateFile& added = stored.emplace_back();
-    if (file.path.empty()) {
-      WEIR_ASSIGN_OR_RETURN(added, writer.AddBytes(file.content, file.name));
-    } else {
-      WEIR_ASSIGN_OR_RETURN(added, writer.AddFile(file.path, file.name));
-    }
-  }
-  return stored;
+StatusOr<std::unique_ptr<DatabaseCapture>> IdFiles::CaptureNow() {
+  return DatabaseCapture::Take(*db_, *options_.disk);
 }
 
 }  // namespace weir

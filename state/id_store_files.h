@@ -19,6 +19,7 @@
 #include "core/environment.h"
 #include "core/hash.h"
 #include "rocksdb/db.h"
+#include "state/database_capture.h"
 #include "state/id_store_log.h"
 #include "state/snapshot.h"
 
@@ -50,25 +51,8 @@ class IdFiles {
   // Adds the ids of the generations, all or none, and frees the slices below `keep_from`.
   Status Write(std::span<const IdGeneration> generations, int64_t keep_from);
 
-  // The files as they are now. They stay as long as the object lives; what is written meanwhile
-  // does not show in it.
-  class Capture {
-   public:
-    ~Capture();
-    StatusOr<std::vector<StateFile>> Store(SnapshotWriter& writer) const;
-
-   private:
-    friend class IdFiles;
-    struct File {
-      std::string name;
-      std::string path;     // an immutable file, or else ...
-      std::string content;  // ... its bytes
-    };
-    explicit Capture(rocksdb::DB& db) : db_(db) {}
-    rocksdb::DB& db_;
-    std::vector<File> files_;
-  };
-  StatusOr<std::unique_ptr<Capture>> CaptureNow();
+  // The files as they are now; the object must outlive it.
+  StatusOr<std::unique_ptr<DatabaseCapture>> CaptureNow();
 
   // Makes Find() see what was written in the meantime. The task's; costs next to nothing.
   void Refresh();

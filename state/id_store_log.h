@@ -8,10 +8,10 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "core/hash.h"
+#include "state/memory_chunk.h"
 
 namespace weir {
 
@@ -20,30 +20,8 @@ struct StoredId {
   int64_t slice = 0;
 };
 
-// As many ids as fill a huge page.
-struct IdChunk {
-  static constexpr size_t kBytes = 2 << 20;
-  static constexpr size_t kIds = kBytes / sizeof(StoredId);
-
-  IdChunk();
-  ~IdChunk();
-  IdChunk(const IdChunk&) = delete;
-  IdChunk& operator=(const IdChunk&) = delete;
-
-  StoredId* ids;
-};
-
-// Hands chunks out and takes them back from whichever thread lets go of them last, so that a steady
-// stream of ids does not have its pages cleared by the system again and again. Any thread.
-class IdChunkPool : public std::enable_shared_from_this<IdChunkPool> {
- public:
-  std::shared_ptr<IdChunk> Get();
-
- private:
-  static constexpr size_t kKept = 16;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<IdChunk>> free_;  // guarded by mutex_
-};
+inline constexpr size_t kIdsPerChunk = MemoryChunk::kBytes / sizeof(StoredId);
+inline StoredId* IdsOf(const MemoryChunk& chunk) { return reinterpret_cast<StoredId*>(chunk.data); }
 
 // The ids at positions [begin, end) of the log, which were accepted under a floor up to `floor`.
 struct IdGeneration {
@@ -51,12 +29,12 @@ struct IdGeneration {
   uint64_t begin = 0;
   uint64_t end = 0;
   int64_t floor = 0;
-  std::vector<std::shared_ptr<const IdChunk>> chunks;  // the first holds position `begin`
+  std::vector<std::shared_ptr<const MemoryChunk>> chunks;  // the first holds position `begin`
 
   template <class Fn>
   void ForEach(Fn fn) const {
     for (uint64_t at = begin; at < end; ++at) {
-      fn(chunks[at / IdChunk::kIds - begin / IdChunk::kIds]->ids[at % IdChunk::kIds]);
+      fn(IdsOf(*chunks[at / kIdsPerChunk - begin / kIdsPerChunk])[at % kIdsPerChunk]);
     }
   }
 };
@@ -67,19 +45,19 @@ class IdLog {
   uint64_t Append(const StoredId& id) {
     if (free_ == free_end_) {
       chunks_.push_back(pool_->Get());
-      free_ = chunks_.back()->ids;
-      free_end_ = free_ + IdChunk::kIds;
+      free_ = IdsOf(*chunks_.back());
+      free_end_ = free_ + kIdsPerChunk;
     }
     *free_++ = id;
     return end_++;
   }
   const StoredId& at(uint64_t position) const {
-    return chunks_[position / IdChunk::kIds - first_chunk_]->ids[position % IdChunk::kIds];
+    return IdsOf(*chunks_[position / kIdsPerChunk - first_chunk_])[position % kIdsPerChunk];
   }
   // The ids since the last cut, as the next generation. Copies no id.
   IdGeneration Cut(int64_t floor) {
     IdGeneration generation{++generation_, cut_, end_, floor, {}};
-    for (uint64_t at = cut_ / IdChunk::kIds; at * IdChunk::kIds < end_; ++at) {
+    for (uint64_t at = cut_ / kIdsPerChunk; at * kIdsPerChunk < end_; ++at) {
       generation.chunks.push_back(chunks_[at - first_chunk_]);
     }
     cut_ = end_;
@@ -88,7 +66,7 @@ class IdLog {
   // Gives away the oldest chunks while more than `kept` ids are held. Nothing from `position` on
   // goes.
   void Evict(uint64_t position, uint64_t kept) {
-    while (!chunks_.empty() && (first_chunk_ + 1) * IdChunk::kIds <= position &&
+    while (!chunks_.empty() && (first_chunk_ + 1) * kIdsPerChunk <= position &&
            end_ - begin() > kept) {
       chunks_.pop_front();
       ++first_chunk_;
@@ -103,14 +81,16 @@ class IdLog {
     return position < end_ ? &at(position) : nullptr;
   }
 
-  uint64_t begin() const { return first_chunk_ * IdChunk::kIds; }
+  uint64_t begin() const { return first_chunk_ * kIdsPerChunk; }
   uint64_t end() const { return end_; }
   uint64_t cut() const { return cut_; }
-  size_t bytes() const { return chunks_.size() * IdChunk::kIds * sizeof(StoredId); }
+  size_t bytes() const { return chunks_.size() * kIdsPerChunk * sizeof(StoredId); }
 
  private:
-  const std::shared_ptr<IdChunkPool> pool_ = std::make_shared<IdChunkPool>();
-  std::deque<std::shared_ptr<IdChunk>> chunks_;
+  static constexpr size_t kFreeChunksKept = 16;
+
+  const std::shared_ptr<MemoryChunkPool> pool_ = std::make_shared<MemoryChunkPool>(kFreeChunksKept);
+  std::deque<std::shared_ptr<MemoryChunk>> chunks_;
   StoredId* free_ = nullptr;  // the rest of the last chunk
   StoredId* free_end_ = nullptr;
   uint64_t first_chunk_ = 0;

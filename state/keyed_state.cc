@@ -8,6 +8,25 @@ namespace weir {
 
 StateKey MakeStateKey(std::string_view bytes) { return {Hash64(bytes), bytes}; }
 
+Status CheckStateSizes(std::string_view state, const StateKey& key, std::string_view sub_key,
+                       std::string_view value) {
+  auto too_long = [&](std::string_view what, size_t bytes, size_t bytes_max) {
+    return absl::InvalidArgumentError(fmt::format("state '{}': {} has {}, at most {} are allowed",
+                                                  state, what, FormatSize(bytes),
+                                                  FormatSize(bytes_max)));
+  };
+  if (key.bytes.size() > limits::kStateKeyBytesMax) {
+    return too_long("its key", key.bytes.size(), limits::kStateKeyBytesMax);
+  }
+  if (sub_key.size() > limits::kStateKeyBytesMax) {
+    return too_long("a map's key", sub_key.size(), limits::kStateKeyBytesMax);
+  }
+  if (value.size() > limits::kStateValueBytesMax) {
+    return too_long("a value", value.size(), limits::kStateValueBytesMax);
+  }
+  return absl::OkStatus();
+}
+
 Status UndecodableState(std::string_view state, std::string_view what) {
   return absl::DataLossError(
       fmt::format("state '{}': {}: its bytes are not of the registered type", state, what));

@@ -52,12 +52,13 @@ class ValueState {
   static_assert(!std::is_same_v<V, std::string_view>, "state owns its bytes: use std::string");
 
  public:
-  static StatusOr<ValueState> Register(KeyedStore& store, std::string name) {
+  static StatusOr<ValueState> Register(KeyedStore& store, std::string name,
+                                       StateOptions options = {}) {
     ValueState state;
     state.store_ = &store;
     state.name_ = name;
-    WEIR_ASSIGN_OR_RETURN(state.id_,
-                          store.Register(std::move(name), Codec<V>::Describe(), std::nullopt));
+    WEIR_ASSIGN_OR_RETURN(
+        state.id_, store.Register(std::move(name), Codec<V>::Describe(), std::nullopt, options));
     return state;
   }
 
@@ -111,12 +112,13 @@ class MapState {
  public:
   using Argument = typename SubKey<K>::Argument;  // K, or a view of it
 
-  static StatusOr<MapState> Register(KeyedStore& store, std::string name) {
+  static StatusOr<MapState> Register(KeyedStore& store, std::string name,
+                                     StateOptions options = {}) {
     MapState state;
     state.store_ = &store;
     state.name_ = name;
-    WEIR_ASSIGN_OR_RETURN(
-        state.id_, store.Register(std::move(name), Codec<V>::Describe(), Codec<K>::Describe()));
+    WEIR_ASSIGN_OR_RETURN(state.id_, store.Register(std::move(name), Codec<V>::Describe(),
+                                                    Codec<K>::Describe(), options));
     return state;
   }
 

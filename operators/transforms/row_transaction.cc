@@ -58,6 +58,8 @@ RowTransaction::Write& RowTransaction::FindOrAdd(StateId state, const StateKey& 
 
 Status RowTransaction::Put(StateId state, const StateKey& key, std::string_view sub_key,
                            std::string_view value) {
+  // The row's fault, so the store below never sees it.
+  WEIR_RETURN_IF_ERROR(CheckStateSizes(names_[static_cast<size_t>(state)], key, sub_key, value));
   Write& w = FindOrAdd(state, key, sub_key);
   w.value.assign(value);
   w.deleted = false;
@@ -65,6 +67,7 @@ Status RowTransaction::Put(StateId state, const StateKey& key, std::string_view 
 }
 
 Status RowTransaction::Delete(StateId state, const StateKey& key, std::string_view sub_key) {
+  WEIR_RETURN_IF_ERROR(CheckStateSizes(names_[static_cast<size_t>(state)], key, sub_key, {}));
   FindOrAdd(state, key, sub_key).deleted = true;
   return absl::OkStatus();
 }
@@ -92,15 +95,23 @@ void RowTransaction::Abort() {
 }
 
 StatusOr<StateId> RowTransaction::Register(std::string name, Schema value,
-                                           std::optional<Schema> sub_key) {
+                                           std::optional<Schema> sub_key, StateOptions options) {
   WEIR_ASSIGN_OR_RETURN(StateId id,
-                        below_.Register(std::move(name), std::move(value), std::move(sub_key)));
+                        below_.Register(name, std::move(value), std::move(sub_key), options));
   states_.push_back(id);
+  names_.resize(std::max(names_.size(), static_cast<size_t>(id) + 1));
+  names_[static_cast<size_t>(id)] = std::move(name);
   return id;
 }
 
 const Schema* RowTransaction::written_schema(StateId state) const {
   return own_value_ ? nullptr : below_.written_schema(state);
+}
+
+StatusOr<bool> RowTransaction::Ready() {
+  StatusOr<bool> ready = below_.Ready();
+  if (!ready.ok()) return Note(ready.status());
+  return ready;
 }
 
 Status RowTransaction::Prefetch(StateId state, std::span<const StateKey> keys) {

@@ -25,11 +25,12 @@ class RowTransaction final : public KeyedStore {
   // Prefetch() for every state that has been registered.
   Status PrefetchAll(std::span<const StateKey> keys);
 
-  StatusOr<StateId> Register(std::string name, Schema value,
-                             std::optional<Schema> sub_key) override;
+  StatusOr<StateId> Register(std::string name, Schema value, std::optional<Schema> sub_key,
+                             StateOptions options) override;
   // Of a value that this row has written, the registered schema: it is asked right after Get() or
   // in a visitor.
   const Schema* written_schema(StateId state) const override;
+  StatusOr<bool> Ready() override;
   Status Prefetch(StateId state, std::span<const StateKey> keys) override;
   StatusOr<std::optional<std::string_view>> Get(StateId state, const StateKey& key,
                                                 std::string_view sub_key) override;
@@ -42,6 +43,7 @@ class RowTransaction final : public KeyedStore {
     return below_.Freeze(checkpoint);
   }
   uint64_t bytes() const override { return below_.bytes(); }
+  uint64_t memory_bytes() const override { return below_.memory_bytes(); }
 
  private:
   // Kept from row to row, with the memory of its strings.
@@ -60,6 +62,7 @@ class RowTransaction final : public KeyedStore {
 
   KeyedStore& below_;
   std::vector<StateId> states_;
+  std::vector<std::string> names_;  // by StateId, for messages
   std::vector<Write> writes_;
   size_t used_ = 0;  // of writes_, by this row
   // Where there are many: (state, key, sub-key) -> index in writes_.

@@ -176,8 +176,9 @@ TEST_F(ProcessTest, ALargeFanOutComesInPiecesAndSeesTheWatermark) {
 // A store that fails on demand.
 class FailingStore final : public KeyedStore {
  public:
-  StatusOr<StateId> Register(std::string name, Schema value, std::optional<Schema> sub) override {
-    return below->Register(std::move(name), std::move(value), std::move(sub));
+  StatusOr<StateId> Register(std::string name, Schema value, std::optional<Schema> sub,
+                             StateOptions options) override {
+    return below->Register(std::move(name), std::move(value), std::move(sub), options);
   }
   const Schema* written_schema(StateId s) const override { return below->written_schema(s); }
   Status Prefetch(StateId s, std::span<const StateKey> keys) override {
@@ -229,8 +230,8 @@ TEST_F(ProcessTest, AFailureOfTheStoreIsNotTheRowsFault) {
 class RowTransactionTest : public ::testing::Test {
  protected:
   RowTransactionTest() {
-    state_ = row_.Register("m", Codec<int>::Describe(), Codec<std::string>::Describe()).value();
-    other_ = row_.Register("o", Codec<int>::Describe(), std::nullopt).value();
+    state_ = row_.Register("m", Codec<int>::Describe(), Codec<std::string>::Describe(), {}).value();
+    other_ = row_.Register("o", Codec<int>::Describe(), std::nullopt, {}).value();
   }
   std::string Get(const StateKey& key, std::string_view sub) {
     auto value = row_.Get(state_, key, sub);

@@ -9,14 +9,15 @@
 #include <random>
 #include <tuple>
 
-#include "tests/support/memory_snapshots.h"
+#include "tests/state/keyed_backends.h"
 
 namespace weir {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::KeyedBackend;
+using testing::KeyedStoreMaker;
 using testing::MemorySnapshots;
-using testing::RestoreFor;
 
 template <class K>
 std::string Encoded(const K& key) {
@@ -88,13 +89,10 @@ struct TotalV3 {  // `count` has become a text
   BOOST_DESCRIBE_CLASS(TotalV3, (), (city, count), (), ())
 };
 
-class KeyedStateTest : public ::testing::Test {
+class KeyedStateTest : public ::testing::TestWithParam<KeyedBackend> {
  protected:
   std::unique_ptr<KeyedStore> NewStore(const std::vector<StateSnapshot>& from = {}) {
-    auto store =
-        MakeHeapKeyedStore({"totals", KeyGroupRange{}}, RestoreFor(0, 1, from, snapshots_));
-    EXPECT_TRUE(store.ok()) << store.status();
-    return *std::move(store);
+    return maker_.Make("totals", 0, 1, from, snapshots_);
   }
   StateSnapshot SnapshotOf(KeyedStore& store) {
     auto snapshot = store.Freeze(++checkpoint_)->Write(snapshots_);
@@ -102,13 +100,18 @@ class KeyedStateTest : public ::testing::Test {
     return *std::move(snapshot);
   }
 
+  KeyedStoreMaker maker_{GetParam()};
   MemorySnapshots snapshots_;
   CheckpointId checkpoint_ = 0;
   const StateKey a_ = MakeStateKey("a");
   const StateKey b_ = MakeStateKey("b");
 };
 
-TEST_F(KeyedStateTest, KeepsOneValueForEachKey) {
+INSTANTIATE_TEST_SUITE_P(Backends, KeyedStateTest,
+                         ::testing::Values(KeyedBackend::kHeap, KeyedBackend::kRocks),
+                         testing::BackendName);
+
+TEST_P(KeyedStateTest, KeepsOneValueForEachKey) {
   auto store = NewStore();
   auto count = ValueState<int64_t>::Register(*store, "count");
   auto name = ValueState<std::string>::Register(*store, "name");
@@ -135,7 +138,7 @@ TEST_F(KeyedStateTest, KeepsOneValueForEachKey) {
   EXPECT_EQ(all, (std::map<std::string, int64_t>{{"b", -1}}));
 }
 
-TEST_F(KeyedStateTest, VisitsAMapInTheOrderOfItsKeysAcrossAllTiers) {
+TEST_P(KeyedStateTest, VisitsAMapInTheOrderOfItsKeysAcrossAllTiers) {
   auto store = NewStore();
   auto map = MapState<int64_t, std::string>::Register(*store, "map");
   ASSERT_TRUE(map.ok());
@@ -167,7 +170,7 @@ TEST_F(KeyedStateTest, VisitsAMapInTheOrderOfItsKeysAcrossAllTiers) {
   EXPECT_EQ(*map->Get(a_, 300), std::nullopt);
 }
 
-TEST_F(KeyedStateTest, KeysAndSubKeysDoNotRunIntoEachOther) {
+TEST_P(KeyedStateTest, KeysAndSubKeysDoNotRunIntoEachOther) {
   auto store = NewStore();
   auto map = MapState<std::string, int64_t>::Register(*store, "map");
   auto other = MapState<std::string, int64_t>::Register(*store, "other");
@@ -200,7 +203,7 @@ TEST_F(KeyedStateTest, KeysAndSubKeysDoNotRunIntoEachOther) {
   }
 }
 
-TEST_F(KeyedStateTest, ReadsOldValuesBesideNewOnesWhenMembersComeAndGo) {
+TEST_P(KeyedStateTest, ReadsOldValuesBesideNewOnesWhenMembersComeAndGo) {
   auto first = NewStore();
   auto v1 = ValueState<TotalV1>::Register(*first, "total");
   ASSERT_TRUE(v1.ok());
@@ -229,7 +232,7 @@ TEST_F(KeyedStateTest, ReadsOldValuesBesideNewOnesWhenMembersComeAndGo) {
   }
 }
 
-TEST_F(KeyedStateTest, RefusesAnIncompatibleChangeByStageStateAndField) {
+TEST_P(KeyedStateTest, RefusesAnIncompatibleChangeByStageStateAndField) {
   auto first = NewStore();
   auto v1 = ValueState<TotalV1>::Register(*first, "total");
   auto map = MapState<int64_t, int64_t>::Register(*first, "map");
@@ -252,13 +255,13 @@ TEST_F(KeyedStateTest, RefusesAnIncompatibleChangeByStageStateAndField) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("keys of the map"));
 }
 
-TEST_F(KeyedStateTest, RefusesToRegisterAStateTwice) {
+TEST_P(KeyedStateTest, RefusesToRegisterAStateTwice) {
   auto store = NewStore();
   ASSERT_TRUE(ValueState<int64_t>::Register(*store, "count").ok());
   EXPECT_TRUE(absl::IsInvalidArgument(ValueState<int64_t>::Register(*store, "count").status()));
 }
 
-TEST_F(KeyedStateTest, CarriesStatesAlongThatTheJobNoLongerRegisters) {
+TEST_P(KeyedStateTest, CarriesStatesAlongThatTheJobNoLongerRegisters) {
   auto first = NewStore();
   auto old = ValueState<int64_t>::Register(*first, "old");
   ASSERT_TRUE(old->Set(a_, 5).ok());
@@ -274,7 +277,7 @@ TEST_F(KeyedStateTest, CarriesStatesAlongThatTheJobNoLongerRegisters) {
   EXPECT_EQ(**ValueState<int64_t>::Register(*third, "fresh")->Get(a_), 6);
 }
 
-TEST_F(KeyedStateTest, SaysWhatIsBrokenWhenAValueDoesNotDecode) {
+TEST_P(KeyedStateTest, SaysWhatIsBrokenWhenAValueDoesNotDecode) {
   auto store = NewStore();
   auto state = ValueState<int64_t>::Register(*store, "count");
   ASSERT_TRUE(store->Put(0, a_, {}, "\xff").ok());

@@ -105,6 +105,25 @@ class LineTable {
     }
   }
 
+  // Gives the entry with the hash's tag whose payload accept() takes another payload. False: there
+  // is none.
+  template <class Accept>
+  bool Replace(uint64_t hash, Accept accept, Entry payload) {
+    Partition& partition = partitions_[PartitionOf(hash)];
+    if (partition.line_count == 0) return false;
+    const Entry want = TagOf(hash) << kPayloadBits;
+    for (uint32_t i = LineOf(partition, TagOf(hash));;) {
+      Line& line = partition.lines[i];
+      for (Entry& entry : line.entries) {
+        if (entry == 0) return false;
+        if ((entry & ~kPayloadMask) != want || !accept(entry & kPayloadMask)) continue;
+        entry = want | payload;
+        return true;
+      }
+      if (++i == partition.line_count) i = 0;
+    }
+  }
+
   // Forgets the dead entries of one partition and gives back memory it no longer needs.
   template <class Alive>
   void Sweep(int partition, Alive alive) {

@@ -1,4 +1,4 @@
-#include "state/id_table.h"
+#include "state/line_table.h"
 
 #include <sys/mman.h>
 
