@@ -11,6 +11,7 @@ namespace weir::cli {
 struct RunFlags {
   JobFlags job;
   int parallelism = 1;
+  std::string memory = "2GiB";
   std::string data = "./weir-data";
   std::string checkpoint_interval = "10s";
   std::string from;

@@ -45,6 +45,10 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
   run_command
+      ->add_option("--memory", run.memory,
+                   "What the engine may hold in memory, such as 512MiB; more state goes to disk")
+      ->capture_default_str();
+  run_command
       ->add_option("--data", run.data,
                    "Folder of checkpoints and local state; one process at a time")
       ->capture_default_str();

@@ -56,6 +56,13 @@ std::string ReportJson(const LocalJobResult& result) {
   json.EndObject();
   json.Key("restarts");
   json.Int(status.restarts);
+  json.Key("memory");
+  json.StartObject();
+  json.Key("budget_bytes");
+  json.Uint(status.memory_budget_bytes);
+  json.Key("resident_bytes_max");
+  json.Uint(status.resident_bytes_max);
+  json.EndObject();
   if (!status.failure.ok()) {
     json.Key("error");
     json.String(std::string(status.failure.message()));
@@ -76,9 +83,12 @@ std::string ReportTable(const LocalJobResult& result) {
                         op.completed.records_in, op.completed.records_out, op.completed.dropped,
                         op.completed.dead_letters);
   }
-  text += fmt::format("\ncheckpoints: {} completed, {} failed, last {}; restarts: {}\n",
-                      status.checkpoints_completed, status.checkpoints_failed,
-                      status.last_checkpoint, status.restarts);
+  text += fmt::format(
+      "\ncheckpoints: {} completed, {} failed, last {}; restarts: {}; memory: {} at "
+      "most, of {}\n",
+      status.checkpoints_completed, status.checkpoints_failed, status.last_checkpoint,
+      status.restarts, FormatSize(status.resident_bytes_max),
+      FormatSize(status.memory_budget_bytes));
   return text;
 }
 

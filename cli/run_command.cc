@@ -88,6 +88,8 @@ int Run(const RunFlags& flags) {
   StatusOr<Duration> interval = ParseDuration(flags.checkpoint_interval);
   if (!interval.ok())
     return PrintError(Annotate(interval.status(), "--checkpoint-interval")), kUsage;
+  StatusOr<uint64_t> memory = ParseSize(flags.memory);
+  if (!memory.ok()) return PrintError(Annotate(memory.status(), "--memory")), kUsage;
   if (flags.fresh && !flags.from.empty()) {
     return PrintError(absl::InvalidArgumentError("--fresh and --from exclude each other")), kUsage;
   }
@@ -104,6 +106,7 @@ int Run(const RunFlags& flags) {
   }
   options.identity.parameters = parameters.values();
   options.parallelism = flags.parallelism;
+  options.memory_bytes = *memory;
   options.checkpoint_interval = *interval;
   options.from = flags.from;
   options.fresh = flags.fresh;

@@ -27,6 +27,14 @@ inline constexpr uint64_t kSplitRangeBytes = 64ull
                                              << 20;  // plain files are cut into ranges of this size
 inline constexpr size_t kOpenSplitsMax = 128;        // open handles of one source subtask
 
+// memory
+inline constexpr size_t kMemoryBytesDefault = 2ull << 30;  // the budget of an executor
+inline constexpr size_t kProcessBytes = 16ull << 20;       // code, threads, tables of RocksDB
+inline constexpr size_t kSinkMemoryBytesMin = 4ull << 20;  // of one sink instance
+inline constexpr size_t kStateMemoryBytesMin = 16ull << 20;  // of one instance that holds state
+inline constexpr size_t kInstanceBytesDefault =
+    256ull << 20;  // of an instance that was given no share of a budget
+
 // exchange
 inline constexpr size_t kExchangeBudgetBytes = 64ull << 20;  // all channels of an executor together
 inline constexpr size_t kChannelBytesMin = 256 << 10;        // a channel's share is never less
@@ -42,11 +50,9 @@ inline constexpr size_t kFrozenBytesMax =
     256ull << 20;  // dirty ids or keys of a task before it writes without a barrier
 inline constexpr size_t kStateKeyBytesMax = 64 << 10;    // of a key, and of a map state's sub-key
 inline constexpr size_t kStateValueBytesMax = 64 << 20;  // of one value or entry
-inline constexpr size_t kKeyedCacheBytesDefault =
-    256ull << 20;  // of a keyed store that was given no share of a budget
 inline constexpr size_t kIdsKeptBytes =
     64ull << 20;  // ids of a dedup subtask that stay in memory after they were written
-inline constexpr size_t kBlockCacheBytes = 32ull << 20;  // of all RocksDBs of an executor together
+inline constexpr size_t kBlockCacheBytes = 32ull << 20;  // of all RocksDBs of a process, until a budget is set
 
 // file sink
 inline constexpr size_t kSinkBlockBytes = 1 << 20;  // bytes compressed as one zstd frame

@@ -23,6 +23,7 @@ std::string JobGraph::Serialize() const {
     to.set_kind(stage.kind);
     to.set_role(static_cast<uint32_t>(stage.role));
     to.set_keyed_state(stage.keyed_state);
+    to.set_id_state(stage.id_state);
     to.set_on_failure(static_cast<uint32_t>(stage.on_failure));
     to.set_options(stage.options);
     to.set_exactly_once(stage.exactly_once);
@@ -54,8 +55,9 @@ StatusOr<JobGraph> JobGraph::Parse(std::string_view bytes) {
       return absl::InvalidArgumentError("stage '" + from.name() + "' is of an unknown kind");
     }
     result.stages.push_back({from.name(), from.kind(), static_cast<StageRole>(from.role()),
-                             from.keyed_state(), static_cast<FailurePolicy>(from.on_failure()),
-                             from.options(), from.exactly_once(), from.can_revoke()});
+                             from.keyed_state(), from.id_state(),
+                             static_cast<FailurePolicy>(from.on_failure()), from.options(),
+                             from.exactly_once(), from.can_revoke()});
   }
   const size_t stages = result.stages.size();
   for (const jobs::Edge& from : graph.edges()) {

@@ -31,6 +31,7 @@ struct StageSpec {
   std::string kind;  // "source", "dedup", ...; for people
   StageRole role = StageRole::kOperator;
   bool keyed_state = false;
+  bool id_state = false;  // ids of a dedup; like keyed state it gets a share of the memory budget
   FailurePolicy on_failure = FailurePolicy::kDeadLetter;
   std::string options;       // everything that shapes its output, as text; part of the fingerprint
   bool exactly_once = true;  // of a sink: takes part in checkpoints

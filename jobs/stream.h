@@ -117,6 +117,7 @@ class Stream {
     return Then<T>(
         {.name = std::string(name),
          .kind = "dedup",
+         .id_state = true,
          .options = "window=" + FormatDuration(options.window)},
         [options, key] { return std::make_unique<weir::Dedup<T, KeyFn>>(options, key); }, hash);
   }

@@ -86,6 +86,9 @@ struct OperatorContext {
   std::string local_dir;  // of this instance and attempt alone; exists, is empty, is removed after
                           // the attempt
 
+  size_t memory_bytes = limits::kInstanceBytesDefault;  // what the instance may hold in memory,
+                                                        // its keyed state included
+
   Environment* env = nullptr;
   const Restore* restore = nullptr;  // never null; only valid during Open()
   KeyedStore* keyed = nullptr;  // null unless the stage asked for keyed state; already restored

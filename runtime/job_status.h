@@ -40,6 +40,11 @@ struct JobStatus {
   int64_t last_checkpoint_micros = 0;  // how long it took
   std::optional<CheckpointId> restored_from;
   int restarts = 0;
+
+  // Of the executor's process: what Weir may hold, and what there is, user code included.
+  uint64_t memory_budget_bytes = 0;
+  uint64_t resident_bytes = 0;
+  uint64_t resident_bytes_max = 0;
 };
 
 }  // namespace weir

@@ -6,7 +6,9 @@
 #include <chrono>
 #include <thread>
 
+#include "core/process_memory.h"
 #include "runtime/worker/executor.h"
+#include "runtime/worker/memory_plan.h"
 
 namespace weir {
 namespace {
@@ -27,6 +29,7 @@ LocalJob::~LocalJob() = default;
 
 StatusOr<std::unique_ptr<LocalJob>> LocalJob::Prepare(const BuiltJob& job, LocalJobOptions options,
                                                       Environment& env) {
+  WEIR_RETURN_IF_ERROR(PlanMemory(job.graph, options.parallelism, options.memory_bytes).status());
   std::unique_ptr<LocalJob> local(new LocalJob(job, std::move(options), env));
   WEIR_RETURN_IF_ERROR(local->LockFolder());
   WEIR_RETURN_IF_ERROR(local->ChooseStart());
@@ -213,6 +216,15 @@ Status LocalJob::CheckStages() {
   return absl::OkStatus();
 }
 
+JobStatus LocalJob::StatusNow() const {
+  JobStatus status = master_->status(env_.clock.MonotonicMicros());
+  const ProcessMemory memory = ReadProcessMemory();
+  status.memory_budget_bytes = options_.memory_bytes;
+  status.resident_bytes = memory.resident_bytes;
+  status.resident_bytes_max = memory.resident_bytes_max;
+  return status;
+}
+
 LocalJobResult LocalJob::Run(const Observer& observer) {
   LocalJobResult result;
   if (already_finished_) {
@@ -226,7 +238,7 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
     }
     master_ = std::make_unique<JobMaster>(job_.graph, record_, start_,
                                           static_cast<JobMaster::Host&>(*this));
-    result.status = master_->status(env_.clock.MonotonicMicros());
+    result.status = StatusNow();
     result.status.state = std::string(ToString(RunState::kFinished));
     return result;
   }
@@ -237,7 +249,7 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
   executor_ = std::make_unique<Executor>(
       job_, *store_, env_, loop_,
       Executor::Options{fmt::format("{}/work/{}", options_.data_dir, record_.job_id),
-                        options_.encode_edges},
+                        options_.encode_edges, options_.memory_bytes},
       [this](const runtime::ToCoordinator& message) {
         // As bytes, as a connection would carry it.
         loop_.Post([this, bytes = message.SerializeAsString()] {
@@ -254,7 +266,7 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
     if (now >= next_progress) {
       // Not at every tick: progress is itself posted to the loop, which would then never sleep.
       executor_->SendProgress();
-      if (observer.progress) observer.progress(master_->status(now));
+      if (observer.progress) observer.progress(StatusNow());
       next_progress = now + limits::kProgressInterval;
     }
     const int64_t next_tick = master_->Tick(now);
@@ -263,7 +275,7 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
   });
   executor_.reset();
   io_.WaitUntilIdle();
-  result.status = master_->status(env_.clock.MonotonicMicros());
+  result.status = StatusNow();
   result.state = record_.state;
   result.elapsed_s = (env_.clock.MonotonicMicros() - started) / 1e6;
   observer_ = nullptr;

@@ -34,6 +34,7 @@ struct LocalJobOptions {
   bool fresh = false;  // start over, take back what was committed
   int restarts_max = limits::kRestartsMax;
   bool encode_edges = false;
+  size_t memory_bytes = limits::kMemoryBytesDefault;
 };
 
 struct LocalJobResult {
@@ -68,6 +69,7 @@ class LocalJob final : private JobMaster::Host {
  private:
   LocalJob(const BuiltJob& job, LocalJobOptions options, Environment& env);
   Status LockFolder();
+  JobStatus StatusNow() const;
   // Finds or makes the record, and what to restore.
   Status ChooseStart();
   Status StartFrom(std::vector<JobRecord>& records);

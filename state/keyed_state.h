@@ -8,6 +8,8 @@
 //   WEIR_ASSIGN_OR_RETURN(std::optional<int64_t> count, count_.Get(key));
 //   WEIR_RETURN_IF_ERROR(count_.Set(key, count.value_or(0) + 1));
 //
+// ValueState, MapState and ListState. StateOptions may give each a ttl.
+//
 // A name is a state's identity across restarts; register each once, in Open(). A view is a small
 // value that points to the store, which must outlive it; it is used by the store's task alone.
 // Values are returned as copies, decoded with Codec<V>, and V must own its bytes: a member
@@ -23,6 +25,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "core/codec.h"
 #include "state/keyed_store.h"
@@ -190,6 +193,48 @@ class MapState {
   std::string name_;
   std::string buffer_;
   mutable std::string sub_key_buffer_;
+};
+
+// A list for each key, which grows at its end. Its items are entries of their own, so that adding
+// one does not read the others. With a ttl each item expires by itself.
+template <class V>
+class ListState {
+ public:
+  static StatusOr<ListState> Register(KeyedStore& store, const std::string& name,
+                                      StateOptions options = {}) {
+    ListState state;
+    WEIR_ASSIGN_OR_RETURN(state.items_, (MapState<uint64_t, V>::Register(store, name, options)));
+    WEIR_ASSIGN_OR_RETURN(state.end_,
+                          ValueState<uint64_t>::Register(store, name + ".end", options));
+    return state;
+  }
+
+  ListState() = default;  // usable only after assignment from Register()
+
+  Status Add(const StateKey& key, const V& item) {
+    WEIR_ASSIGN_OR_RETURN(const std::optional<uint64_t> end, end_.Get(key));
+    WEIR_RETURN_IF_ERROR(items_.Put(key, end.value_or(0), item));
+    return end_.Set(key, end.value_or(0) + 1);
+  }
+  StatusOr<std::vector<V>> Get(const StateKey& key) const {
+    std::vector<V> items;
+    WEIR_RETURN_IF_ERROR(items_.ForEach(key, [&](uint64_t, V item) {
+      items.push_back(std::move(item));
+      return true;
+    }));
+    return items;
+  }
+  Status Clear(const StateKey& key) {
+    WEIR_ASSIGN_OR_RETURN(const std::optional<uint64_t> end, end_.Get(key));
+    for (uint64_t at = 0; at < end.value_or(0); ++at) {
+      WEIR_RETURN_IF_ERROR(items_.Remove(key, at));
+    }
+    return end_.Clear(key);
+  }
+
+ private:
+  MapState<uint64_t, V> items_;
+  ValueState<uint64_t> end_;
 };
 
 }  // namespace weir

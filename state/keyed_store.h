@@ -100,7 +100,7 @@ struct RocksKeyedStoreOptions {
   Environment* env = nullptr;
   std::function<void()> wake;  // called, from any thread, when Ready() may have become true
   // What the store may hold in memory. It may hold more for as long as a write is under way.
-  size_t memory_bytes = limits::kKeyedCacheBytesDefault;
+  size_t memory_bytes = limits::kInstanceBytesDefault;
 };
 
 // State of any size: the newest and the most recently used of it in memory, all of it in RocksDB.

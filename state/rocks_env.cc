@@ -11,6 +11,7 @@
 #include "rocksdb/file_system.h"
 #include "rocksdb/filter_policy.h"
 #include "rocksdb/table.h"
+#include "state/rocks_memory.h"
 
 namespace weir {
 namespace {
@@ -96,6 +97,8 @@ Shared& GetShared() {
 }
 
 }  // namespace
+
+void SetBlockCacheBytes(size_t bytes) { GetShared().block_cache->SetCapacity(bytes); }
 
 rocksdb::Options WorkingCopyOptions() {
   Shared& shared = GetShared();

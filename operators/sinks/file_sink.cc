@@ -101,6 +101,13 @@ Status FileSink::Open(OperatorContext& context) {
         "digits, '_' and '-'",
         context.job_id, context.stage));
   }
+  // Half of the memory for open blocks, half for those on their way, which are held twice: as
+  // lines and compressed.
+  options_.buffered_bytes_max = std::min(options_.buffered_bytes_max, context.memory_bytes / 2);
+  set_buffered_bytes_max(options_.buffered_bytes_max);
+  const size_t blocks = context.memory_bytes / 4 / std::max<size_t>(1, options_.block_bytes);
+  options_.in_flight_blocks_max =
+      std::clamp<size_t>(blocks, 1, std::max<size_t>(1, options_.in_flight_blocks_max));
   env_ = context.env;
   stage_ = context.stage;
   namer_ = std::make_shared<PartNamer>();

@@ -73,7 +73,7 @@ class FileSink final : public Sink, private LineWriter {
   void SealLeastRecentlyUsed();
   StatusOr<Progress> CheckIo();
 
-  const FileSinkOptions options_;
+  FileSinkOptions options_;  // Open() adapts them to the memory there is
   const std::unique_ptr<LineFormatter> formatter_;
   // Set by Open(), then constant.
   Environment* env_ = nullptr;

@@ -68,6 +68,8 @@ class LineWriter {
   // An empty buffer that may have capacity: one that was written out.
   virtual std::string SpareBuffer() { return {}; }
 
+  // Before the first line.
+  void set_buffered_bytes_max(size_t bytes) { options_.buffered_bytes_max = bytes; }
   // Where rejected rows go until the next call.
   void set_rejects(Output& out) { rejects_ = &out; }
   // Gives away all open blocks at once; some may be empty.
@@ -82,7 +84,7 @@ class LineWriter {
   void Flush(LineBlock& block);
   void FlushLargest();
 
-  const Options options_;
+  Options options_;
   Output* rejects_ = nullptr;
   Blocks blocks_;
   size_t buffered_bytes_ = 0;  // capacities of all blocks

@@ -17,15 +17,28 @@
 //
 // Open() registers the states, with the store that it is given, which outlives the function.
 // Process() may read and write the states of context.key() only: other keys may live elsewhere.
-// A row that fails, by Status or by exception, is rejected: neither its outputs nor its writes are
-// left behind. A failure of the store itself fails the job's attempt, whatever Process() returns.
+// A row that fails, by Status or by exception, is rejected: neither its outputs nor its writes nor
+// its timers are left behind. A failure of the store itself fails the job's attempt, whatever
+// Process() returns.
+//
+// A function may have timers, which are state too. It then has
+//
+//   Status OnTimer(TimerKind kind, Timestamp time, ProcessContext<Count>& context);
+//
+// called once for each timer that context.SetTimer() set: of event time when the watermark has
+// reached it, of processing time when the wall clock has; in order of their times; also after a
+// restart. A clock that jumps back delays them, one that jumps ahead fires them early. A timer for
+// the same kind, key and time is one timer. A call that fails is rejected like a row, with the key
+// as its record, and its timer is gone.
 //
 // `KeyFn` is K(const In&): the key by which the stream was keyed. All states are prefetched for the
 // keys of a batch at once. A call puts out about limits::kBatchRowsDefault rows and then asks for
 // Resume().
 #pragma once
 
+#include <concepts>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -33,6 +46,7 @@
 
 #include "operators/transforms/collector.h"
 #include "operators/transforms/key_bytes.h"
+#include "operators/transforms/keyed_timers.h"
 #include "operators/transforms/row_transaction.h"
 #include "operators/transforms/user_call.h"
 #include "state/keyed_state.h"
@@ -43,12 +57,24 @@ namespace weir {
 template <class Out>
 class ProcessContext {
  public:
-  ProcessContext(const StateKey& key, Timestamp watermark, Collector<Out>& collector)
-      : key_(key), watermark_(watermark), collector_(collector) {}
+  // `timers` is null if the function has no OnTimer().
+  ProcessContext(const StateKey& key, Timestamp watermark, Collector<Out>& collector,
+                 internal::KeyedTimers* timers)
+      : key_(key), watermark_(watermark), collector_(collector), timers_(timers) {}
 
   const StateKey& key() const { return key_; }
   Timestamp time() const { return collector_.time(); }  // of the row
   Timestamp watermark() const { return watermark_; }    // the last one before the row
+  // For key(). FailedPrecondition if the function has no OnTimer().
+  Status SetTimer(TimerKind kind, Timestamp time) {
+    if (timers_ == nullptr) {
+      return absl::FailedPreconditionError("a timer was set, but the function has no OnTimer()");
+    }
+    return timers_->Set(kind, key_, time);
+  }
+  Status RemoveTimer(TimerKind kind, Timestamp time) {
+    return timers_ == nullptr ? absl::OkStatus() : timers_->Remove(kind, key_, time);
+  }
   // As Collector has them.
   void Emit(Out row) { collector_.Emit(std::move(row)); }
   void Emit(Out row, Timestamp time) { collector_.Emit(std::move(row), time); }
@@ -58,13 +84,31 @@ class ProcessContext {
   const StateKey& key_;
   const Timestamp watermark_;
   Collector<Out>& collector_;
+  internal::KeyedTimers* const timers_;
 };
+
+namespace internal {
+
+template <class Function, class Out>
+concept HasTimers = requires(Function& function, ProcessContext<Out>& context) {
+  { function.OnTimer(TimerKind{}, Timestamp{}, context) } -> std::same_as<Status>;
+};
+// A misspelt signature is not taken for a function without timers.
+template <class Function>
+concept NamesOnTimer = requires {
+  &Function::OnTimer;
+};
+
+}  // namespace internal
 
 template <class In, class Out, class Function, class KeyFn>
 class ProcessOperator final : public Operator {
   using Key = std::decay_t<std::invoke_result_t<KeyFn&, const In&>>;
   // Keys that lie in the row's slab are not copied.
   static constexpr bool kKeyIsView = std::is_same_v<Key, std::string_view>;
+  static constexpr bool kHasTimers = internal::HasTimers<Function, Out>;
+  static_assert(kHasTimers || !internal::NamesOnTimer<Function>,
+                "OnTimer must be Status OnTimer(TimerKind, Timestamp, ProcessContext<Out>&)");
 
  public:
   ProcessOperator(Function function, KeyFn key_fn)
@@ -72,51 +116,139 @@ class ProcessOperator final : public Operator {
 
   Status Open(OperatorContext& context) override {
     WEIR_CHECK(context.keyed != nullptr);  // the stage asks for keyed state
+    clock_ = &context.env->clock;
+    wakes_ = context.timers;
     row_ = std::make_unique<internal::RowTransaction>(*context.keyed);
-    return function_.Open(*row_);
+    WEIR_RETURN_IF_ERROR(function_.Open(*row_));
+    if constexpr (kHasTimers) {
+      WEIR_RETURN_IF_ERROR(timers_.Open(*row_));
+      WakeForTimers();
+    }
+    return absl::OkStatus();
   }
 
   StatusOr<Progress> Process(int, BatchPtr batch, Output& out) override {
-    WEIR_CHECK(input_ == nullptr);  // Resume() comes first
+    WEIR_CHECK(input_ == nullptr && !firing_);  // Resume() comes first
     input_ = std::move(batch);
     next_ = 0;
     ReadKeys(out);
-    WEIR_RETURN_IF_ERROR(row_->PrefetchAll(keys_));
     return Resume(out);
   }
 
-  StatusOr<Progress> Resume(Output& out) override {
-    if (input_ == nullptr) return Progress::kDone;
-    const Batch<In>& in = Batch<In>::Of(std::as_const(*input_));
-    for (; next_ < in.rows() && builder_.rows() < limits::kBatchRowsDefault; ++next_) {
-      if (!has_key_[next_]) continue;
-      Collector<Out>& collector = builder_.BeginRow(in.times()[next_]);
-      ProcessContext<Out> context(keys_[next_], watermark_, collector);
-      Status status =
-          internal::GuardedCall([&]() -> Status { return function_.Process(in[next_], context); });
-      // Not the row's fault.
-      WEIR_RETURN_IF_ERROR(row_->failure());
-      if (status.ok()) {
-        WEIR_RETURN_IF_ERROR(row_->Commit());
-        builder_.CommitRow();
-      } else {
-        row_->Abort();
-        builder_.DropRow();
-        internal::RejectRow(in[next_], in.times()[next_], status, out);
-      }
-    }
-    out.Emit(0, builder_.Take(in.slabs()));
-    if (next_ < in.rows()) return Progress::kMoreOutput;
-    input_ = nullptr;
-    return Progress::kDone;
+  StatusOr<Progress> OnWatermark(Timestamp watermark, Output& out) override {
+    watermark_ = watermark;
+    return Fire(TimerKind::kEventTime, watermark, out);
   }
 
-  StatusOr<Progress> OnWatermark(Timestamp watermark, Output&) override {
-    watermark_ = watermark;
+  StatusOr<Progress> OnTimer(TimerKind kind, Timestamp, Output& out) override {
+    return Fire(kind, clock_->Now(), out);
+  }
+
+  StatusOr<Progress> Resume(Output& out) override {
+    if (input_ == nullptr && !firing_) return Progress::kDone;
+    if (!ready_) {
+      WEIR_ASSIGN_OR_RETURN(ready_, row_->Ready());
+      if (!ready_) return Progress::kBlocked;
+      if (input_ != nullptr) WEIR_RETURN_IF_ERROR(row_->PrefetchAll(keys_));
+    }
+    WEIR_ASSIGN_OR_RETURN(const bool done, input_ != nullptr ? ProcessSome(out) : FireSome(out));
+    if (!done) return Progress::kMoreOutput;
+    ready_ = false;
+    if constexpr (kHasTimers) WakeForTimers();
     return Progress::kDone;
   }
 
  private:
+  // Rows until the output is full. True: that was all.
+  StatusOr<bool> ProcessSome(Output& out) {
+    const Batch<In>& in = Batch<In>::Of(std::as_const(*input_));
+    for (; next_ < in.rows() && builder_.rows() < limits::kBatchRowsDefault; ++next_) {
+      if (!has_key_[next_]) continue;
+      WEIR_ASSIGN_OR_RETURN(Status status, CallFor(keys_[next_], in.times()[next_],
+                                                   [&](ProcessContext<Out>& context) {
+                                                     return function_.Process(in[next_], context);
+                                                   }));
+      if (!status.ok()) internal::RejectRow(in[next_], in.times()[next_], status, out);
+    }
+    out.Emit(0, builder_.Take(in.slabs()));
+    if (next_ < in.rows()) return false;
+    input_ = nullptr;
+    return true;
+  }
+
+  StatusOr<Progress> Fire(TimerKind kind, Timestamp until, Output& out) {
+    if constexpr (!kHasTimers) return Progress::kDone;
+    WEIR_CHECK(input_ == nullptr && !firing_);
+    if (timers_.Due(kind, until) == nullptr) {
+      WakeForTimers();
+      return Progress::kDone;
+    }
+    firing_ = {kind, until};
+    return Resume(out);
+  }
+
+  // The same for the timers that are due.
+  StatusOr<bool> FireSome(Output& out) {
+    if constexpr (kHasTimers) {
+      const auto [kind, until] = *firing_;
+      for (size_t fired = 0; fired < limits::kBatchRowsDefault; ++fired) {
+        const internal::KeyedTimers::Timer* due = timers_.Due(kind, until);
+        if (due == nullptr) {
+          firing_.reset();
+          break;
+        }
+        if (builder_.rows() >= limits::kBatchRowsDefault) break;
+        const internal::KeyedTimers::Timer timer = *due;
+        const Timestamp time = kind == TimerKind::kEventTime ? timer.time
+                               : watermark_ == kMinTimestamp ? until
+                                                             : watermark_;
+        WEIR_ASSIGN_OR_RETURN(
+            Status status,
+            CallFor(timer.state_key(), time, [&](ProcessContext<Out>& context) -> Status {
+              WEIR_RETURN_IF_ERROR(timers_.Remove(kind, timer.state_key(), timer.time));
+              return function_.OnTimer(kind, timer.time, context);
+            }));
+        if (status.ok()) continue;
+        WEIR_RETURN_IF_ERROR(timers_.Remove(kind, timer.state_key(), timer.time));
+        WEIR_RETURN_IF_ERROR(row_->Commit());
+        timers_.Commit();
+        out.Reject("timer at " + FormatTimestamp(timer.time) + ": " +
+                       std::string(internal::ErrorText(status)),
+                   timer.key, time);
+      }
+      out.Emit(0, builder_.Take({}));
+      ready_ = false;  // a fan-out of timers writes much
+      return !firing_;
+    }
+    return true;
+  }
+
+  // One call of user code, with all it leaves behind or nothing of it; what it returned. An error
+  // is not the row's fault.
+  template <class Call>
+  StatusOr<Status> CallFor(const StateKey& key, Timestamp time, Call call) {
+    ProcessContext<Out> context(key, watermark_, builder_.BeginRow(time),
+                                kHasTimers ? &timers_ : nullptr);
+    Status status = internal::GuardedCall([&]() -> Status { return call(context); });
+    WEIR_RETURN_IF_ERROR(row_->failure());
+    if (status.ok()) {
+      WEIR_RETURN_IF_ERROR(row_->Commit());
+      builder_.CommitRow();
+      if constexpr (kHasTimers) timers_.Commit();
+    } else {
+      row_->Abort();
+      builder_.DropRow();
+      if constexpr (kHasTimers) timers_.Abort();
+    }
+    return status;
+  }
+
+  void WakeForTimers() {
+    if (auto earliest = timers_.earliest(TimerKind::kProcessingTime)) {
+      wakes_->SetProcessingTimer(*earliest);
+    }
+  }
+
   // keys_[i] is the key of row i. A row whose key function fails is rejected and has none.
   void ReadKeys(Output& out) {
     const Batch<In>& in = Batch<In>::Of(std::as_const(*input_));
@@ -149,12 +281,18 @@ class ProcessOperator final : public Operator {
 
   Function function_;
   KeyFn key_fn_;
+  Clock* clock_ = nullptr;
+  TimerService* wakes_ = nullptr;
   std::unique_ptr<internal::RowTransaction> row_;
+  internal::KeyedTimers timers_;
   RowBuilder<Out> builder_;
   Timestamp watermark_ = kMinTimestamp;
 
-  // The input batch between a call that returned kMoreOutput and the last one; else null.
+  // Between a call that did not return kDone and the last one: the input batch, or the timers that
+  // fire, up to a time; else neither.
   BatchPtr input_;
+  std::optional<std::pair<TimerKind, Timestamp>> firing_;
+  bool ready_ = false;  // the store is, for what is under way
   size_t next_ = 0;
   std::vector<StateKey> keys_;
   std::vector<uint8_t> has_key_;

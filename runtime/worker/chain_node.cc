@@ -49,8 +49,7 @@ Status ChainNode::Open() {
   return Guard(0, [&]() -> Status {
     OperatorContext& context = setup_.context;
     if (spec().keyed_state) {
-      WEIR_ASSIGN_OR_RETURN(
-          keyed_, MakeHeapKeyedStore({spec().name, context.key_groups}, setup_.keyed_restore));
+      WEIR_ASSIGN_OR_RETURN(keyed_, MakeKeyedStore());
       context.keyed = keyed_.get();
     }
     Status status = source_ ? source_->Open(context) : operator_->Open(context);
@@ -64,6 +63,22 @@ Status ChainNode::Open() {
     setup_.keyed_restore.snapshots.clear();
     return status;
   });
+}
+
+// Sources keep the positions of their splits, which are few.
+StatusOr<std::unique_ptr<KeyedStore>> ChainNode::MakeKeyedStore() {
+  const OperatorContext& context = setup_.context;
+  if (source_) {
+    return MakeHeapKeyedStore({spec().name, context.key_groups}, setup_.keyed_restore);
+  }
+  RocksKeyedStoreOptions options;
+  options.stage = spec().name;
+  options.key_groups = context.key_groups;
+  options.local_dir = context.local_dir + ".keyed";
+  options.env = context.env;
+  options.wake = context.wake;
+  options.memory_bytes = context.memory_bytes;
+  return MakeRocksKeyedStore(std::move(options), setup_.keyed_restore);
 }
 
 // Runs user code: adds where it happened to a Status, and makes one of an exception.

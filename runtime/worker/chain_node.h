@@ -104,6 +104,7 @@ class ChainNode final : public Output {
   void Close();
 
  private:
+  StatusOr<std::unique_ptr<KeyedStore>> MakeKeyedStore();
   template <class Call>
   Status Guard(int64_t now_micros, Call call);
   Status Finish(const StatusOr<Progress>& progress);

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <atomic>
 
+#include "runtime/worker/memory_plan.h"
+#include "state/rocks_memory.h"
+
 namespace weir {
 
 // Everything that ends with the attempt, in the order of its making.
@@ -17,6 +20,7 @@ struct Executor::Attempt {
   CountingIoPool io;
   Environment env;
   ExecutionPlan plan;
+  MemoryPlan memory;
   std::unique_ptr<SnapshotReader> reader;
   std::map<TaskId, std::unique_ptr<Task>> tasks;
   std::vector<std::unique_ptr<Slot>> slots;
@@ -124,6 +128,10 @@ Status Executor::Deploy(uint32_t number, const runtime::Deploy& deploy) {
   WEIR_RETURN_IF_ERROR(env_.disk.RemoveTree(options_.work_dir));
   WEIR_RETURN_IF_ERROR(env_.disk.MakeDirectories(attempt_->local_dir));
   attempt_->plan = MakeExecutionPlan(job_.graph, static_cast<int>(deploy.parallelism()));
+  WEIR_ASSIGN_OR_RETURN(
+      attempt_->memory,
+      PlanMemory(job_.graph, static_cast<int>(deploy.parallelism()), options_.memory_bytes));
+  SetBlockCacheBytes(attempt_->memory.block_cache_bytes);
   std::optional<Manifest> restored;
   if (deploy.restore_checkpoint() != 0) {
     WEIR_ASSIGN_OR_RETURN(restored, store_.LoadManifest(deploy.restore_checkpoint()));
@@ -169,7 +177,7 @@ void Executor::MakeTasks(const std::optional<Manifest>& restored) {
     }
   }
   const size_t channel_bytes = std::max(
-      limits::kChannelBytesMin, limits::kExchangeBudgetBytes / std::max<size_t>(1, channel_count));
+      limits::kChannelBytesMin, attempt.memory.exchange_bytes / std::max<size_t>(1, channel_count));
 
   std::map<TaskId, Task::Setup> setups;
   for (int group = 0; group < static_cast<int>(plan.groups.size()); ++group) {
@@ -179,6 +187,7 @@ void Executor::MakeTasks(const std::optional<Manifest>& restored) {
       setup.id = id;
       setup.job = &job_;
       setup.plan = &plan;
+      setup.memory = &attempt.memory;
       setup.local_dir = attempt.local_dir;
       setup.encode_edges = options_.encode_edges;
       setup.listener = this;

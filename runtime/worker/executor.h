@@ -29,6 +29,7 @@ class Executor final : public TaskListener {
   struct Options {
     std::string work_dir;  // of this job, for local state; a folder per attempt below it
     bool encode_edges = false;
+    size_t memory_bytes = limits::kMemoryBytesDefault;  // PlanMemory() has accepted it
   };
   // All references must outlive the executor. `send` is called on the loop's thread.
   Executor(const BuiltJob& job, CheckpointStore& store, Environment& env, EventLoop& loop,

@@ -18,6 +18,7 @@ Task::Task(Setup setup) : setup_(std::move(setup)) {
                           .context = setup_.context};
     node.context.subtask = setup_.id.subtask;
     node.context.parallelism = setup_.plan->parallelism;
+    node.context.memory_bytes = setup_.memory->instance_bytes[stage];
     node.context.key_groups = KeyGroupsOf(setup_.id.subtask, setup_.plan->parallelism);
     node.context.local_dir =
         fmt::format("{}/{}-{}", setup_.local_dir, graph.stages[stage].name, setup_.id.subtask);

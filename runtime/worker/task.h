@@ -21,6 +21,7 @@
 #include "runtime/exchange/input_gate.h"
 #include "runtime/execution_plan.h"
 #include "runtime/worker/chain_node.h"
+#include "runtime/worker/memory_plan.h"
 #include "state/snapshot.h"
 
 namespace weir {
@@ -70,6 +71,7 @@ class Task {
     TaskId id;
     const BuiltJob* job = nullptr;
     const ExecutionPlan* plan = nullptr;
+    const MemoryPlan* memory = nullptr;
     OperatorContext context;               // job id, attempt, env, wake; the rest is set per node
     std::string local_dir;                 // of the attempt; each node gets a folder below it
     std::map<int, Restore> restore;        // by stage

@@ -92,6 +92,17 @@ class ProcessTest : public ::testing::Test {
     return counts;
   }
 
+  void FreezeAndRestoreStore() {
+    weir::testing::MemorySnapshots snapshots;
+    StatusOr<StateSnapshot> snapshot = store_->Freeze(1)->Write(snapshots);
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+    auto restored =
+        MakeHeapKeyedStore({"stage", {}}, weir::testing::RestoreFor(0, 1, {*snapshot}, snapshots));
+    ASSERT_TRUE(restored.ok()) << restored.status();
+    store_ = *std::move(restored);
+    bed_.context.keyed = store_.get();
+  }
+
   OperatorBed bed_;
   std::unique_ptr<KeyedStore> store_ = HeapStore();
   RecordingOutput out_;
@@ -203,9 +214,16 @@ class FailingStore final : public KeyedStore {
   Status ScanAll(StateId s, const KeyVisitor& visit) override { return below->ScanAll(s, visit); }
   std::unique_ptr<Frozen> Freeze(CheckpointId) override { return nullptr; }
   uint64_t bytes() const override { return 0; }
+  uint64_t memory_bytes() const override { return 0; }
+  StatusOr<bool> Ready() override {
+    ++asked;
+    return !busy;
+  }
 
   std::unique_ptr<KeyedStore> below = HeapStore();
   bool fail_get = false, fail_put = false, fail_prefetch = false;
+  bool busy = false;
+  int asked = 0;
   size_t prefetched = 0;
 };
 
@@ -223,6 +241,123 @@ TEST_F(ProcessTest, AFailureOfTheStoreIsNotTheRowsFault) {
               absl::StatusCode::kUnavailable);
     EXPECT_THAT(out_.rejected, IsEmpty());
   }
+}
+
+TEST_F(ProcessTest, WaitsForAStoreThatIsBusy) {
+  FailingStore store;
+  bed_.context.keyed = &store;
+  Counter op({}, Origin);
+  ASSERT_TRUE(op.Open(bed_.context).ok());
+  store.busy = true;
+  EXPECT_EQ(op.Process(0, Flights({{"JFK", 1}}), out_).value(), Progress::kBlocked);
+  EXPECT_EQ(op.Resume(out_).value(), Progress::kBlocked);
+  EXPECT_EQ(store.prefetched, 0u);
+  EXPECT_THAT(out_.emitted, IsEmpty());
+  store.busy = false;
+  EXPECT_EQ(op.Resume(out_).value(), Progress::kDone);
+  EXPECT_EQ(out_.Rows<Count>().size(), 1u);
+}
+
+// Each flight sets a timer at its time + delay; 13 is set and removed again, 14 fails, 15 is set
+// anew by its first call.
+struct Reminders {
+  ValueState<int64_t> calls;
+
+  Status Open(KeyedStore& store) {
+    WEIR_ASSIGN_OR_RETURN(calls, ValueState<int64_t>::Register(store, "calls"));
+    return absl::OkStatus();
+  }
+  Status Process(const Flight& flight, ProcessContext<Count>& context) {
+    WEIR_RETURN_IF_ERROR(context.SetTimer(kind, flight.delay));
+    if (flight.delay == 13) WEIR_RETURN_IF_ERROR(context.RemoveTimer(kind, flight.delay));
+    if (flight.delay == 99) return absl::InvalidArgumentError("bad delay");
+    return absl::OkStatus();
+  }
+  Status OnTimer(TimerKind, Timestamp time, ProcessContext<Count>& context) {
+    WEIR_ASSIGN_OR_RETURN(auto before, calls.Get(context.key()));
+    WEIR_RETURN_IF_ERROR(calls.Set(context.key(), before.value_or(0) + 1));
+    context.Emit({context.Keep(context.key().bytes), time});
+    if (time == 14) return absl::InvalidArgumentError("bad timer");
+    if (time == 15 && before.value_or(0) == 0) return context.SetTimer(kind, 15);
+    return absl::OkStatus();
+  }
+  TimerKind kind = TimerKind::kEventTime;
+};
+using Reminder = ProcessOperator<Flight, Count, Reminders, decltype(Origin)>;
+
+class TimersTest : public ProcessTest {
+ protected:
+  std::vector<std::pair<std::string, int64_t>> Fired() {
+    std::vector<std::pair<std::string, int64_t>> fired;
+    for (const Count& row : out_.Rows<Count>()) fired.emplace_back(row.origin, row.n);
+    out_.emitted.clear();
+    return fired;
+  }
+};
+
+TEST_F(TimersTest, OfEventTimeFireInOrderWithTheWatermark) {
+  Reminder op({}, Origin);
+  ASSERT_TRUE(op.Open(bed_.context).ok());
+  Feed(op, Flights({{"B", 20}, {"A", 10}, {"A", 10}, {"C", 30}, {"A", 13}, {"A", 99}}));
+  EXPECT_THAT(out_.rejected, ::testing::SizeIs(1));
+  EXPECT_EQ(op.OnWatermark(9, out_).value(), Progress::kDone);
+  EXPECT_THAT(Fired(), IsEmpty());
+  EXPECT_EQ(op.OnWatermark(20, out_).value(), Progress::kDone);
+  EXPECT_THAT(Fired(), ElementsAre(std::pair("A", 10), std::pair("B", 20)));
+  EXPECT_EQ(op.OnWatermark(kMaxTimestamp, out_).value(), Progress::kDone);
+  EXPECT_THAT(Fired(), ElementsAre(std::pair("C", 30)));
+}
+
+TEST_F(TimersTest, ACallThatFailsLeavesNothingAndComesOnce) {
+  Reminder op({}, Origin);
+  ASSERT_TRUE(op.Open(bed_.context).ok());
+  Feed(op, Flights({{"A", 14}, {"A", 15}}));
+  EXPECT_EQ(op.OnWatermark(15, out_).value(), Progress::kDone);
+  // The failed call counted in no state, so that of 15 is the first and sets its timer again.
+  EXPECT_THAT(Fired(), ElementsAre(std::pair("A", 15), std::pair("A", 15)));
+  ASSERT_THAT(out_.rejected, ::testing::SizeIs(1));
+  EXPECT_THAT(out_.rejected[0].error, HasSubstr("bad timer"));
+  EXPECT_EQ(out_.rejected[0].record, "A");
+  EXPECT_EQ(op.OnWatermark(100, out_).value(), Progress::kDone);
+  EXPECT_THAT(Fired(), IsEmpty());
+}
+
+TEST_F(TimersTest, AreStateAndSurviveAndManyComeInPieces) {
+  {
+    Reminder op({}, Origin);
+    ASSERT_TRUE(op.Open(bed_.context).ok());
+    std::vector<std::pair<std::string, int64_t>> rows;
+    for (int i = 0; i < 2500; ++i) rows.emplace_back(std::to_string(i), 10'000 - i);
+    Feed(op, Flights(rows));
+  }
+  Reminder op({}, Origin);
+  FreezeAndRestoreStore();
+  ASSERT_TRUE(op.Open(bed_.context).ok());
+  auto progress = op.OnWatermark(20'000, out_);
+  int pieces = 1;
+  for (; progress.value() == Progress::kMoreOutput; ++pieces) progress = op.Resume(out_);
+  EXPECT_GE(pieces, 3);
+  const auto fired = Fired();
+  ASSERT_EQ(fired.size(), 2500u);
+  EXPECT_TRUE(std::is_sorted(fired.begin(), fired.end(),
+                             [](const auto& a, const auto& b) { return a.second < b.second; }));
+}
+
+TEST_F(TimersTest, OfProcessingTimeGoByAClockThatMayJump) {
+  Reminder op({.kind = TimerKind::kProcessingTime}, Origin);
+  ASSERT_TRUE(op.Open(bed_.context).ok());
+  const Timestamp start = bed_.clock.now;
+  Feed(op, Flights({{"A", start + 10}, {"B", start + Hours(2)}}));
+  EXPECT_TRUE(bed_.timers.processing.contains(start + 10));
+  bed_.clock.now = start - Hours(1);  // back: it only waits longer
+  EXPECT_EQ(op.OnTimer(TimerKind::kProcessingTime, start + 10, out_).value(), Progress::kDone);
+  EXPECT_THAT(Fired(), IsEmpty());
+  bed_.clock.now = start + Hours(1);  // ahead: once, and not the one that is not due
+  EXPECT_EQ(op.OnTimer(TimerKind::kProcessingTime, start + 10, out_).value(), Progress::kDone);
+  EXPECT_THAT(Fired(), ElementsAre(std::pair("A", start + 10)));
+  EXPECT_EQ(op.OnTimer(TimerKind::kProcessingTime, start + 10, out_).value(), Progress::kDone);
+  EXPECT_THAT(Fired(), IsEmpty());
+  EXPECT_TRUE(bed_.timers.processing.contains(start + Hours(2)));
 }
 
 // --- RowTransaction ---

@@ -1,0 +1,53 @@
+#include "runtime/worker/memory_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/limits.h"
+#include "core/time.h"
+
+namespace weir {
+namespace {
+
+constexpr size_t kParts = 8;
+
+bool HoldsState(const StageSpec& stage) {
+  return stage.role == StageRole::kOperator && (stage.keyed_state || stage.id_state);
+}
+
+}  // namespace
+
+StatusOr<MemoryPlan> PlanMemory(const JobGraph& graph, int parallelism, size_t budget_bytes) {
+  const size_t part = budget_bytes / kParts;
+  const auto instances_of = [&](auto wanted) {
+    return static_cast<size_t>(parallelism) *
+           static_cast<size_t>(std::count_if(graph.stages.begin(), graph.stages.end(), wanted));
+  };
+  const size_t sinks =
+      instances_of([](const StageSpec& stage) { return stage.role == StageRole::kSink; });
+  const size_t holders = instances_of(HoldsState);
+  const size_t sink_bytes = part / std::max<size_t>(1, sinks);
+  const size_t state_bytes = (budget_bytes - 4 * part) / std::max<size_t>(1, holders);
+  if (part < limits::kProcessBytes || sink_bytes < limits::kSinkMemoryBytesMin ||
+      (holders > 0 && state_bytes < limits::kStateMemoryBytesMin)) {
+    const size_t least =
+        std::max({limits::kProcessBytes * kParts, limits::kSinkMemoryBytesMin * sinks * kParts,
+                  limits::kStateMemoryBytesMin * holders * kParts / (kParts - 4)});
+    return absl::InvalidArgumentError(
+        fmt::format("a memory budget of {} is too small for this job at parallelism {}: it needs "
+                    "at least {} (--memory)",
+                    FormatSize(budget_bytes), parallelism, FormatSize(least)));
+  }
+  MemoryPlan plan;
+  plan.exchange_bytes = std::min(part, limits::kExchangeBudgetBytes);
+  plan.block_cache_bytes = part;
+  for (const StageSpec& stage : graph.stages) {
+    plan.instance_bytes.push_back(stage.role == StageRole::kSink ? sink_bytes
+                                  : HoldsState(stage)            ? state_bytes
+                                                                 : 0);
+  }
+  return plan;
+}
+
+}  // namespace weir
