@@ -107,6 +107,7 @@ int Run(const RunFlags& flags) {
   options.checkpoint_interval = *interval;
   options.from = flags.from;
   options.fresh = flags.fresh;
+  options.accept_duplicates = flags.accept_duplicates;
   options.encode_edges = flags.encode_edges;
   Environment& env = RealEnvironment();
   StatusOr<std::unique_ptr<LocalJob>> job = LocalJob::Prepare(*built, options, env);

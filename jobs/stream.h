@@ -136,13 +136,14 @@ class Stream {
 
   // Ends the stream.
   void To(std::string_view name, SinkSpec<T> sink) {
-    int stage = draft_->AddStage({.name = std::string(name),
-                                  .kind = sink.kind,
-                                  .role = StageRole::kSink,
-                                  .options = sink.options,
-                                  .exactly_once = sink.exactly_once,
-                                  .can_revoke = sink.can_revoke},
-                                 {.sink = sink.make, .check = sink.check});
+    int stage = draft_->AddStage(
+        {.name = std::string(name),
+         .kind = sink.kind,
+         .role = StageRole::kSink,
+         .options = sink.options,
+         .exactly_once = sink.exactly_once,
+         .can_revoke = sink.can_revoke},
+        {.sink = sink.make, .check = sink.check, .last_committed = sink.last_committed});
     Connect(stage, nullptr);
   }
 

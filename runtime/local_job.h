@@ -32,6 +32,7 @@ struct LocalJobOptions {
   Duration checkpoint_interval = limits::kCheckpointIntervalDefault;  // 0: none but the last
   std::string from;    // a checkpoint folder; empty: the last checkpoint, if there is one
   bool fresh = false;  // start over, take back what was committed
+  bool accept_duplicates = false;  // go back though a sink cannot take back what it put out
   int restarts_max = limits::kRestartsMax;
   bool encode_edges = false;
 };
@@ -75,7 +76,10 @@ class LocalJob final : private JobMaster::Host {
   Status CheckFits(const Manifest& manifest) const;
   Status CheckStages();
   Status UseRecord(JobRecord record);
-  Status GoBack();
+  StatusOr<CheckpointId> LastCommitted();
+  Status GoBack(CheckpointId target);
+  std::string SinksThatCannotRevoke() const;  // "'files', 'pages'"; empty: all can
+  Status CheckSinksRevoke(CheckpointId target, std::string_view why);
 
   void Send(const runtime::ToExecutor& message) override;
   Status SaveRecord(const JobRecord& record) override;
