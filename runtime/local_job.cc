@@ -6,6 +6,7 @@
 #include <chrono>
 #include <thread>
 
+#include "runtime/crash_handler.h"
 #include "runtime/worker/executor.h"
 
 namespace weir {
@@ -53,10 +54,49 @@ Status LocalJob::UseRecord(JobRecord record) {
   record_ = std::move(record);
   store_ =
       std::make_unique<CheckpointStore>(*objects_, env_, CheckpointStoreOptions{record_.job_id});
+  WEIR_RETURN_IF_ERROR(CountCrash());
   // Before anything is written, so that a wrong configuration changes nothing.
   const bool done =
       record_.state == RunState::kFinished && !options_.fresh && options_.from.empty();
   return done ? absl::OkStatus() : CheckStages();
+}
+
+std::string LocalJob::CrashFile() const {
+  return JobRecords(env_.disk, options_.data_dir).FolderOf(record_.job_id) + "/crash";
+}
+
+// Takes what the last attempt left if it crashed into the record.
+Status LocalJob::CountCrash() {
+  StatusOr<std::string> left = ReadFile(env_.disk, CrashFile());
+  if (absl::IsNotFound(left.status())) return absl::OkStatus();
+  WEIR_RETURN_IF_ERROR(left.status());
+  // A file that is still there after it was counted is not counted again.
+  if (record_.crashed_attempt != record_.attempt) {
+    ++record_.crashes;
+    record_.crashed_attempt = record_.attempt;
+    record_.crash = left->empty() ? "without a word about where" : *left;
+    WEIR_RETURN_IF_ERROR(SaveRecord(record_));
+    warnings_.push_back(fmt::format("attempt {} crashed ({} in a row without a checkpoint): {}",
+                                    record_.attempt, record_.crashes, record_.crash));
+  }
+  return env_.disk.Remove(CrashFile());
+}
+
+// Starting again by itself helps against a passing cause; a crash that comes again needs somebody.
+Status LocalJob::CheckCrashes() {
+  if (record_.crashes < static_cast<uint32_t>(limits::kCrashesMax)) return absl::OkStatus();
+  WEIR_ASSIGN_OR_RETURN(std::vector<CheckpointId> checkpoints, store_->List());
+  std::erase_if(checkpoints, [this](CheckpointId id) { return record_.IsSuperseded(id); });
+  const std::string way_on =
+      checkpoints.empty() ? "there is no checkpoint yet, so start it with --fresh"
+                          : fmt::format(
+                                "start it with --from {}, which takes another library and other "
+                                "parameters; --fresh starts over",
+                                store_->Location(checkpoints.back()));
+  return absl::AbortedError(fmt::format(
+      "{} has crashed {} times in a row without a checkpoint between, and is not started again by "
+      "itself. The last crash: {}. Mend the code or the input of that stage, then {}",
+      record_.job_id, record_.crashes, record_.crash, way_on));
 }
 
 Status LocalJob::ChooseStart() {
@@ -96,6 +136,7 @@ Status LocalJob::ChooseStart() {
     already_finished_ = true;
     return absl::OkStatus();
   }
+  WEIR_RETURN_IF_ERROR(CheckCrashes());
   return ResumeFromNewest();
 }
 
@@ -181,6 +222,7 @@ Status LocalJob::GoBack(CheckpointId target) {
                             target == 0 ? "--fresh" : "--from " + options_.from, committed)));
   }
   start_.revoke = true;
+  record_.crashes = 0;  // whoever starts on purpose has seen to them
   return absl::OkStatus();
 }
 
@@ -284,6 +326,7 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
     return result;
   }
   observer_ = &observer;
+  SetCrashFile(CrashFile());
   const int64_t started = env_.clock.MonotonicMicros();
   master_ = std::make_unique<JobMaster>(job_.graph, record_, start_,
                                         static_cast<JobMaster::Host&>(*this));
@@ -316,6 +359,7 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
   });
   executor_.reset();
   io_.WaitUntilIdle();
+  SetCrashFile("");
   result.status = master_->status(env_.clock.MonotonicMicros());
   result.state = record_.state;
   result.elapsed_s = (env_.clock.MonotonicMicros() - started) / 1e6;

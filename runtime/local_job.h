@@ -5,6 +5,7 @@
 // A data folder belongs to one process at a time:
 //   <data>/lock                   held while it runs
 //   <data>/jobs/<job>/job.pb      the job's record: identity, state, attempt
+//   <data>/jobs/<job>/crash       what the last attempt left if it crashed, until the next start
 //   <data>/checkpoints/<job>/     its checkpoints
 //   <data>/work/<job>/            local state of the running attempt; of no use afterwards
 #pragma once
@@ -54,7 +55,7 @@ class LocalJob final : private JobMaster::Host {
   // Locks the data folder and decides where to start. The job and the environment must outlive the
   // result. The status code tells what is
   // wrong: Unavailable (the folder is in use), OutOfRange or DataLoss (the checkpoint does not fit
-  // or is damaged), anything else the
+  // or is damaged), Aborted (it has crashed too often), anything else the
   // configuration; the message says what to do.
   static StatusOr<std::unique_ptr<LocalJob>> Prepare(const BuiltJob& job, LocalJobOptions options,
                                                      Environment& env);
@@ -76,6 +77,9 @@ class LocalJob final : private JobMaster::Host {
   Status CheckFits(const Manifest& manifest) const;
   Status CheckStages();
   Status UseRecord(JobRecord record);
+  std::string CrashFile() const;
+  Status CountCrash();
+  Status CheckCrashes();
   StatusOr<CheckpointId> LastCommitted();
   Status GoBack(CheckpointId target);
   std::string SinksThatCannotRevoke() const;  // "'files', 'pages'"; empty: all can

@@ -1,9 +1,11 @@
 // The job of the tests of crashes, of going back and of failure policies: numbered rows through
 // dedup and a count per key to files, with a stage in between that breaks at chosen rows.
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <stdexcept>
 
+#include "core/crash_site.h"
 #include "jobs/job.h"
 
 namespace {
@@ -23,6 +25,12 @@ struct Counted {
 // Crashes the process, or fails the row, the way that `how` names.
 void Break(const std::string& how) {
   static volatile int zero = 0;
+  static std::atomic<uint32_t> row = 17;
+  if (how == "plugin") {  // as one that publishes what it is and at which row
+    weir::CurrentCrashSite().component = "plugin 'upper' 1.2";
+    weir::CurrentCrashSite().row = &row;
+    std::abort();
+  }
   if (how == "segv") *reinterpret_cast<volatile int*>(8 + zero) = 1;
   if (how == "abort") std::abort();
   if (how == "fpe") raise(SIGFPE);  // not every processor traps a division by zero
@@ -66,7 +74,8 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
   const bool can_revoke = params.Flag("can-revoke", "whether the files stay where they are", true);
   const bool print = params.Flag("print", "print the rows too", false);
   const int64_t break_at = params.Integer("break-at", "breaks at this number", -1);
-  const std::string how = params.Text("break", "segv, abort, fpe, kill, overflow, throw", "throw");
+  const std::string how =
+      params.Text("break", "segv, abort, fpe, overflow, plugin, kill, throw", "throw");
   const int64_t fail_every = params.Integer("fail-every", "rows that the count refuses", 0);
   const std::string policy = params.Text("policy", "dead-letter, drop or fail", "dead-letter");
   const weir::FailurePolicy on_failure = policy == "drop"   ? weir::FailurePolicy::kDrop
