@@ -16,6 +16,7 @@ struct RunFlags {
   std::string checkpoint_interval = "10s";
   std::string from;
   bool fresh = false;
+  bool accept_duplicates = false;
   std::string output = "text";  // or json
   bool encode_edges = false;    // a test mode: every edge through its codec
 };

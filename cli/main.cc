@@ -59,6 +59,9 @@ int main(int argc, char** argv) {
   run_command->add_option("--from", run.from, "Start from this checkpoint folder (.../chk-7)");
   run_command->add_flag("--fresh", run.fresh,
                         "Start over; what an earlier run committed moves to .revoked/");
+  run_command->add_flag("--accept-duplicates", run.accept_duplicates,
+                        "Go back to an older checkpoint though a sink cannot take back what it put "
+                        "out later: those rows come again");
   run_command->add_option("-o,--output", run.output, "Form of the final report")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();

@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/progress_display.h"
 #include "cli/report.h"
+#include "runtime/crash_handler.h"
 #include "runtime/local_job.h"
 
 namespace weir::cli {
@@ -16,6 +17,8 @@ namespace {
 
 int ExitCodeOf(const Status& status) {
   switch (status.code()) {
+    case absl::StatusCode::kAborted:
+      return kJobFailed;
     case absl::StatusCode::kUnavailable:
       return kUnreachable;
     case absl::StatusCode::kOutOfRange:
@@ -79,6 +82,7 @@ class StopOnSignal {
 }  // namespace
 
 int Run(const RunFlags& flags) {
+  InstallCrashHandler();
   StopOnSignal signals;  // before any thread starts, so that all inherit the mask
   StatusOr<JobLibrary> library = JobLibrary::Load(flags.job.library);
   if (!library.ok()) return PrintError(library.status()), kConfiguration;
@@ -110,6 +114,7 @@ int Run(const RunFlags& flags) {
   options.checkpoint_interval = *interval;
   options.from = flags.from;
   options.fresh = flags.fresh;
+  options.accept_duplicates = flags.accept_duplicates;
   options.encode_edges = flags.encode_edges;
   Environment& env = RealEnvironment();
   StatusOr<std::unique_ptr<LocalJob>> job = LocalJob::Prepare(*built, options, env);

@@ -75,6 +75,8 @@ inline constexpr Duration kCheckpointIntervalDefault = Seconds(10);
 
 // failures
 inline constexpr int kRestartsMax = 10;  // attempts without a completed checkpoint between them
+inline constexpr int kCrashesMax =
+    3;  // of the process, without a completed checkpoint between them
 inline constexpr Duration kRestartDelayMin = Milliseconds(100);
 inline constexpr Duration kRestartDelayMax = Seconds(30);
 

@@ -24,6 +24,11 @@ struct StageCode {
   // that holds another job's files).
   // May be empty.
   std::function<Status(Environment& env, std::string_view job_id)> check;
+  // Of a sink that finds by itself what it has committed: the highest checkpoint that did, 0: none.
+  // A restored copy of a data folder knows less. May be empty.
+  std::function<StatusOr<CheckpointId>(Environment& env, std::string_view job_id,
+                                       std::string_view stage)>
+      last_committed;
 };
 
 struct EdgeCode {

@@ -71,13 +71,17 @@ SinkSpec<T> LinesToFiles(FileSinkOptions options) {
   return {.kind = "files",
           .options = "directory=" + options.directory,
           .exactly_once = true,
-          .can_revoke = true,
+          .can_revoke = options.can_revoke,
           .make = [options]() -> std::unique_ptr<Sink> {
             return std::make_unique<FileSink>(options, std::make_unique<Formatter>());
           },
           .check =
               [options](Environment& env, std::string_view job_id) {
                 return CheckFileSink(options, env, std::string(job_id));
+              },
+          .last_committed =
+              [options](Environment& env, std::string_view job_id, std::string_view stage) {
+                return LastCommittedCheckpoint(options, env, job_id, stage);
               }};
 }
 

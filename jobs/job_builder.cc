@@ -77,7 +77,9 @@ StatusOr<BuiltJob> JobBuilder::Build() {
                          .options = dead_letters_.options,
                          .exactly_once = dead_letters_.exactly_once,
                          .can_revoke = dead_letters_.can_revoke},
-                        {.sink = dead_letters_.make, .check = dead_letters_.check});
+                        {.sink = dead_letters_.make,
+                         .check = dead_letters_.check,
+                         .last_committed = dead_letters_.last_committed});
     for (int from = 0; from < readers; ++from) {
       if (stages[from].on_failure != FailurePolicy::kDeadLetter) continue;
       draft_.AddEdge(from, kDeadLetterPort, sink, 0, Partitioning::kForward,

@@ -43,6 +43,10 @@ struct SinkSpec {
   // Stage names are part of file names, so a sink is told its own.
   std::function<std::unique_ptr<Sink>()> make;
   std::function<Status(Environment&, std::string_view job_id)> check;
+  // As StageCode has it (jobs/built_job.h).
+  std::function<StatusOr<CheckpointId>(Environment&, std::string_view job_id,
+                                       std::string_view stage)>
+      last_committed;
 };
 
 template <class T>

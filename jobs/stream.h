@@ -72,6 +72,18 @@ void FillKeyHashes(BatchBase& batch, Hash hash) {
 
 }  // namespace internal
 
+// A sink, as To() has made it. May be left alone.
+class StreamEnd {
+ public:
+  StreamEnd(GraphDraft& draft, int stage) : draft_(&draft), stage_(stage) {}
+  // What happens to rows that the sink cannot take.
+  void OnFailure(FailurePolicy policy) { draft_->set_on_failure(stage_, policy); }
+
+ private:
+  GraphDraft* draft_;
+  int stage_;
+};
+
 template <class T>
 class Stream {
  public:
@@ -136,15 +148,17 @@ class Stream {
   }
 
   // Ends the stream.
-  void To(std::string_view name, SinkSpec<T> sink) {
-    int stage = draft_->AddStage({.name = std::string(name),
-                                  .kind = sink.kind,
-                                  .role = StageRole::kSink,
-                                  .options = sink.options,
-                                  .exactly_once = sink.exactly_once,
-                                  .can_revoke = sink.can_revoke},
-                                 {.sink = sink.make, .check = sink.check});
+  StreamEnd To(std::string_view name, SinkSpec<T> sink) {
+    int stage = draft_->AddStage(
+        {.name = std::string(name),
+         .kind = sink.kind,
+         .role = StageRole::kSink,
+         .options = sink.options,
+         .exactly_once = sink.exactly_once,
+         .can_revoke = sink.can_revoke},
+        {.sink = sink.make, .check = sink.check, .last_committed = sink.last_committed});
     Connect(stage, nullptr);
+    return {*draft_, stage};
   }
 
   // What happens to rows that the stage in front cannot take.

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "core/process_memory.h"
+#include "runtime/crash_handler.h"
 #include "runtime/worker/executor.h"
 #include "runtime/worker/memory_plan.h"
 
@@ -56,10 +57,49 @@ Status LocalJob::UseRecord(JobRecord record) {
   record_ = std::move(record);
   store_ =
       std::make_unique<CheckpointStore>(*objects_, env_, CheckpointStoreOptions{record_.job_id});
+  WEIR_RETURN_IF_ERROR(CountCrash());
   // Before anything is written, so that a wrong configuration changes nothing.
   const bool done =
       record_.state == RunState::kFinished && !options_.fresh && options_.from.empty();
   return done ? absl::OkStatus() : CheckStages();
+}
+
+std::string LocalJob::CrashFile() const {
+  return JobRecords(env_.disk, options_.data_dir).FolderOf(record_.job_id) + "/crash";
+}
+
+// Takes what the last attempt left if it crashed into the record.
+Status LocalJob::CountCrash() {
+  StatusOr<std::string> left = ReadFile(env_.disk, CrashFile());
+  if (absl::IsNotFound(left.status())) return absl::OkStatus();
+  WEIR_RETURN_IF_ERROR(left.status());
+  // A file that is still there after it was counted is not counted again.
+  if (record_.crashed_attempt != record_.attempt) {
+    ++record_.crashes;
+    record_.crashed_attempt = record_.attempt;
+    record_.crash = left->empty() ? "without a word about where" : *left;
+    WEIR_RETURN_IF_ERROR(SaveRecord(record_));
+    warnings_.push_back(fmt::format("attempt {} crashed ({} in a row without a checkpoint): {}",
+                                    record_.attempt, record_.crashes, record_.crash));
+  }
+  return env_.disk.Remove(CrashFile());
+}
+
+// Starting again by itself helps against a passing cause; a crash that comes again needs somebody.
+Status LocalJob::CheckCrashes() {
+  if (record_.crashes < static_cast<uint32_t>(limits::kCrashesMax)) return absl::OkStatus();
+  WEIR_ASSIGN_OR_RETURN(std::vector<CheckpointId> checkpoints, store_->List());
+  std::erase_if(checkpoints, [this](CheckpointId id) { return record_.IsSuperseded(id); });
+  const std::string way_on =
+      checkpoints.empty() ? "there is no checkpoint yet, so start it with --fresh"
+                          : fmt::format(
+                                "start it with --from {}, which takes another library and other "
+                                "parameters; --fresh starts over",
+                                store_->Location(checkpoints.back()));
+  return absl::AbortedError(fmt::format(
+      "{} has crashed {} times in a row without a checkpoint between, and is not started again by "
+      "itself. The last crash: {}. Mend the code or the input of that stage, then {}",
+      record_.job_id, record_.crashes, record_.crash, way_on));
 }
 
 Status LocalJob::ChooseStart() {
@@ -94,11 +134,12 @@ Status LocalJob::ChooseStart() {
     return UseRecord(std::move(record));
   }
   WEIR_RETURN_IF_ERROR(UseRecord(*found));
-  if (options_.fresh) return GoBack();
+  if (options_.fresh) return GoBack(0);
   if (found->state == RunState::kFinished) {
     already_finished_ = true;
     return absl::OkStatus();
   }
+  WEIR_RETURN_IF_ERROR(CheckCrashes());
   return ResumeFromNewest();
 }
 
@@ -107,27 +148,29 @@ Status LocalJob::ResumeFromNewest() {
       CheckpointStore::Newest newest,
       store_->NewestVerified([this](CheckpointId id) { return !record_.IsSuperseded(id); }));
   std::vector<std::string> skipped;
-  for (const auto& skip : newest.skipped) skipped.emplace_back(skip.why.message());
+  for (const auto& [checkpoint, why] : newest.skipped) {
+    skipped.push_back(fmt::format("checkpoint {}: {}", checkpoint, std::string(why.message())));
+  }
+  const CheckpointId sound = newest.manifest ? newest.manifest->checkpoint : 0;
+  WEIR_ASSIGN_OR_RETURN(const CheckpointId committed, LastCommitted());
+  if (committed > std::max(sound, newest.skipped.empty() ? 0 : newest.skipped[0].checkpoint)) {
+    // Not even its manifest is left, but what it committed is there.
+    skipped.insert(skipped.begin(), fmt::format("checkpoint {} was complete and is gone: {}",
+                                                committed, store_->Location(committed)));
+  }
   if (!newest.manifest) {
     if (skipped.empty()) {  // the run had come to none, or died on its way back to its start
       start_.revoke = record_.MustRevokeAfter(0);
       return absl::OkStatus();
     }
-    return absl::DataLossError(
-        fmt::format("no checkpoint of {} can be verified: {}; --fresh starts over", record_.job_id,
-                    fmt::join(skipped, "; ")));
+    return absl::DataLossError(fmt::format(
+        "no checkpoint of {} can be verified: {}. Put the files back, or start over with --fresh{}",
+        record_.job_id, fmt::join(skipped, "; "),
+        SinksThatCannotRevoke().empty() ? "" : " --accept-duplicates"));
   }
   WEIR_RETURN_IF_ERROR(CheckFits(*newest.manifest));
   if (!skipped.empty()) {
-    // Here nobody asked to go back, so a sink that would repeat rows halts the job as well.
-    for (const StageSpec& stage : job_.graph.stages) {
-      if (stage.role != StageRole::kSink || stage.can_revoke) continue;
-      return absl::DataLossError(
-          fmt::format("{}. The newest sound checkpoint is {}, but sink '{}' cannot take back what "
-                      "was committed after it; --from {} goes back to it all the same",
-                      fmt::join(skipped, "; "), newest.manifest->checkpoint, stage.name,
-                      store_->Location(newest.manifest->checkpoint)));
-    }
+    WEIR_RETURN_IF_ERROR(CheckSinksRevoke(sound, fmt::format("{}", fmt::join(skipped, "; "))));
     warnings_.push_back(fmt::format("{}; going back to checkpoint {}", fmt::join(skipped, "; "),
                                     newest.manifest->checkpoint));
     start_.revoke = true;
@@ -160,13 +203,13 @@ Status LocalJob::StartFrom(std::vector<JobRecord>& records) {
         options_.from));
   }
   WEIR_RETURN_IF_ERROR(CheckFits(manifest));
-  WEIR_RETURN_IF_ERROR(GoBack());
+  WEIR_RETURN_IF_ERROR(GoBack(manifest.checkpoint));
   start_.restore = std::move(named->manifest);
   return absl::OkStatus();
 }
 
 // On purpose: what later checkpoints committed will be taken back, by the sinks that can.
-Status LocalJob::GoBack() {
+Status LocalJob::GoBack(CheckpointId target) {
   for (const auto& [name, where] : record_.sinks) {
     const int stage = job_.graph.FindStage(name);
     if (stage >= 0 && job_.graph.stages[stage].options == where) continue;
@@ -175,16 +218,68 @@ Status LocalJob::GoBack() {
         "keep the place, or choose another data folder with --data",
         name, record_.job_id, where));
   }
-  for (const StageSpec& stage : job_.graph.stages) {
-    if (stage.role != StageRole::kSink || stage.can_revoke) continue;
-    if (stage.exactly_once) {
-      return absl::FailedPreconditionError(
-          fmt::format("sink '{}' cannot take back what it committed", stage.name));
-    }
-    warnings_.push_back(
-        fmt::format("sink '{}' cannot take back what it wrote: rows may come again", stage.name));
+  WEIR_ASSIGN_OR_RETURN(const CheckpointId committed, LastCommitted());
+  if (committed > target) {
+    WEIR_RETURN_IF_ERROR(CheckSinksRevoke(
+        target, fmt::format("{} goes back behind checkpoint {}",
+                            target == 0 ? "--fresh" : "--from " + options_.from, committed)));
   }
   start_.revoke = true;
+  record_.crashes = 0;  // whoever starts on purpose has seen to them
+  return absl::OkStatus();
+}
+
+// The highest checkpoint that may have committed something that is still there, as far as the
+// record, the store and the sinks know.
+StatusOr<CheckpointId> LocalJob::LastCommitted() {
+  WEIR_ASSIGN_OR_RETURN(std::vector<CheckpointId> found, store_->List());
+  found.push_back(record_.last_completed);
+  for (size_t s = 0; s < job_.stages.size(); ++s) {
+    if (!job_.stages[s].last_committed) continue;
+    StatusOr<CheckpointId> last =
+        job_.stages[s].last_committed(env_, record_.job_id, job_.graph.stages[s].name);
+    if (!last.ok()) {
+      return Annotate(last.status(), fmt::format("stage '{}'", job_.graph.stages[s].name));
+    }
+    found.push_back(*last);
+  }
+  CheckpointId committed = 0;
+  for (CheckpointId checkpoint : found) {
+    // A record that was put back from a copy knows less than it used to: no number is used twice.
+    record_.last_checkpoint = std::max(record_.last_checkpoint, checkpoint);
+    if (!record_.IsSuperseded(checkpoint)) committed = std::max(committed, checkpoint);
+  }
+  return committed;
+}
+
+std::string LocalJob::SinksThatCannotRevoke() const {
+  std::vector<std::string> names;
+  for (const StageSpec& stage : job_.graph.stages) {
+    if (stage.role != StageRole::kSink || stage.can_revoke) continue;
+    names.push_back(fmt::format("'{}'", stage.name));
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+// Going back to `target` (0: the start) is right only where every sink takes back what it put out
+// later.
+Status LocalJob::CheckSinksRevoke(CheckpointId target, std::string_view why) {
+  const std::string sinks = SinksThatCannotRevoke();
+  if (sinks.empty()) return absl::OkStatus();
+  const std::string behind = target == 0
+                                 ? "what was put out"
+                                 : fmt::format("what was put out after checkpoint {}", target);
+  if (!options_.accept_duplicates) {
+    return absl::DataLossError(fmt::format(
+        "{}; the way on is {}, but sink {} cannot take back {}, and nothing has been changed. To "
+        "go back all the same, add --accept-duplicates: those rows then come out again",
+        why, target == 0 ? "to start over" : fmt::format("from checkpoint {}", target), sinks,
+        behind));
+  }
+  warnings_.push_back(
+      fmt::format("--accept-duplicates: sink {} cannot take back {}, so those rows "
+                  "may come out again",
+                  sinks, behind));
   return absl::OkStatus();
 }
 
@@ -243,6 +338,7 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
     return result;
   }
   observer_ = &observer;
+  SetCrashFile(CrashFile());
   const int64_t started = env_.clock.MonotonicMicros();
   master_ = std::make_unique<JobMaster>(job_.graph, record_, start_,
                                         static_cast<JobMaster::Host&>(*this));
@@ -275,6 +371,7 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
   });
   executor_.reset();
   io_.WaitUntilIdle();
+  SetCrashFile("");
   result.status = StatusNow();
   result.state = record_.state;
   result.elapsed_s = (env_.clock.MonotonicMicros() - started) / 1e6;
@@ -320,8 +417,10 @@ void LocalJob::WriteManifest(Manifest manifest) {
 }
 
 void LocalJob::CollectGarbage() {
-  io_.Submit([this] {
-    StatusOr<CheckpointStore::Collected> collected = store_->CollectGarbage();
+  io_.Submit([this, record = record_] {
+    // What the job has gone back behind is of no use to it any more.
+    StatusOr<CheckpointStore::Collected> collected = store_->CollectGarbage(
+        [&](CheckpointId checkpoint) { return !record.IsSuperseded(checkpoint); });
     if (collected.ok()) return;
     // Garbage that stays costs room, not truth; the next checkpoint tries again.
     loop_.Post([this, why = std::string(collected.status().message())] { Log(why); });

@@ -5,6 +5,7 @@
 // A data folder belongs to one process at a time:
 //   <data>/lock                   held while it runs
 //   <data>/jobs/<job>/job.pb      the job's record: identity, state, attempt
+//   <data>/jobs/<job>/crash       what the last attempt left if it crashed, until the next start
 //   <data>/checkpoints/<job>/     its checkpoints
 //   <data>/work/<job>/            local state of the running attempt; of no use afterwards
 #pragma once
@@ -32,6 +33,7 @@ struct LocalJobOptions {
   Duration checkpoint_interval = limits::kCheckpointIntervalDefault;  // 0: none but the last
   std::string from;    // a checkpoint folder; empty: the last checkpoint, if there is one
   bool fresh = false;  // start over, take back what was committed
+  bool accept_duplicates = false;  // go back though a sink cannot take back what it put out
   int restarts_max = limits::kRestartsMax;
   bool encode_edges = false;
   size_t memory_bytes = limits::kMemoryBytesDefault;
@@ -54,7 +56,7 @@ class LocalJob final : private JobMaster::Host {
   // Locks the data folder and decides where to start. The job and the environment must outlive the
   // result. The status code tells what is
   // wrong: Unavailable (the folder is in use), OutOfRange or DataLoss (the checkpoint does not fit
-  // or is damaged), anything else the
+  // or is damaged), Aborted (it has crashed too often), anything else the
   // configuration; the message says what to do.
   static StatusOr<std::unique_ptr<LocalJob>> Prepare(const BuiltJob& job, LocalJobOptions options,
                                                      Environment& env);
@@ -77,7 +79,13 @@ class LocalJob final : private JobMaster::Host {
   Status CheckFits(const Manifest& manifest) const;
   Status CheckStages();
   Status UseRecord(JobRecord record);
-  Status GoBack();
+  std::string CrashFile() const;
+  Status CountCrash();
+  Status CheckCrashes();
+  StatusOr<CheckpointId> LastCommitted();
+  Status GoBack(CheckpointId target);
+  std::string SinksThatCannotRevoke() const;  // "'files', 'pages'"; empty: all can
+  Status CheckSinksRevoke(CheckpointId target, std::string_view why);
 
   void Send(const runtime::ToExecutor& message) override;
   Status SaveRecord(const JobRecord& record) override;

@@ -86,7 +86,7 @@ StatusOr<std::set<CheckpointId>> CheckpointStore::CollectLeases() {
   return leased;
 }
 
-Status CheckpointStore::CollectManifests(Collected& collected) {
+Status CheckpointStore::CollectManifests(const Wanted& wanted, Collected& collected) {
   WEIR_ASSIGN_OR_RETURN(std::vector<CheckpointId> checkpoints, List());
   WEIR_ASSIGN_OR_RETURN(std::set<CheckpointId> kept, CollectLeases());
   {
@@ -103,7 +103,8 @@ Status CheckpointStore::CollectManifests(Collected& collected) {
   std::vector<std::string> manifests;
   int readable = 0;
   for (auto at = checkpoints.rbegin(); at != checkpoints.rend(); ++at) {
-    if (readable >= options_.retained && !kept.contains(*at)) {
+    const bool enough = readable >= options_.retained || (wanted && !wanted(*at));
+    if (enough && !kept.contains(*at)) {
       collected.checkpoints.push_back(*at);
       manifests.push_back(ManifestName(*at));
       continue;
@@ -166,10 +167,10 @@ Status CheckpointStore::CollectFiles(Collected& collected) {
   return status;
 }
 
-StatusOr<CheckpointStore::Collected> CheckpointStore::CollectGarbage() {
+StatusOr<CheckpointStore::Collected> CheckpointStore::CollectGarbage(const Wanted& wanted) {
   std::lock_guard collect_lock(collect_mutex_);
   Collected collected;
-  WEIR_RETURN_IF_ERROR(CollectManifests(collected));
+  WEIR_RETURN_IF_ERROR(CollectManifests(wanted, collected));
   if (collected.files_kept.ok()) WEIR_RETURN_IF_ERROR(CollectFiles(collected));
   WEIR_RETURN_IF_ERROR(objects_.RemoveLeftovers(env_.clock.Now() - kLeftoverAge));
   return collected;

@@ -114,8 +114,8 @@ class CheckpointStore {
   };
   // Removes the manifests of checkpoints beyond the newest `retained`, then the files that no
   // manifest lists. Kept: leased checkpoints, the last completed one, and what was uploaded after
-  // it.
-  StatusOr<Collected> CollectGarbage();
+  // it. Checkpoints that `wanted` refuses (null: none) do not count among the newest and go too.
+  StatusOr<Collected> CollectGarbage(const Wanted& wanted = nullptr);
 
   // For messages: the folder of a checkpoint.
   std::string Location(CheckpointId checkpoint) const;
@@ -142,7 +142,7 @@ class CheckpointStore {
   void Completed(const Manifest& manifest);
   StatusOr<Manifest> LoadAndVerify(CheckpointId checkpoint);
   StatusOr<std::set<CheckpointId>> CollectLeases();
-  Status CollectManifests(Collected& collected);
+  Status CollectManifests(const Wanted& wanted, Collected& collected);
   Status CollectFiles(Collected& collected);
 
   ObjectStore& objects_;

@@ -85,6 +85,7 @@ std::vector<std::string> Differences(const JobIdentity& was, const JobIdentity& 
 void JobRecord::GoBackTo(CheckpointId checkpoint) {
   std::erase_if(superseded, [&](const Superseded& range) { return range.after >= checkpoint; });
   if (checkpoint < last_checkpoint) superseded.push_back({checkpoint, last_checkpoint});
+  last_completed = std::min(last_completed, checkpoint);
 }
 
 bool JobRecord::IsSuperseded(CheckpointId checkpoint) const {
@@ -109,6 +110,10 @@ std::string JobRecord::Serialize() const {
   out.set_state(static_cast<uint32_t>(state));
   out.set_attempt(attempt);
   out.set_last_checkpoint(last_checkpoint);
+  out.set_last_completed(last_completed);
+  out.set_crashes(crashes);
+  out.set_crashed_attempt(crashed_attempt);
+  out.set_crash(crash);
   out.set_result(result);
   out.set_failure(failure);
   out.set_created(created);
@@ -145,6 +150,10 @@ StatusOr<JobRecord> JobRecord::Parse(std::string_view bytes, std::string_view wh
   record.state = static_cast<RunState>(in.state());
   record.attempt = in.attempt();
   record.last_checkpoint = in.last_checkpoint();
+  record.last_completed = in.last_completed();
+  record.crashes = in.crashes();
+  record.crashed_attempt = in.crashed_attempt();
+  record.crash = in.crash();
   record.result = in.result();
   record.failure = in.failure();
   record.created = in.created();

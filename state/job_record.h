@@ -45,8 +45,10 @@ struct JobRecord {
   RunState state = RunState::kRunning;
   uint32_t attempt = 0;
   CheckpointId last_checkpoint = 0;  // the highest number ever used; none is used twice
-  std::string result;                // of a finished run: its totals, as its writer encodes them
-  std::string failure;               // of a failed run: why
+  // The highest number that may have committed anything: durable before the first commit. 0: none.
+  CheckpointId last_completed = 0;
+  std::string result;   // of a finished run: its totals, as its writer encodes them
+  std::string failure;  // of a failed run: why
   Timestamp created = 0;
   Timestamp updated = 0;
 
@@ -60,6 +62,11 @@ struct JobRecord {
   std::vector<Superseded> superseded;
   // Where each sink commits to, by stage: only there can it take anything back.
   std::map<std::string, std::string> sinks;
+
+  // Attempts that ended in a crash of the process, without a completed checkpoint between them.
+  uint32_t crashes = 0;
+  uint32_t crashed_attempt = 0;  // the last that was counted
+  std::string crash;             // what it left, for people
 
   // The run goes on from `checkpoint` (0: from the start) though there are later ones. Save it
   // before anything is revoked: only then does a crash in between find the same way again.

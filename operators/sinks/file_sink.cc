@@ -170,10 +170,13 @@ std::unique_ptr<Frozen> FileSink::Freeze(CheckpointId checkpoint) {
 
 Status FileSink::Commit(std::string_view handle) {
   WEIR_ASSIGN_OR_RETURN(Part part, DecodeHandle(handle));
-  return CommitPart(env_->disk, part);
+  return CommitPart(env_->disk, part, !options_.can_revoke);
 }
 
 Status FileSink::Recover(const Recovery& recovery) {
+  if (recovery.revoke && !options_.can_revoke) {
+    return absl::UnimplementedError("files that others take away cannot be taken back");
+  }
   WEIR_ASSIGN_OR_RETURN(std::vector<std::string> partitions,
                         ListPartitions(env_->disk, options_.directory, options_.by_partition));
   for (const std::string& partition : partitions) {

@@ -31,6 +31,10 @@ struct FileSinkOptions {
   // True: one folder per partition label inside `directory`; rows whose label is none
   // (partition_label.h) are rejected. False: all files in `directory` itself.
   bool by_partition = true;
+  // False: another program takes the files away as they appear, so they cannot be taken back. A job
+  // then goes back behind a checkpoint only with --accept-duplicates, and a file that a checkpoint
+  // has written and that is neither committed nor pending counts as taken away.
+  bool can_revoke = true;
   size_t block_bytes = limits::kSinkBlockBytes;
   size_t buffered_bytes_max = limits::kSinkBufferedBytesMax;
   size_t in_flight_blocks_max = limits::kSinkInFlightBlocksMax;
@@ -50,9 +54,10 @@ class FileSink final : public Sink, private LineWriter {
   StatusOr<Progress> Write(BatchPtr batch, Output& out) override;
   StatusOr<Progress> Resume(Output& out) override;
   std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) override;
-  // FailedPrecondition if the part was committed and then revoked; DataLoss if it is nowhere, or
-  // shorter than it was.
+  // FailedPrecondition if the part was committed and then revoked; OutOfRange if it is nowhere or
+  // shorter than it was, so that its checkpoint is of no use.
   Status Commit(std::string_view handle) override;
+  // Unimplemented if it is to revoke and options.can_revoke is false.
   Status Recover(const Recovery& recovery) override;
   void Close() override;
 
@@ -91,5 +96,9 @@ class FileSink final : public Sink, private LineWriter {
 // (else the disk's error, with the path); no committed part of another job lies in it
 // (FailedPrecondition, which names that job, the folder and the ways out).
 Status CheckFileSink(const FileSinkOptions& options, Environment& env, const std::string& job_id);
+
+// The highest checkpoint of which a committed part of the job's stage lies in the folder; 0: none.
+StatusOr<CheckpointId> LastCommittedCheckpoint(const FileSinkOptions& options, Environment& env,
+                                               std::string_view job_id, std::string_view stage);
 
 }  // namespace weir

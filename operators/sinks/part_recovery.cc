@@ -35,9 +35,10 @@ Status ExplainMissing(Disk& disk, const Part& part) {
                     "back to that checkpoint, move the file back",
                     part.checkpoint, part.CommittedPath(), part.RevokedPath()));
   }
-  return absl::DataLossError(
+  return absl::OutOfRangeError(
       fmt::format("output of checkpoint {} is missing: neither {} nor {} exists; if the file was "
-                  "moved away after its commit, move it back",
+                  "moved away after its commit, move it back; if it is lost, --fresh starts over, "
+                  "and so does --from with an older checkpoint whose output is whole",
                   part.checkpoint, part.CommittedPath(), part.PendingPath()));
 }
 
@@ -53,20 +54,27 @@ StatusOr<std::string> FreeRevokedPath(Disk& disk, const Part& part) {
 
 }  // namespace
 
-Status CommitPart(Disk& disk, const Part& part) {
+Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away) {
   const std::string committed = part.CommittedPath();
   const std::string pending = part.PendingPath();
   WEIR_ASSIGN_OR_RETURN(bool done, IsThere(disk, committed));
   if (!done) {
     const StatusOr<FileInfo> info = disk.Stat(pending);
     if (info.ok() && info->size != part.bytes) {
-      return absl::DataLossError(fmt::format("{} has {} bytes, but checkpoint {} wrote {}", pending,
-                                             info->size, part.checkpoint, part.bytes));
+      return absl::OutOfRangeError(
+          fmt::format("{} has {} bytes, but checkpoint {} wrote {}; put the whole file back, or go "
+                      "back behind that checkpoint: --from with an older one, or --fresh",
+                      pending, info->size, part.checkpoint, part.bytes));
     }
     Status status = info.ok() ? disk.Rename(pending, committed) : info.status();
     if (absl::IsNotFound(status)) {
       // Another subtask or a call before this one may have been faster.
       WEIR_ASSIGN_OR_RETURN(done, IsThere(disk, committed));
+      if (!done && may_be_taken_away) {
+        // It was pending when the checkpoint was complete, and only a commit ends that. Without the
+        // folder nothing can be told.
+        WEIR_ASSIGN_OR_RETURN(done, IsThere(disk, part.PendingFolder()));
+      }
       if (!done) return ExplainMissing(disk, part);
       status = absl::OkStatus();
     }
@@ -172,6 +180,27 @@ Status CheckFileSink(const FileSinkOptions& options, Environment& env, const std
     }
   }
   return absl::OkStatus();
+}
+
+StatusOr<CheckpointId> LastCommittedCheckpoint(const FileSinkOptions& options, Environment& env,
+                                               std::string_view job_id, std::string_view stage) {
+  WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> partitions,
+                        ListPartitions(env.disk, options.directory, options.by_partition));
+  CheckpointId last = 0;
+  for (const std::string& partition : partitions) {
+    Part own;
+    own.directory = options.directory;
+    own.partition = partition;
+    own.job_id = job_id;
+    own.stage = stage;
+    WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                          ListIfThere(env.disk, own.Folder()));
+    for (const std::string& name : names) {
+      const std::optional<Part> part = ParseCommittedName(name);
+      if (Owns(own, part)) last = std::max<CheckpointId>(last, part->checkpoint);
+    }
+  }
+  return last;
 }
 
 }  // namespace weir

@@ -13,8 +13,9 @@
 
 namespace weir {
 
-// Makes the part visible, durably. OK if it is already, whoever did it.
-Status CommitPart(Disk& disk, const Part& part);
+// Makes the part visible, durably. OK if it is already, whoever did it, and, where parts may be
+// taken away, if it must have been.
+Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away);
 
 // The labels of the partitions that have folders; {""} if `by_partition` is false. Empty if there
 // is no such directory.

@@ -57,6 +57,8 @@ void JobMaster::Start(int64_t now_micros) { StartAttempt(now_micros); }
 void JobMaster::StartAttempt(int64_t now_micros) {
   ++record_.attempt;
   record_.state = RunState::kRunning;
+  // Its handles are committed next.
+  record_.last_completed = std::max(record_.last_completed, last_completed_);
   if (Status saved = host_.SaveRecord(record_); !saved.ok()) {
     // Without a durable attempt number, names of files could be used twice.
     failure_ = Annotate(saved, "cannot write the job's record");
@@ -130,7 +132,12 @@ void JobMaster::OnTaskOpened(const runtime::TaskOpened& opened) {
   for (const StageSpec& stage : graph_.stages) {
     if (stage.role == StageRole::kSink) record_.sinks[stage.name] = stage.options;
   }
-  if (revoke_) record_.GoBackTo(restored_);
+  if (revoke_) {
+    record_.GoBackTo(restored_);
+    host_.Log(restored_ == 0
+                  ? "starting over: what was committed is taken back"
+                  : fmt::format("what was committed after checkpoint {} is taken back", restored_));
+  }
   if (Status saved = host_.SaveRecord(record_); !saved.ok()) {
     failure_ = Annotate(saved, "cannot write the job's record");
     return CancelAttempt(std::nullopt);
@@ -220,6 +227,13 @@ void JobMaster::OnManifestOutcome(CheckpointId checkpoint, const Status& status)
     ++status_.checkpoints_completed;
     status_.last_checkpoint = checkpoint;
     if (phase_ == Phase::kRunning) {
+      // Before anything is committed: whoever finds the checkpoint gone later must know of it.
+      record_.last_completed = checkpoint;
+      record_.crashes = 0;
+      if (Status saved = host_.SaveRecord(record_); !saved.ok()) {
+        failure_ = Annotate(saved, "cannot write the job's record");
+        return CancelAttempt(std::nullopt);
+      }
       runtime::ToExecutor message = Message();
       message.mutable_checkpoint_complete()->set_checkpoint(barrier.checkpoint);
       host_.Send(message);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/crash_site.h"
 #include "runtime/worker/sink_operator.h"
 
 namespace weir {
@@ -87,6 +88,7 @@ Status ChainNode::Guard(int64_t now_micros, Call call) {
   call_started_micros_ = now_micros;
   Status status;
   try {
+    const CrashScope here(spec().name.c_str(), setup_.context.subtask);
     status = call();
   } catch (const std::exception& e) {
     status = absl::UnknownError(fmt::format("threw: {}", e.what()));

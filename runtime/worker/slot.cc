@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "runtime/crash_handler.h"
+
 namespace weir {
 
 Slot::Slot(int index, Clock& clock) : clock_(clock), thread_([this] { Run(); }) {
@@ -44,6 +46,7 @@ void Slot::Join() {
 }
 
 void Slot::Run() {
+  CrashStack crash_stack;
   std::vector<std::function<void()>> work;
   while (true) {
     {

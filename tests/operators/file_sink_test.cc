@@ -248,10 +248,48 @@ TEST(FileSink, CommitSaysWhatHappenedToAPartThatIsGone) {
     std::filesystem::remove(dir / "out" + "/" + file);
   }
   const Status status = sink->Commit(handles->front());
-  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange);
   EXPECT_THAT(status.ToString(),
               AllOf(HasSubstr("/a/part-job-1.sink.s0.a1.c4.0.jsonl.zst"),
                     HasSubstr("/a/.pending/part-job-1.sink.s0.a1.0.jsonl.zst.pending")));
+}
+
+TEST(FileSink, WhereFilesAreTakenAwayACommittedPartMayBeGone) {
+  TempDir dir;
+  SinkInstance sink({.directory = dir / "out", .can_revoke = false}, TestEnvironment());
+  ASSERT_TRUE(sink.Write({{"a", "1"}}).ok());
+  const auto handles = sink.Checkpoint(4);
+  ASSERT_TRUE(sink->Commit(handles->front()).ok());
+  for (const std::string& file : FilesBelow(dir / "out")) {
+    std::filesystem::remove(dir / "out" + "/" + file);
+  }
+  EXPECT_TRUE(sink->Commit(handles->front()).ok());
+  EXPECT_EQ(sink->Recover({"job-1", 3, true}).code(), absl::StatusCode::kUnimplemented);
+  EXPECT_TRUE(sink->Recover({"job-1", 4, false}).ok());
+  // Without the folder of what is pending nobody can tell.
+  std::filesystem::remove_all(dir / "out");
+  EXPECT_EQ(sink->Commit(handles->front()).code(), absl::StatusCode::kOutOfRange);
+}
+
+TEST(FileSink, TellsTheLastCheckpointThatCommitted) {
+  TempDir dir;
+  const FileSinkOptions options{.directory = dir / "out"};
+  SinkInstance sink(options, TestEnvironment());
+  auto last = [&](std::string_view job, std::string_view stage) {
+    return *LastCommittedCheckpoint(options, TestEnvironment(), job, stage);
+  };
+  EXPECT_EQ(last("job-1", "sink"), 0u);
+  for (CheckpointId checkpoint : {4, 7}) {
+    ASSERT_TRUE(sink.Write({{"a", "1"}, {"b", "2"}}).ok());
+    const auto handles = sink.Checkpoint(checkpoint);
+    if (checkpoint == 7) EXPECT_EQ(last("job-1", "sink"), 4u) << "pending parts do not count";
+    for (const std::string& handle : *handles) ASSERT_TRUE(sink->Commit(handle).ok());
+  }
+  EXPECT_EQ(last("job-1", "sink"), 7u);
+  EXPECT_EQ(last("job-1", "another"), 0u);
+  EXPECT_EQ(last("job-2", "sink"), 0u);
+  ASSERT_TRUE(sink->Recover({"job-1", 4, true}).ok());
+  EXPECT_EQ(last("job-1", "sink"), 4u) << "revoked parts do not count";
 }
 
 TEST(FileSink, CommitRefusesATornPendingFile) {
@@ -262,7 +300,7 @@ TEST(FileSink, CommitRefusesATornPendingFile) {
   const std::string pending = dir / "out" + "/" + FilesBelow(dir / "out")[0];
   std::filesystem::resize_file(pending, std::filesystem::file_size(pending) - 3);
   const Status status = sink->Commit(handles->front());
-  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange);
   EXPECT_THAT(status.ToString(), HasSubstr(pending));
   EXPECT_THAT(Committed(dir / "out"), IsEmpty());
 }

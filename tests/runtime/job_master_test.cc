@@ -156,6 +156,32 @@ TEST_F(JobMasterTest, ACheckpointGoesThroughItsPhases) {
   EXPECT_EQ(host_.Last().trigger_checkpoint().checkpoint(), 11u);
 }
 
+TEST_F(JobMasterTest, ThatACheckpointIsCompleteIsInTheRecordBeforeAnythingIsCommitted) {
+  record_.crashes = 2;
+  Run();
+  now_ += Seconds(10);
+  master_->Tick(now_);
+  Ack(0, 5);
+  Ack(1, 7);
+  EXPECT_EQ(host_.record.last_completed, 0u);
+  host_.disk = absl::ResourceExhaustedError("full");
+  master_->OnManifestOutcome(10, absl::OkStatus());
+  EXPECT_TRUE(host_.Last().has_cancel()) << "nothing is committed that the record does not know of";
+  Canceled();
+  host_.disk = absl::OkStatus();
+  now_ += limits::kRestartDelayMin;
+  master_->Tick(now_);
+  EXPECT_EQ(host_.Last().deploy().restore_checkpoint(), 10u);
+  EXPECT_EQ(host_.record.last_completed, 10u) << "deploying commits its handles";
+  Opened();
+  Recovered();
+  now_ += Seconds(10);
+  master_->Tick(now_);
+  Checkpoint(1);
+  EXPECT_EQ(host_.record.last_completed, 11u);
+  EXPECT_EQ(host_.record.crashes, 0u) << "crashes count only without a checkpoint between them";
+}
+
 TEST_F(JobMasterTest, AFailureGoesOnFromTheLastCheckpointWithANewAttempt) {
   Run();
   now_ += Seconds(10);

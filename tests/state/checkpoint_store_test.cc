@@ -211,6 +211,22 @@ TEST_F(CheckpointStoreTest, KeepsTheNewestAndWhatTheyList) {
   EXPECT_EQ(Collect().files, 0u);
 }
 
+TEST_F(CheckpointStoreTest, WhatIsNotWantedAnyMoreTakesNoPlaceAmongTheNewest) {
+  for (CheckpointId id = 1; id <= 3; ++id) ASSERT_TRUE(Complete(id).ok());
+  FlipBit(ManifestPath(3), 100);  // why the job went back to 1
+  Reopen();
+  auto wanted = [](CheckpointId id) { return id != 2 && id != 3; };
+  ASSERT_EQ(store_->NewestVerified(wanted)->manifest->checkpoint, 1u);
+  ASSERT_TRUE(Complete(4).ok());
+  auto collected = store_->CollectGarbage(wanted);
+  ASSERT_TRUE(collected.ok()) << collected.status();
+  EXPECT_THAT(collected->checkpoints, ElementsAre(3, 2));
+  EXPECT_TRUE(collected->files_kept.ok()) << collected->files_kept;
+  EXPECT_EQ(collected->files, 2u);
+  EXPECT_THAT(List(), ElementsAre(1, 4));
+  ExpectAllVerify();
+}
+
 TEST_F(CheckpointStoreTest, KeepsWhatWasUploadedAfterTheLastCompletedCheckpoint) {
   ASSERT_TRUE(Complete(1).ok());
   StateFile aborted = Add(2, "uploaded for an aborted checkpoint");

@@ -11,7 +11,7 @@ import re
 import subprocess
 
 import weir
-from compare import dead_letters, lines_by_route
+from compare import committed_lines, dead_letters, lines_by_route
 
 HEAD_BYTES = 64 << 10
 LONG_LINE_BYTES = 200 << 20
@@ -320,6 +320,54 @@ class Huge(BadInput):
         self.run_pipeline()
         self.assert_out([event(1), line, event(2)])
 
+
+class Policies(weir.Case):
+    """Rows that an operator's code refuses, in a job with state behind it: counted, and without a trace in state and output."""
+
+    events, bad, refused_every = 200, 55, 7
+
+    def run_job(self, policy, **more):
+        folder = self.folder / "input"
+        folder.mkdir(exist_ok=True)
+        (folder / "a.jsonl").write_text("".join(f'{{"n":{number}}}\n' for number in range(self.events)), encoding="utf-8")
+        return weir.run(weir.library("suspect"), {"input": folder, "out": self.out, "policy": policy, "break-at": self.bad,
+                                                  "fail-every": self.refused_every, **more}, data=self.data)
+
+    def good(self):
+        counts = {}
+        for number in range(self.events):
+            if number != self.bad and number % self.refused_every:
+                counts[number % 10] = counts.get(number % 10, 0) + 1
+                yield number, number % 10, counts[number % 10]
+
+    def test_dead_letters_and_drops_are_counted_where_they_belong(self):
+        refused = len(range(0, self.events, self.refused_every))
+        for policy, member, other in (("dead-letter", "dead_letters", "records_dropped"),
+                                      ("drop", "records_dropped", "dead_letters")):
+            with self.subTest(policy=policy):
+                self.data, self.out = self.folder / f"data-{policy}", self.folder / f"out-{policy}"
+                result = self.run_job(policy)
+                self.assert_finished(result)
+                for stage, number in (("touchy", 1), ("count", refused)):
+                    self.assertEqual(result.operator(stage)[member], number)
+                    self.assertEqual(result.operator(stage)[other], 0)
+                self.assertEqual(result.operator("count")["records_out"], self.events - 1 - refused)
+                rows = [json.loads(line) for line in committed_lines(self.out / "counted")]
+                self.assertEqual(sorted((row["n"], row["key"], row["count"]) for row in rows), sorted(self.good()))
+                letters = list(dead_letters(self.out))
+                self.assertEqual(len(letters), 1 + refused if policy == "dead-letter" else 0)
+                if letters:
+                    self.assertIn(("touchy", "broken: throw", b'{"n":%d}' % self.bad), letters)
+
+    def test_fail_ends_the_job_at_once_and_names_stage_error_and_row(self):
+        result = self.run_job("fail", **{"fail-every": 0})
+        self.assert_code(result, weir.FAILED)
+        self.assertEqual(result.report["state"], "FAILED")
+        self.assertEqual(result.report["restarts"], 0)
+        for text in ("stage 'touchy'", "broken: throw", f'{{"n":{self.bad}}}'):
+            self.assertIn(text, result.report["error"])
+            self.assert_says(result, text)
+        self.assertEqual(list(self.out.glob("*/part-*")), [])
 
 if __name__ == "__main__":
     weir.main()
