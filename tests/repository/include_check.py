@@ -10,6 +10,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 PUBLIC_ROOMS = ("core", "jobs", "testing")
 PUBLIC_HEADERS = (
     "operators/operator.h",
+    "operators/plugin.h",
     "operators/source.h",
     "operators/sink.h",
     "state/keyed_state.h",
