@@ -1,6 +1,7 @@
 #include "operators/transforms/plugin_library.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -35,6 +36,29 @@ StatusOr<int> InMemoryFile(std::string_view name, std::string_view bytes) {
   return fd;
 }
 
+// Whether all that the loader will map is there. It trusts the file's table of segments, and a file
+// that is cut short (a copy that is not done) would end the process where it touches what is
+// missing.
+bool IsWholeElf(std::string_view bytes) {
+  Elf64_Ehdr header;
+  if (bytes.size() < sizeof(header)) return false;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
+      header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phoff > bytes.size() ||
+      header.e_phnum > (bytes.size() - header.e_phoff) / sizeof(Elf64_Phdr)) {
+    return false;
+  }
+  for (size_t i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment;
+    std::memcpy(&segment, bytes.data() + header.e_phoff + i * sizeof(segment), sizeof(segment));
+    if (segment.p_type != PT_LOAD) continue;
+    if (segment.p_offset > bytes.size() || segment.p_filesz > bytes.size() - segment.p_offset) {
+      return false;
+    }
+  }
+  return true;
+}
+
 bool SizesFit(const WeirPluginTable& table) {
   return table.table_bytes == sizeof(WeirPluginTable) &&
          table.event_bytes == sizeof(WeirPluginEvent) &&
@@ -62,9 +86,10 @@ void RejectSetting(const WeirPluginSetup* base, WeirPluginBytes error) {
   std::string& errors = const_cast<Setup&>(static_cast<const Setup&>(*base)).errors;
   if (errors.size() >= limits::kPluginErrorBytesMax) return;
   if (!errors.empty()) errors += '\n';
-  if (error.data != nullptr) {
-    errors.append(error.data, std::min<uint64_t>(error.size, limits::kPluginErrorBytesMax));
-  }
+  const bool empty = error.data == nullptr || error.size == 0;
+  errors += empty ? std::string_view("it rejects a setting, and does not say why")
+                  : std::string_view(error.data,
+                                     std::min<uint64_t>(error.size, limits::kPluginErrorBytesMax));
 }
 
 }  // namespace
@@ -97,9 +122,9 @@ PluginLibrary::PluginLibrary(const WeirPluginTable* table)
 StatusOr<std::shared_ptr<const PluginLibrary>> PluginLibrary::Load(std::string_view name,
                                                                    const std::string& path,
                                                                    std::string_view bytes) {
-  if (!bytes.starts_with("\177ELF")) {
+  if (!IsWholeElf(bytes)) {
     return absl::FailedPreconditionError(
-        fmt::format("{} is no plugin: it is no shared library", path));
+        fmt::format("{} is no plugin: it is no shared library, or only a part of one", path));
   }
   WEIR_ASSIGN_OR_RETURN(const int fd, InMemoryFile(name, bytes));
   const std::string file = fmt::format("/proc/self/fd/{}", fd);
