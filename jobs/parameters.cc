@@ -169,11 +169,16 @@ std::vector<PluginResource> Parameters::Plugins(std::string_view name, std::stri
   declarations_.push_back({fmt::format("{}NAME.KEY", kSettingPrefix), "text", "",
                            "a plugin's own setting, such as plugin.redact.field"});
   std::vector<PluginResource> plugins;
+  std::set<std::string> seen;
   for (const std::string& plugin : names) {
     if (!IsPluginName(plugin)) {
       AddError(name, fmt::format("'{}' is no name of a plugin: 1 to {} letters, digits, '_' and "
                                  "'-', a letter or digit first",
                                  plugin, limits::kPluginNameBytesMax));
+      continue;
+    }
+    if (!seen.insert(plugin).second) {
+      AddError(name, fmt::format("plugin '{}' is named twice", plugin));
       continue;
     }
     PluginResource resource{plugin, {}, {}};
@@ -182,10 +187,6 @@ std::vector<PluginResource> Parameters::Plugins(std::string_view name, std::stri
       if (!key.starts_with(prefix) || key.size() == prefix.size()) continue;
       resource.settings[key.substr(prefix.size())] = value;
       settings_.insert(key);
-    }
-    if (std::count(names.begin(), names.end(), plugin) > 1) {
-      AddError(name, fmt::format("plugin '{}' is named twice", plugin));
-      break;
     }
     StatusOr<Resource> file =
         load_plugin_ ? load_plugin_(plugin)
@@ -204,6 +205,13 @@ std::vector<PluginResource> Parameters::Plugins(std::string_view name, std::stri
 std::vector<std::string> Parameters::Errors() const {
   std::vector<std::string> errors = errors_;
   for (const auto& [name, value] : values_) {
+    if (settings_.count(name) > 0) continue;
+    if (!plugins_name_.empty() && name.starts_with(kSettingPrefix)) {
+      errors.push_back(fmt::format(
+          "unknown parameter '{}': a plugin's setting is plugin.NAME.KEY, and NAME is one of '{}'",
+          name, plugins_name_));
+      continue;
+    }
     const Declaration* nearest = nullptr;
     size_t nearest_distance = 3;
     bool known = false;
@@ -215,13 +223,7 @@ std::vector<std::string> Parameters::Errors() const {
         nearest_distance = distance;
       }
     }
-    if (known || settings_.count(name) > 0) continue;
-    if (!plugins_name_.empty() && name.starts_with(kSettingPrefix)) {
-      errors.push_back(fmt::format(
-          "unknown parameter '{}': a plugin's setting is plugin.NAME.KEY, and NAME is one of '{}'",
-          name, plugins_name_));
-      continue;
-    }
+    if (known) continue;
     errors.push_back(
         fmt::format("unknown parameter '{}'{}; --help lists this job's parameters", name,
                     nearest ? fmt::format(": did you mean '{}'?", nearest->name) : ""));

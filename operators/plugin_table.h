@@ -8,8 +8,8 @@
 //
 // Order of calls: weir_plugin_entry once; then for each instance create, process any number of
 // times, destroy. An instance is called by one thread at a time; several instances live in one
-// process at once. One more instance is made, and destroyed, to check the settings before the job
-// starts.
+// process at once, and create may be called by several threads at once. One more instance is made,
+// and destroyed, to check the settings before the job starts.
 //
 // No call lets an exception out, in either direction. Bytes are a pointer and a length, of any
 // content, and belong to whoever made them: what the host hands over lives until the call that

@@ -80,7 +80,8 @@ StatusOr<Progress> PluginOperator::Resume(Output& out) {
   if (input_ == nullptr) return Progress::kDone;
   if (next_ < input_->rows()) CallPlugin(out);
   BatchPtr rows = builder_.Take(input_->slabs());
-  TakeBytes(rows);
+  reader_.Release(rows->slabs());
+  new_bytes_ = 0;
   out.Emit(0, std::move(rows));
   if (next_ < input_->rows()) return Progress::kMoreOutput;
   input_ = nullptr;
@@ -273,11 +274,6 @@ Status PluginOperator::Add(Call& call, const WeirPluginOutput& output) {
   const size_t rows_max = std::max<size_t>(limits::kBatchRowsDefault, call.rows);
   if (builder_.rows() + call.row_events >= rows_max) call.stop = 1;
   return absl::OkStatus();
-}
-
-void PluginOperator::TakeBytes(BatchPtr& batch) {
-  reader_.Release(batch->slabs());
-  new_bytes_ = 0;
 }
 
 }  // namespace weir

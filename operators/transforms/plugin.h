@@ -7,7 +7,7 @@
 // from, and is counted; times may lie behind the watermark.
 //
 // An event is rejected, and leaves nothing behind, when the plugin fails it, emits what is no event
-// (a line that is no JSON object, or has a line feed), emits more than limits::kPlugin... allow, or
+// (a line that is no JSON object, or has a line feed), emits more than limits::kPluginRow...Max, or
 // breaks the rules of the table. The error begins with the plugin's name and version; the record is
 // the event as it came. Output rows have no key hashes. No state: a restart begins with a new
 // instance of the plugin.
@@ -54,7 +54,6 @@ class PluginOperator final : public Operator {
   void RejectFrom(Call& call, size_t first, std::string_view why);
   Status Add(Call& call, const WeirPluginOutput& output);
   int32_t Fail(Call& call, std::string_view why);
-  void TakeBytes(BatchPtr& batch);
 
   const std::shared_ptr<const PluginLibrary> library_;
   const PluginSettings settings_;

@@ -136,7 +136,8 @@ class PluginCase(weir.Case):
 class GoingWrong(PluginCase):
     ACTS = [("keep", ""), ("throw", ""), ("emit", '{"id":"new","x":1}'), ("throw-int", ""), ("emit", "rubbish"), ("drop", ""),
             ("emit", '{"x":\n1}'), ("emit-then-throw", ""), ("emit", '{"a":1}{"b":2}'), ("endless", ""), ("many", ""),
-            ("fail", ""), ("swallow", ""), ("emit", "[1]")]
+            ("fail", ""), ("swallow", ""), ("emit", "[1]"), ("late", ""), ("no-time", ""), ("far-future", ""),
+            ("fields", "")]
     LEFT = {2: [b'{"id":"new","x":1}'], 5: [], 10: [b'{"id":%d,"type":"one of many"}' % i for i in range(3)]}
     ERRORS = {1: "cannot read 1", 3: "threw something that is no std::exception", 4: "not JSON", 6: "line feed",
               7: "at the last moment", 8: "not JSON", 9: "more than 65536 events", 11: "no such airport", 12: "not JSON",
