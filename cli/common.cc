@@ -2,10 +2,37 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <sstream>
 
 namespace weir::cli {
+namespace {
+
+std::vector<std::string> PluginFolders() {
+  std::vector<std::string> folders;
+  if (const char* path = std::getenv("WEIR_PLUGIN_PATH")) {
+    std::istringstream parts{std::string(path)};
+    for (std::string folder; std::getline(parts, folder, ':');) {
+      if (!folder.empty()) folders.push_back(std::filesystem::absolute(folder).lexically_normal());
+    }
+  }
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (!error) {
+    const std::filesystem::path root = program.parent_path().parent_path();
+    folders.push_back(root / "plugins");           // of a build
+    folders.push_back(root / "lib/weir/plugins");  // where it is installed
+  }
+  return folders;
+}
+
+}  // namespace
+
+Parameters LocalParameters(Parameters::Values values) {
+  return Parameters(std::move(values), LocalResources(), "", PluginsIn(PluginFolders()));
+}
 
 void PrintError(const Status& status) {
   std::istringstream lines{std::string(status.message())};
@@ -35,7 +62,7 @@ void PrintParameters(const JobLibrary& library) {
     if (declared.fallback) {
       note = declared.fallback->empty() ? "optional" : "default " + *declared.fallback;
     }
-    std::cout << fmt::format("  {:<12} {:<11} {} ({})\n", declared.name, declared.type,
+    std::cout << fmt::format("  {:<15} {:<11} {} ({})\n", declared.name, declared.type,
                              declared.help, note);
   }
 }

@@ -33,6 +33,11 @@ void PrintError(const Status& status);
 // twice.
 StatusOr<Parameters::Values> ParseParameters(const std::vector<std::string>& flags);
 
+// The parameters with what they name resolved on this machine: files, and plugins, which are looked
+// for in the folders of WEIR_PLUGIN_PATH, then in ../plugins and ../lib/weir/plugins beside the
+// folder of this program. The only place that reads the environment for a job.
+Parameters LocalParameters(Parameters::Values values);
+
 // "parameters of event_pipeline:" and a line for each.
 void PrintParameters(const JobLibrary& library);
 

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "cli/commands.h"
@@ -17,7 +18,9 @@ std::string Guarantee(const StageSpec& stage) {
 void PrintText(const JobGraph& graph, const ExecutionPlan& plan) {
   std::cout << fmt::format("{}: {} stages, {} tasks\n\n", graph.job, graph.stages.size(),
                            plan.tasks());
-  std::cout << fmt::format("{:<16} {:<10} {:>11}  {:<28} {:<12} {}\n", "stage", "kind",
+  size_t width = 16;
+  for (const StageSpec& stage : graph.stages) width = std::max(width, stage.name.size());
+  std::cout << fmt::format("{:<{}} {:<10} {:>11}  {:<28} {:<12} {}\n", "stage", width, "kind",
                            "parallelism", "reads from", "rejected", "guarantee");
   for (size_t s = 0; s < graph.stages.size(); ++s) {
     const StageSpec& stage = graph.stages[s];
@@ -29,8 +32,8 @@ void PrintText(const JobGraph& graph, const ExecutionPlan& plan) {
       if (edge.port == kDeadLetterPort) inputs += " (rejected)";
       if (edge.partitioning == Partitioning::kKeyed) inputs += " (keyed)";
     }
-    std::cout << fmt::format("{:<16} {:<10} {:>11}  {:<28} {:<12} {}\n", stage.name, stage.kind,
-                             plan.parallelism, inputs, ToString(stage.on_failure),
+    std::cout << fmt::format("{:<{}} {:<10} {:>11}  {:<28} {:<12} {}\n", stage.name, width,
+                             stage.kind, plan.parallelism, inputs, ToString(stage.on_failure),
                              Guarantee(stage));
   }
   std::cout << "\ntask groups:\n";
@@ -61,6 +64,8 @@ void PrintJson(const JobGraph& graph, const ExecutionPlan& plan) {
     json.Int(plan.group_of[s]);
     json.Key("on_failure");
     json.String(ToString(stage.on_failure));
+    json.Key("options");
+    json.String(stage.options);
     json.Key("guarantee");
     json.String(Guarantee(stage));
     json.EndObject();
@@ -109,7 +114,7 @@ int Plan(const PlanFlags& flags) {
   if (flags.job.help) return PrintParameters(*library), kDone;
   StatusOr<Parameters::Values> values = ParseParameters(flags.job.parameters);
   if (!values.ok()) return PrintError(values.status()), kUsage;
-  Parameters parameters(*std::move(values), LocalResources());
+  Parameters parameters = LocalParameters(*std::move(values));
   StatusOr<BuiltJob> job = library->Build(parameters);
   if (!job.ok()) return PrintError(job.status()), kConfiguration;
   const ExecutionPlan plan = MakeExecutionPlan(job->graph, flags.parallelism);

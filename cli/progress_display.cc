@@ -107,13 +107,15 @@ void ProgressDisplay::Draw(const JobStatus& status) {
     text += fmt::format("input  {} {}\n", Bar(done, 40), Percent(done));
     ++lines;
   }
-  text += fmt::format("{:<16} {:<10} {:>10} {:>10} {:>9} {:>8} {:>8}  {:>5} {:>5} {}\n", "operator",
-                      "kind", "in", "out", "/s", "dropped", "dead", "busy", "wait", "queue");
+  size_t width = 16;
+  for (const OperatorStatus& op : status.operators) width = std::max(width, op.name.size());
+  text += fmt::format("{:<{}} {:<10} {:>10} {:>10} {:>9} {:>8} {:>8}  {:>5} {:>5} {}\n", "operator",
+                      width, "kind", "in", "out", "/s", "dropped", "dead", "busy", "wait", "queue");
   ++lines;
   for (const OperatorStatus& op : status.operators) {
     auto rate = rates_.find(op.name);
-    text += fmt::format("{:<16} {:<10} {:>10} {:>10} {:>9} {:>8} {:>8}  {:>5} {:>5} {}\n", op.name,
-                        op.kind, Count(op.live.records_in), Count(op.live.records_out),
+    text += fmt::format("{:<{}} {:<10} {:>10} {:>10} {:>9} {:>8} {:>8}  {:>5} {:>5} {}\n", op.name,
+                        width, op.kind, Count(op.live.records_in), Count(op.live.records_out),
                         Count(rate == rates_.end() ? 0 : rate->second.per_second),
                         Count(op.live.dropped), Count(op.live.dead_letters), Percent(op.busy),
                         Percent(op.backpressured), Bar(op.queue_fill, 8));

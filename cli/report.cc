@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/json.h"
 
 namespace weir::cli {
@@ -76,10 +78,12 @@ std::string ReportTable(const LocalJobResult& result) {
   std::string text =
       fmt::format("{}  {}  {:.1f} s", status.job_id, ToString(result.state), result.elapsed_s);
   if (result.already_finished) text += "  (finished before; nothing was done: --fresh starts over)";
-  text += fmt::format("\n\n{:<16} {:<10} {:>12} {:>12} {:>12} {:>12}\n", "operator", "kind",
+  size_t width = 16;
+  for (const OperatorStatus& op : status.operators) width = std::max(width, op.name.size());
+  text += fmt::format("\n\n{:<{}} {:<10} {:>12} {:>12} {:>12} {:>12}\n", "operator", width, "kind",
                       "records in", "records out", "dropped", "dead letters");
   for (const OperatorStatus& op : status.operators) {
-    text += fmt::format("{:<16} {:<10} {:>12} {:>12} {:>12} {:>12}\n", op.name, op.kind,
+    text += fmt::format("{:<{}} {:<10} {:>12} {:>12} {:>12} {:>12}\n", op.name, width, op.kind,
                         op.completed.records_in, op.completed.records_out, op.completed.dropped,
                         op.completed.dead_letters);
   }

@@ -97,7 +97,7 @@ int Run(const RunFlags& flags) {
   if (flags.fresh && !flags.from.empty()) {
     return PrintError(absl::InvalidArgumentError("--fresh and --from exclude each other")), kUsage;
   }
-  Parameters parameters(*values, LocalResources());
+  Parameters parameters = LocalParameters(*std::move(values));
   StatusOr<BuiltJob> built = library->Build(parameters);
   if (!built.ok()) return PrintError(built.status()), kConfiguration;
 
@@ -106,7 +106,7 @@ int Run(const RunFlags& flags) {
   options.identity.job_name = library->name();
   options.identity.library_sha256 = library->sha256();
   for (const Resource& resource : parameters.resources()) {
-    options.identity.resources[resource.path] = resource.sha256;
+    options.identity.resources[resource.name] = resource.sha256;
   }
   options.identity.parameters = parameters.values();
   options.parallelism = flags.parallelism;

@@ -46,6 +46,24 @@ function(weir_add_job name)
     LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/jobs)
 endfunction()
 
+# weir_add_plugin(name SOURCES ... [LINK targets] [FOLDER folder]): a plugin, build/plugins/lib<name>.so, or in another folder of
+# the build. It links to nothing of Weir. Hidden visibility and -fno-gnu-unique keep its symbols apart from those of others.
+function(weir_add_plugin name)
+  cmake_parse_arguments(ARG "" "FOLDER" "SOURCES;LINK" ${ARGN})
+  if(NOT ARG_FOLDER)
+    set(ARG_FOLDER plugins)
+  endif()
+  add_library(plugin_${name} MODULE ${ARG_SOURCES})
+  target_include_directories(plugin_${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(plugin_${name} PRIVATE ${ARG_LINK})
+  target_compile_options(plugin_${name} PRIVATE -fno-gnu-unique)
+  set_target_properties(plugin_${name} PROPERTIES
+    OUTPUT_NAME ${name}
+    CXX_VISIBILITY_PRESET hidden
+    VISIBILITY_INLINES_HIDDEN ON
+    LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${ARG_FOLDER})
+endfunction()
+
 # weir_test(name SOURCES ... [LABEL fast|slow] [SANITIZE] [TIMEOUT seconds] [LINK targets]): a GoogleTest binary, one of ctest's
 # tests. SANITIZE marks what can race or overflow: scripts/test.sh --all builds the target weir_sanitized_tests, which is all of
 # these, with ASan+UBSan and with TSan, and runs `ctest -L sanitize` there. The label is the test's own, beside fast or slow.

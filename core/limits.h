@@ -69,6 +69,15 @@ inline constexpr size_t kRulesFileBytesMax = 1 << 20;
 inline constexpr size_t kRulesValuesMax = 100'000;  // values of a rules file, aliases unfolded
 inline constexpr size_t kRulesErrorsMax = 100;      // errors of a rules file that are told
 
+// plugins
+inline constexpr size_t kPluginFileBytesMax = 256ull << 20;
+inline constexpr size_t kPluginNameBytesMax = 48;         // of a name, and of a version
+inline constexpr size_t kPluginRowEventsMax = 65'536;     // events that may come of one
+inline constexpr size_t kPluginRowBytesMax = 256 << 20;   // of all lines that come of one
+inline constexpr size_t kPluginFieldBytesMax = 64 << 10;  // of an id, tenant or type that it sets
+inline constexpr size_t kPluginErrorBytesMax = 4 << 10;   // of a message; what is longer is cut
+inline constexpr size_t kPluginOutputBytes = 8 << 20;     // new bytes before rows are sent on
+
 // checkpoints
 inline constexpr int kCheckpointsKept = 3;
 inline constexpr Duration kCheckpointIntervalDefault = Seconds(10);

@@ -11,9 +11,13 @@
 
 #include "core/check.h"
 #include "core/environment.h"
+#include "core/limits.h"
+#include "operators/transforms/plugin_library.h"
 
 namespace weir {
 namespace {
+
+constexpr std::string_view kSettingPrefix = "plugin.";
 
 template <class T>
 std::optional<T> ParseNumber(const std::string& text) {
@@ -40,11 +44,13 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-Parameters::Parameters(Values values, ResourceLoader load_resource, std::string working_dir)
+Parameters::Parameters(Values values, ResourceLoader load_resource, std::string working_dir,
+                       ResourceLoader load_plugin)
     : values_(std::move(values)),
       load_resource_(std::move(load_resource)),
       working_dir_(working_dir.empty() ? std::filesystem::current_path().string()
-                                       : std::move(working_dir)) {}
+                                       : std::move(working_dir)),
+      load_plugin_(std::move(load_plugin)) {}
 
 const std::string* Parameters::Declare(std::string_view name, std::string_view type,
                                        std::string_view help, std::optional<std::string> fallback) {
@@ -157,9 +163,55 @@ Resource Parameters::File(std::string_view name, std::string_view help) {
   return *std::move(resource);
 }
 
+std::vector<PluginResource> Parameters::Plugins(std::string_view name, std::string_view help) {
+  plugins_name_ = std::string(name);
+  const std::vector<std::string> names = List(name, help);
+  declarations_.push_back({fmt::format("{}NAME.KEY", kSettingPrefix), "text", "",
+                           "a plugin's own setting, such as plugin.redact.field"});
+  std::vector<PluginResource> plugins;
+  std::set<std::string> seen;
+  for (const std::string& plugin : names) {
+    if (!IsPluginName(plugin)) {
+      AddError(name, fmt::format("'{}' is no name of a plugin: 1 to {} letters, digits, '_' and "
+                                 "'-', a letter or digit first",
+                                 plugin, limits::kPluginNameBytesMax));
+      continue;
+    }
+    if (!seen.insert(plugin).second) {
+      AddError(name, fmt::format("plugin '{}' is named twice", plugin));
+      continue;
+    }
+    PluginResource resource{plugin, {}, {}};
+    const std::string prefix = fmt::format("{}{}.", kSettingPrefix, plugin);
+    for (const auto& [key, value] : values_) {
+      if (!key.starts_with(prefix) || key.size() == prefix.size()) continue;
+      resource.settings[key.substr(prefix.size())] = value;
+      settings_.insert(key);
+    }
+    StatusOr<Resource> file =
+        load_plugin_ ? load_plugin_(plugin)
+                     : absl::NotFoundError(fmt::format("there is no plugin '{}' here", plugin));
+    if (!file.ok()) {
+      AddError(name, std::string(file.status().message()));
+      continue;
+    }
+    resources_.push_back(*file);
+    resource.file = *std::move(file);
+    plugins.push_back(std::move(resource));
+  }
+  return plugins;
+}
+
 std::vector<std::string> Parameters::Errors() const {
   std::vector<std::string> errors = errors_;
   for (const auto& [name, value] : values_) {
+    if (settings_.count(name) > 0) continue;
+    if (!plugins_name_.empty() && name.starts_with(kSettingPrefix)) {
+      errors.push_back(fmt::format(
+          "unknown parameter '{}': a plugin's setting is plugin.NAME.KEY, and NAME is one of '{}'",
+          name, plugins_name_));
+      continue;
+    }
     const Declaration* nearest = nullptr;
     size_t nearest_distance = 3;
     bool known = false;
@@ -191,7 +243,33 @@ Parameters::ResourceLoader LocalResources() {
   return [](const std::string& path) -> StatusOr<Resource> {
     WEIR_ASSIGN_OR_RETURN(std::string bytes, ReadFile(RealEnvironment().disk, path));
     std::string sha256 = Sha256Hex(bytes);
-    return Resource{path, std::move(bytes), std::move(sha256)};
+    return Resource{path, path, std::move(bytes), std::move(sha256)};
+  };
+}
+
+Parameters::ResourceLoader PluginsIn(std::vector<std::string> folders) {
+  return [folders = std::move(folders)](const std::string& name) -> StatusOr<Resource> {
+    WEIR_CHECK(IsPluginName(name));  // so that it cannot lead out of the folders
+    Disk& disk = RealEnvironment().disk;
+    for (const std::string& folder : folders) {
+      const std::string path = fmt::format("{}/{}", folder, PluginFileName(name));
+      StatusOr<FileInfo> info = disk.Stat(path);
+      if (absl::IsNotFound(info.status())) continue;
+      if (!info.ok()) return Annotate(info.status(), fmt::format("plugin '{}'", name));
+      if (info->size > limits::kPluginFileBytesMax) {
+        return absl::FailedPreconditionError(
+            fmt::format("plugin '{}': {} has {} bytes, at most {} are allowed", name, path,
+                        info->size, limits::kPluginFileBytesMax));
+      }
+      StatusOr<std::string> bytes = ReadFile(disk, path);
+      if (!bytes.ok()) return Annotate(bytes.status(), fmt::format("plugin '{}'", name));
+      std::string sha256 = Sha256Hex(*bytes);
+      return Resource{fmt::format("plugin {}", name), path, *std::move(bytes), std::move(sha256)};
+    }
+    return absl::NotFoundError(fmt::format(
+        "plugin '{}' is missing: there is no {} in {}; build it there, or name its folder in "
+        "WEIR_PLUGIN_PATH",
+        name, PluginFileName(name), fmt::join(folders, ", ")));
   };
 }
 

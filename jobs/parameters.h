@@ -27,10 +27,18 @@ namespace weir {
 // A file that travels with the job: its bytes were read before the builder ran, and are part of the
 // job's identity.
 struct Resource {
-  std::string path;  // as given; for messages only
+  std::string name;  // what the identity calls it: the path as it was given, or "plugin redact"
+  std::string path;  // where it was read; for messages
   std::string bytes;
   std::string sha256;  // in hex
   bool given() const { return !path.empty(); }
+};
+
+// A plugin that the job names, and its own settings by key.
+struct PluginResource {
+  std::string name;
+  Resource file;
+  std::map<std::string, std::string> settings;
 };
 
 class Parameters {
@@ -38,8 +46,10 @@ class Parameters {
   using Values = std::map<std::string, std::string>;
   using ResourceLoader = std::function<StatusOr<Resource>(const std::string& path)>;
 
-  // Relative paths are below `working_dir`; empty: the process's own.
-  Parameters(Values values, ResourceLoader load_resource, std::string working_dir = "");
+  // Relative paths are below `working_dir`; empty: the process's own. load_plugin finds a plugin by
+  // its name (PluginsIn); without it there are none.
+  Parameters(Values values, ResourceLoader load_resource, std::string working_dir = "",
+             ResourceLoader load_plugin = nullptr);
 
   std::string Text(std::string_view name, std::string_view help,
                    std::optional<std::string> fallback = std::nullopt);
@@ -59,6 +69,9 @@ class Parameters {
   std::vector<std::string> List(std::string_view name, std::string_view help);
   // The file's content. Always optional: see Resource::given().
   Resource File(std::string_view name, std::string_view help);
+  // Plugins by their names, comma-separated and in order, each with its settings: the parameters
+  // plugin.NAME.KEY. Those that cannot be found are left out, and are errors. Always optional.
+  std::vector<PluginResource> Plugins(std::string_view name, std::string_view help);
 
   struct Declaration {
     std::string name;
@@ -84,13 +97,19 @@ class Parameters {
   Values values_;
   const ResourceLoader load_resource_;
   const std::string working_dir_;
+  const ResourceLoader load_plugin_;
   std::vector<Declaration> declarations_;
+  std::string plugins_name_;        // the parameter that names plugins; empty: the job takes none
+  std::set<std::string> settings_;  // parameters that are settings of a plugin
   std::vector<Resource> resources_;
   std::vector<std::string> errors_;
 };
 
 // Reads resources from the local disk.
 Parameters::ResourceLoader LocalResources();
+// Finds plugins in these folders of the local disk, and nowhere else: the first that has
+// lib<name>.so counts. NotFound lists the folders.
+Parameters::ResourceLoader PluginsIn(std::vector<std::string> folders);
 std::string Sha256Hex(std::string_view bytes);
 
 }  // namespace weir

@@ -18,6 +18,7 @@
 #include "operators/transforms/filter.h"
 #include "operators/transforms/flat_map.h"
 #include "operators/transforms/map.h"
+#include "operators/transforms/plugin.h"
 #include "operators/transforms/process.h"
 #include "operators/transforms/rebatch.h"
 #include "operators/transforms/router.h"
@@ -31,6 +32,13 @@ class KeyedStream;
 std::string ToText(const RouterRules& rules);
 
 namespace internal {
+
+// A stage that is a plugin: loaded, and its settings accepted by it. The error says what is wrong.
+struct PluginStage {
+  std::string options;  // name, version, SHA-256, fields and settings
+  std::function<std::unique_ptr<Operator>()> make;
+};
+StatusOr<PluginStage> MakePluginStage(const PluginResource& plugin, const EventFields& fields);
 
 template <class R>
 struct ValueOf {
@@ -139,6 +147,20 @@ class Stream {
                       std::shared_ptr<const RouterRules> rules) requires std::same_as<T, Event> {
     return Then<Event>({.name = std::string(name), .kind = "router", .options = ToText(*rules)},
                        [rules] { return std::make_unique<Router>(rules); });
+  }
+
+  // Events through a plugin (docs/plugins.md). fields: what the source reads from lines, and what
+  // is read again from those that the plugin changes.
+  Stream<Event> Plugin(std::string_view name, const PluginResource& plugin,
+                       const EventFields& fields) requires std::same_as<T, Event> {
+    StatusOr<internal::PluginStage> stage = internal::MakePluginStage(plugin, fields);
+    if (!stage.ok()) {
+      draft_->AddError(name, std::string(stage.status().message()));
+      return *this;
+    }
+    return Then<Event>(
+        {.name = std::string(name), .kind = "plugin", .options = std::move(stage->options)},
+        std::move(stage->make));
   }
 
   // key: a string, a string_view into the row or an integer, from const T&.

@@ -1,5 +1,5 @@
-// The ready-made main job: source -> rebatch -> dedup -> router -> files, on any newline-delimited
-// JSON.
+// The ready-made main job: source -> rebatch -> dedup -> plugins -> router -> files, on any
+// newline-delimited JSON.
 #include "jobs/job.h"
 
 namespace {
@@ -23,6 +23,9 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
   if (window <= 0 || window % 8 != 0)
     params.AddError("window", "must be a positive multiple of 8 microseconds");
 
+  const std::vector<weir::PluginResource> plugins =
+      params.Plugins("plugins", "names of plugins, in the order in which events pass them");
+
   const std::string out =
       params.Path("out", "the folder of the results, one folder in it per route");
   if (!source.input.empty() && (out + "/").starts_with(source.input + "/")) {
@@ -41,11 +44,15 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
     }
   }
 
-  job.From("source", weir::EventFiles(source, fields))
-      .Rebatch("rebatch")
-      .Dedup("dedup", {.window = window}, [](const weir::Event& event) { return event.id; })
-      .Route("router", rules)
-      .To("files", weir::EventFileSink({.directory = out}));
+  weir::Stream<weir::Event> events =
+      job.From("source", weir::EventFiles(source, fields))
+          .Rebatch("rebatch")
+          .Dedup("dedup", {.window = window}, [](const weir::Event& event) { return event.id; });
+  for (const weir::PluginResource& plugin : plugins) {
+    // So that no plugin's name can be that of another stage.
+    events = events.Plugin("plugin-" + plugin.name, plugin, fields);
+  }
+  events.Route("router", rules).To("files", weir::EventFileSink({.directory = out}));
   job.DeadLetters("dead-letters", weir::DeadLetterFileSink(
                                       {.directory = out + "/dead-letters", .by_partition = false}));
 }

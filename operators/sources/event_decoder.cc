@@ -1,58 +1,6 @@
 #include "operators/sources/event_decoder.h"
 
-#include <fmt/format.h>
-
 namespace weir {
-namespace {
-
-std::string_view NameOf(JsonValue::Kind kind) {
-  switch (kind) {
-    case JsonValue::Kind::kNull:
-      return "null";
-    case JsonValue::Kind::kBool:
-      return "true or false";
-    case JsonValue::Kind::kNumber:
-      return "a number";
-    case JsonValue::Kind::kString:
-      return "a string";
-    case JsonValue::Kind::kArray:
-      return "an array";
-    case JsonValue::Kind::kObject:
-      return "an object";
-  }
-  return "";
-}
-
-std::optional<Timestamp> TimeFrom(const JsonValue& value) {
-  if (auto text = value.GetString()) return ParseRfc3339(*text);
-  if (auto integer = value.GetInt()) return FromEpochNumber(*integer);
-  if (auto number = value.GetDouble()) return FromEpochNumber(*number);
-  return std::nullopt;
-}
-
-void AppendIdPart(std::string_view text, std::string& id) {
-  for (char c : text) {
-    if (c == ',' || c == '\\') id.push_back('\\');
-    id.push_back(c);
-  }
-}
-
-}  // namespace
-
-EventDecoder::EventDecoder(EventFields fields) : fields_(std::move(fields)) {
-  std::vector<std::string> paths = fields_.id;
-  auto add = [&paths](const std::string& path) {
-    if (path.empty()) return kNone;
-    paths.push_back(path);
-    return paths.size() - 1;
-  };
-  time_ = add(fields_.time);
-  type_ = add(fields_.type);
-  tenant_ = add(fields_.tenant);
-  priority_ = add(fields_.priority);
-  found_.resize(paths.size());
-  paths_ = JsonPaths(std::move(paths));
-}
 
 BatchPtr EventDecoder::NewBatch(size_t rows) const {
   auto batch = std::make_unique<Batch<Event>>();
@@ -69,75 +17,17 @@ void EventDecoder::Decode(std::span<const Line> lines, LineGroup& group, BatchBa
     if (IsBlankLine(line)) continue;
     Event event;
     std::optional<Timestamp> time;
-    if (Status status = Read(line, event, time); !status.ok()) {
+    if (Status status = reader_.Read(line, event, time); !status.ok()) {
       const Status where = Annotate(status, group.Where(lines[i], i));
       out.Reject({where.message().data(), where.message().size()}, line, group.FallbackTime());
       continue;
     }
-    event.time = time_ == kNone ? group.arrival : group.TakeTime(time);
+    event.time = has_time() ? group.TakeTime(time) : group.arrival;
     line_bytes += line.size();
     rows.Add(event, event.time);
   }
-  rows.AddViewBytes(line_bytes + copied_bytes_);
-  copied_bytes_ = 0;
-  arena_.Release(rows.slabs());
-}
-
-Status EventDecoder::Read(std::string_view line, Event& event, std::optional<Timestamp>& time) {
-  WEIR_ASSIGN_OR_RETURN(const JsonValue root, parser_.Parse(line));
-  if (root.kind() != JsonValue::Kind::kObject) {
-    return absl::InvalidArgumentError(
-        fmt::format("the line is {}, wanted a JSON object", NameOf(root.kind())));
-  }
-  root.FindAll(paths_, found_);
-  WEIR_RETURN_IF_ERROR(ReadId(line, event));
-  event.payload = line;
-  if (time_ != kNone && found_[time_]) time = TimeFrom(*found_[time_]);
-  if (type_ != kNone) event.type = CopyText(type_);
-  if (tenant_ != kNone) event.tenant = CopyText(tenant_);
-  if (priority_ != kNone && found_[priority_]) {
-    event.priority = found_[priority_]->GetInt().value_or(0);
-  }
-  return absl::OkStatus();
-}
-
-Status EventDecoder::ReadId(std::string_view line, Event& event) {
-  const size_t parts = fields_.id.size();
-  if (parts == 0) {
-    event.id = line;
-    return absl::OkStatus();
-  }
-  joined_id_.clear();
-  for (size_t i = 0; i < parts; ++i) {
-    if (!found_[i]) {
-      return absl::InvalidArgumentError(fmt::format("the id '{}' is missing", fields_.id[i]));
-    }
-    const auto text = found_[i]->GetText();
-    if (!text) {
-      return absl::InvalidArgumentError(
-          fmt::format("the id '{}' is {}, wanted a string or a number", fields_.id[i],
-                      NameOf(found_[i]->kind())));
-    }
-    if (parts == 1) {
-      event.id = arena_.Copy(*text);
-    } else {
-      if (i > 0) joined_id_.push_back(',');
-      AppendIdPart(*text, joined_id_);
-    }
-  }
-  if (parts > 1) event.id = arena_.Copy(joined_id_);
-  copied_bytes_ += event.id.size();
-  return absl::OkStatus();
-}
-
-// simdjson holds strings unescaped in a buffer of its own, and finding where they stand in the line
-// takes twice as long as copying these few bytes.
-std::string_view EventDecoder::CopyText(size_t field) {
-  if (!found_[field]) return {};
-  const auto text = found_[field]->GetText();
-  if (!text) return {};
-  copied_bytes_ += text->size();
-  return arena_.Copy(*text);
+  rows.AddViewBytes(line_bytes);
+  rows.AddViewBytes(reader_.Release(rows.slabs()));
 }
 
 }  // namespace weir

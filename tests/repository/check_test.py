@@ -67,6 +67,13 @@ class IncludeTest(CheckTest):
     def test_finds_an_example_that_includes_what_is_not_public(self):
         self.assert_only(self.include("examples/flights/a.cc", "runtime/b.h"), "examples/flights/a.cc:2", "not a public header")
 
+    def test_finds_a_header_for_plugins_that_leans_on_something(self):
+        self.plant("operators/plugin_table.h", HEADER + "#include <stdint.h>\n")
+        self.assertEqual(self.include("operators/plugin.h", "operators/plugin_table.h"), [])
+        self.assert_only(self.include("operators/plugin.h", "core/event.h"), "operators/plugin.h:2", "without Weir")
+        self.plant("operators/plugin.h", "#include <absl/status/status.h>\n")
+        self.assert_only(self.found(check_includes), "operators/plugin.h:1", "without Weir")
+
     def test_finds_an_arrow_through_a_generated_header(self):
         self.plant("state/manifest.proto", "")
         self.plant("core/a.cc", '#include "weir/state/manifest.pb.h"\n')

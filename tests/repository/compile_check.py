@@ -123,7 +123,7 @@ def snippets(tree):
             continue
         for language, first, lines in code_blocks(tree.text(path)):
             text = "\n".join(lines)
-            if language == "cpp" and (re.match(r"// file: \S+\.cc\b", text) or "WEIR_JOB(" in text):
+            if language == "cpp" and (re.match(r"// file: \S+\.cc\b", text) or re.search(r"WEIR_(JOB|PLUGIN)\(", text)):
                 includes = "" if "#include" in text else f'#include "{UMBRELLA}"\n'
                 yield path, first, f'{includes}#line {first} "{path}"\n{text}\n'
 

@@ -4,12 +4,19 @@ import re
 
 from tree import OTHER_FOLDERS, ROOM_RANKS, Fault, room_of
 
+# What is built far from here, with nothing of Weir linked to it, and what of the project it may include.
+STANDALONE_HEADERS = {
+    "operators/plugin.h": ("operators/plugin_table.h",),
+    "operators/plugin_table.h": (),
+}
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 
 # What an outside user may include, and so what examples/ may: whole rooms, and single headers of the others.
 PUBLIC_ROOMS = ("core", "jobs", "testing")
 PUBLIC_HEADERS = (
     "operators/operator.h",
+    "operators/plugin.h",
     "operators/source.h",
     "operators/sink.h",
     "state/keyed_state.h",
@@ -26,7 +33,7 @@ def check_includes(tree):
         for number, line in enumerate(tree.lines(path), start=1):
             include = INCLUDE.match(line)
             if include:
-                text = fault_of(tree, room, include.group(1) == '"', include.group(2))
+                text = fault_of(tree, room, include.group(1) == '"', include.group(2)) or leans(path, include.group(2))
                 if text:
                     faults.append(Fault(path, number, text))
     return faults
@@ -60,6 +67,14 @@ def fault_of(tree, room, quoted, included):
     if other != room and ROOM_RANKS[other] >= ROOM_RANKS[room]:
         return f'"{included}": {room}/ must not include from {other}/, which {stands(room, other)}'
     return None
+
+
+def leans(path, included):
+    """What is wrong with an include of a header that stands alone; None if nothing is."""
+    may = STANDALONE_HEADERS.get(path)
+    if may is None or included in may or re.fullmatch(r"[a-z_]+(\.h)?", included):
+        return None
+    return f'"{included}": {path} is built without Weir, and includes only the standard library'
 
 
 def stands(room, other):

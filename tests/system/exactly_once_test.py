@@ -4,14 +4,8 @@
 exactly_once_test.py Small, exactly_once_test.py Large (2 million events)
 """
 
-import random
-import sys
-import time
-
 import weir
 from workload import WorkloadCase
-
-INTERVAL_MS = 200
 
 
 class Scenarios:
@@ -27,30 +21,7 @@ class Scenarios:
         self.assertEqual(result.report["restarts"], 0)
 
     def killed(self, rate, kills, parallelisms, seed):
-        """Kills so many times, all but every fifth after a new checkpoint and at a random moment then; then runs to the end."""
-        choose = random.Random(seed)
-        parameters = self.workload.parameters(self.out, rate=rate)
-        restored, newest = [], 0
-        for kill in range(kills):
-            options = {"data": self.data, "parallelism": parallelisms[kill % len(parallelisms)],
-                       "checkpoint_interval": f"{INTERVAL_MS}ms"}
-            with weir.Running(weir.PIPELINE, parameters, **options) as running:
-                if kill % 5 != 4:  # the others at any moment
-                    going_on = running.wait_for_checkpoint(newest)
-                    self.assertTrue(going_on, f"it ended before kill {kill + 1}: the rate is too high\n{running.result()}")
-                time.sleep(choose.uniform(0, 1.5 * INTERVAL_MS / 1000))
-                running.kill()
-                restored.append(running.restored_from())
-                newest = max(weir.completed_checkpoints(self.data), default=0)
-        result = weir.run(weir.PIPELINE, parameters, data=self.data, parallelism=parallelisms[0],
-                          checkpoint_interval=f"{INTERVAL_MS}ms", timeout=300)
-        self.assert_finished(result)
-        restored.append(result.report["checkpoints"]["restored_from"])
-        print(f"restored from {restored}", file=sys.stderr)
-        # A kill came after a new checkpoint if the run behind it started from one that none before it did.
-        after_new_one = len({checkpoint for checkpoint in restored if checkpoint})
-        self.assertEqual(restored[-1], newest)
-        self.assertGreaterEqual(after_new_one, kills - kills // 5, restored)
+        result = self.run_with_kills(weir.PIPELINE, self.workload.parameters(self.out, rate=rate), kills, parallelisms, seed)
         self.assert_exact(self.out)
         self.assert_totals(result)
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import subprocess
@@ -28,6 +29,9 @@ FIELDS = {"id": "id", "time": "time", "type": "type", "tenant": "tenant", "prior
 
 RESTORED = re.compile(r"going on from checkpoint (\d+)")
 COMPLETE = re.compile(r"chk-(\d+)/manifest\.pb$")
+
+# Between two checkpoints of a run that is killed.
+INTERVAL_MS = 200
 
 
 def library(name):
@@ -164,6 +168,30 @@ class Case(unittest.TestCase):
             self.addCleanup(temporary.cleanup)
             self.folder = pathlib.Path(temporary.name)
         self.data, self.out = self.folder / "data", self.folder / "out"
+
+    def run_with_kills(self, job, parameters, kills, parallelisms, seed):
+        """Kills so many times, all but every fifth after a new checkpoint and at a random moment then; then runs to the end."""
+        choose = random.Random(seed)
+        options = {"data": self.data, "checkpoint_interval": f"{INTERVAL_MS}ms"}
+        restored, newest = [], 0
+        for kill in range(kills):
+            with Running(job, parameters, parallelism=parallelisms[kill % len(parallelisms)], **options) as running:
+                if kill % 5 != 4:  # the others at any moment
+                    going_on = running.wait_for_checkpoint(newest)
+                    self.assertTrue(going_on, f"it ended before kill {kill + 1}: the rate is too high\n{running.result()}")
+                time.sleep(choose.uniform(0, 1.5 * INTERVAL_MS / 1000))
+                running.kill()
+                restored.append(running.restored_from())
+                newest = max(completed_checkpoints(self.data), default=0)
+        result = run(job, parameters, parallelism=parallelisms[0], timeout=300, **options)
+        self.assert_finished(result)
+        restored.append(result.report["checkpoints"]["restored_from"])
+        print(f"restored from {restored}", file=sys.stderr)
+        # A kill came after a new checkpoint if the run behind it started from one that none before it did.
+        after_new_one = len({checkpoint for checkpoint in restored if checkpoint})
+        self.assertEqual(restored[-1], newest)
+        self.assertGreaterEqual(after_new_one, kills - kills // 5, restored)
+        return result
 
     def assert_code(self, result, code):
         self.assertEqual(result.code, code, str(result))
