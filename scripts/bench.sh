@@ -11,7 +11,7 @@ bench() {
   local targets
   case "$1" in
     pipeline) targets=(weir_cli job_event_pipeline generate_events pipeline_limit) ;;
-    dedup) targets=(dedup_bench) ;;
+    dedup) targets=(dedup_bench dedup_limit) ;;
     *)
       say "usage: scripts/bench.sh [pipeline | dedup] [OPTION...]; scripts/bench.sh pipeline --help"
       exit 64
