@@ -19,27 +19,12 @@
 
 namespace bench {
 
-// A folder of its own, removed in the end.
-class Folder {
- public:
-  explicit Folder(const std::string& parent) {
-    std::string pattern = parent + "/weir-bench-XXXXXX";
-    bare::Require(mkdtemp(pattern.data()) != nullptr, pattern);
-    path_ = pattern;
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  const std::string& path() const { return path_; }
-  std::string Make(const std::string& name) const {
-    std::filesystem::create_directories(path_ + "/" + name);
-    return path_ + "/" + name;
-  }
-
- private:
-  std::string path_;
-};
+// Makes a folder below `parent`.
+inline std::string MakeFolder(const std::string& parent, std::string_view name) {
+  std::string path = fmt::format("{}/{}", parent, name);
+  std::filesystem::create_directory(path);
+  return path;
+}
 
 inline void Require(const weir::Status& status) {
   if (!status.ok()) bare::Fail(status.ToString());

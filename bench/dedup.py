@@ -12,48 +12,22 @@ Prints one JSON object a line:
 Details go to stderr. It takes about two minutes, 3 GiB of memory and 6 GiB of disk.
 """
 
-import argparse
-import json
-import os
-import subprocess
 import sys
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-PAUSE_MS_MAX = 20
-
-
-def run(program, *arguments):
-    result = json.loads(subprocess.run([program, *arguments], stdout=subprocess.PIPE, check=True).stdout)
-    print(os.path.basename(program), arguments[0] if len(arguments) > 2 else "", json.dumps(result), file=sys.stderr, flush=True)
-    return result
-
-
-def show(name, value, unit, limit):
-    digits = 3 if value < 1000 else None
-    print(json.dumps({
-        "name": name, "value": round(value, digits), "unit": unit, "limit": round(limit, digits), "ratio": round(value / limit, 3),
-    }), flush=True)  # fmt: skip
+sys.dont_write_bytecode = True  # leave nothing in the source tree
+from state_benchmark import PAUSE_MS_MAX, parser, per_second, run, show  # noqa: E402
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", default=os.path.join(os.path.dirname(HERE), "build"), help="the build folder")
-    parser.add_argument("--ids", type=int, default=50_000_000, help="in the state")
-    parser.add_argument("--folder", default=os.environ.get("TMPDIR", "/tmp"), help="where the files go, which are removed again")
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--ids", type=int, default=50_000_000, help="in the state")
+    arguments = options.parse_args()
 
-    def program(name):
-        return os.path.join(arguments.build, "bin", name)
-
-    ids = str(arguments.ids)
-    # The limit before and after, since what else the machine does meets all of them; its better run counts.
-    loops = [run(program("dedup_limit"), "loop", arguments.folder, ids)]
-    engine = run(program("dedup_bench"), arguments.folder, ids)
-    loops.append(run(program("dedup_limit"), "loop", arguments.folder, ids))
-    rocksdb = run(program("dedup_limit"), "rocksdb", arguments.folder, ids)
-
-    def per_second(ns):
-        return 1e9 / ns
+    # The limit before and after the engine: what else the machine does may meet one of them, and the better one counts.
+    loops = [run(arguments, "dedup_limit", "loop", "FOLDER", arguments.ids)]
+    engine = run(arguments, "dedup_bench", "FOLDER", arguments.ids)
+    loops.append(run(arguments, "dedup_limit", "loop", "FOLDER", arguments.ids))
+    rocksdb = run(arguments, "dedup_limit", "rocksdb", "FOLDER", arguments.ids)
 
     limit = per_second(min(sum(loop.values()) for loop in loops))
     probe = per_second(min(loop["hash and probe"] for loop in loops))

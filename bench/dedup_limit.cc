@@ -12,7 +12,6 @@
 #include <rocksdb/filter_policy.h>
 #include <xxhash.h>
 
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -96,14 +95,10 @@ void RunLoop(const std::string& folder, uint64_t live_ids) {
     sort_ns.push_back(static_cast<double>(sort) / kIdsPerRound);
     write_ns.push_back(static_cast<double>(write) / kIdsPerRound);
   }
-  const auto median = [](std::vector<double>& values) {
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
-  };
   bench::Report report;
-  report.Add("hash and probe", median(probe_ns));
-  report.Add("sort", median(sort_ns));
-  report.Add("write sorted files", median(write_ns));
+  report.Add("hash and probe", bench::Median(probe_ns));
+  report.Add("sort", bench::Median(sort_ns));
+  report.Add("write sorted files", bench::Median(write_ns));
   report.Print();
 }
 
@@ -187,10 +182,8 @@ int main(int argc, char** argv) {
   if (argc < 3 || argc > 4 || (what != "loop" && what != "rocksdb")) {
     bare::Fail("usage: dedup_limit (loop | rocksdb) FOLDER [IDS]");
   }
-  std::string folder = std::string(argv[2]) + "/weir-bench-XXXXXX";
-  bare::Require(mkdtemp(folder.data()) != nullptr, folder);
+  const std::string folder = argv[2];
   const uint64_t ids = argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 50'000'000;
   what == "loop" ? RunLoop(folder, ids) : RunRocksDb(folder, ids);
-  std::filesystem::remove_all(folder);
   return 0;
 }

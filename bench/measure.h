@@ -23,6 +23,21 @@ inline int64_t WallNs() {
       .count();
 }
 
+// {"name":number,...} on a line of its own.
+class Report {
+ public:
+  void Add(std::string_view name, double value) {
+    text_ += fmt::format("{}\"{}\":{:.6g}", text_.empty() ? "{" : ",", name, value);
+  }
+  void Print() const {
+    fmt::print("{}}}\n", text_);
+    std::fflush(stdout);
+  }
+
+ private:
+  std::string text_;
+};
+
 // Returns at once if it is that late already.
 inline void SleepUntil(int64_t wall_ns) {
   constexpr int64_t kShortestNs = 1'000'000;  // many short sleeps would cost CPU time
@@ -43,18 +58,28 @@ class Durations {
     return call();
   }
   void Add(int64_t ns) { ns_.push_back(ns); }
-  int64_t last() const { return ns_.back(); }
-  size_t size() const { return ns_.size(); }
-  // Milliseconds that so many of all durations do not exceed.
+  // NAME_ms_p50, NAME_ms_p99 and NAME_ms_max.
+  void AddTo(Report& report, std::string_view name) {
+    report.Add(fmt::format("{}_ms_p50", name), Ms(0.5));
+    report.Add(fmt::format("{}_ms_p99", name), Ms(0.99));
+    report.Add(fmt::format("{}_ms_max", name), Ms(1));
+  }
+
+ private:
+  // What so many of all durations do not exceed, in milliseconds.
   double Ms(double quantile) {
     std::sort(ns_.begin(), ns_.end());
     const double at = std::ceil(quantile * static_cast<double>(ns_.size())) - 1;
     return static_cast<double>(ns_[static_cast<size_t>(std::max(at, 0.0))]) / 1e6;
   }
 
- private:
   std::vector<int64_t> ns_;
 };
+
+inline double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
 
 // CPU time of the whole process since the start, without what the benchmark itself used to make its
 // input.
@@ -72,21 +97,6 @@ class CpuTime {
  private:
   const int64_t start_ns_ = bare::ProcessCpuNs();
   int64_t excluded_ns_ = 0;
-};
-
-// {"name":number,...} on a line of its own.
-class Report {
- public:
-  void Add(std::string_view name, double value) {
-    text_ += fmt::format("{}\"{}\":{:.6g}", text_.empty() ? "{" : ",", name, value);
-  }
-  void Print() const {
-    fmt::print("{}}}\n", text_);
-    std::fflush(stdout);
-  }
-
- private:
-  std::string text_;
 };
 
 }  // namespace bench
