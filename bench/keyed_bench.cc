@@ -33,7 +33,7 @@ using weir::Event;
 constexpr int kCheckpoints = 3;
 constexpr int64_t kCheckpointIntervalNs = 10'000'000'000;
 constexpr int kPauses = 200;
-constexpr uint64_t kRowsPerPause = 1 << 18;
+constexpr uint64_t kRowsPerPause = 1 << 17;
 
 // The store that is measured.
 std::unique_ptr<weir::KeyedStore> MakeStore(const std::string& folder, weir::Environment&) {
