@@ -15,24 +15,14 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <rocksdb/options.h>
-#include <rocksdb/sst_file_writer.h>
-#include <rocksdb/table.h>
 #include <simdjson.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 #include <zstd.h>
 
-#include <algorithm>
 #include <array>
-#include <compare>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -41,21 +31,19 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/bare.h"
+
 namespace {
 
-constexpr size_t kBatchRows = 1024;
 constexpr size_t kReadBytes = 1 << 20;
 constexpr size_t kBlockBytes = 1 << 20;
 constexpr int64_t kSliceUs = 3 * 3'600'000'000;
 
-[[noreturn]] void Fail(std::string_view what) {
-  fmt::print(stderr, "pipeline_limit: {}\n", what);
-  std::exit(1);
-}
-
-void Require(bool ok, std::string_view what) {
-  if (!ok) Fail(errno == 0 ? std::string(what) : fmt::format("{}: {}", what, strerror(errno)));
-}
+using bare::Fail;
+using bare::Id;
+using bare::IdTable;
+using bare::kBatchRows;
+using bare::Require;
 
 // CPU time by step: Lap() adds what has passed since the last one.
 class Steps {
@@ -70,63 +58,17 @@ class Steps {
                                                                   "sort ids",
                                                                   "write sorted files"};
 
-  Steps() : last_(Now()) {}
+  Steps() : last_(bare::ThreadCpuNs()) {}
   void Lap(Step step) {
-    const int64_t now = Now();
+    const int64_t now = bare::ThreadCpuNs();
     ns_[step] += now - last_;
     last_ = now;
   }
   int64_t ns(int step) const { return ns_[step]; }
 
  private:
-  static int64_t Now() {
-    timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return t.tv_sec * 1'000'000'000 + t.tv_nsec;
-  }
   std::array<int64_t, kCount> ns_{};
   int64_t last_;
-};
-
-struct Id {
-  uint64_t high = 0;
-  uint64_t low = 0;
-  auto operator<=>(const Id&) const = default;
-};
-
-// Every id there is, in open addressing; sized beforehand. {0, 0} marks an empty place.
-class IdTable {
- public:
-  explicit IdTable(size_t ids) {
-    size_t places = 1024;
-    while (places < ids + ids / 5) places *= 2;
-    mask_ = places - 1;
-    const size_t bytes = places * sizeof(Id);
-    void* memory = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    Require(memory != MAP_FAILED, "memory for the table");
-    places_ = reinterpret_cast<Id*>((reinterpret_cast<uintptr_t>(memory) + kHugePage - 1) &
-                                    ~(kHugePage - 1));
-    madvise(places_, bytes, MADV_HUGEPAGE);
-  }
-  void Prefetch(const Id& id) const { __builtin_prefetch(&places_[id.low & mask_], 1); }
-  // True if the id is new.
-  bool Insert(const Id& id) {
-    if (id == Id{}) return !std::exchange(has_zero_, true);
-    for (size_t i = id.low & mask_;; i = (i + 1) & mask_) {
-      if (places_[i] == id) return false;
-      if (places_[i] == Id{}) {
-        places_[i] = id;
-        return true;
-      }
-    }
-  }
-
- private:
-  static constexpr size_t kHugePage = 2 << 20;
-  Id* places_ = nullptr;
-  size_t mask_ = 0;
-  bool has_zero_ = false;
 };
 
 // The lines of a file, in batches; views live until the next one.
@@ -320,25 +262,6 @@ class Routes {
   const std::unique_ptr<char[]> compressed_{new char[bound_]};
 };
 
-void WriteSortedFile(const std::string& path, const std::vector<Id>& ids) {
-  rocksdb::Options options;
-  options.compression = rocksdb::kNoCompression;
-  rocksdb::BlockBasedTableOptions table;
-  table.format_version = 5;
-  table.checksum = rocksdb::kXXH3;
-  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  rocksdb::SstFileWriter writer(rocksdb::EnvOptions(), options, /*column_family=*/nullptr,
-                                /*invalidate_page_cache=*/false);
-  rocksdb::Status status = writer.Open(path);
-  for (const Id& id : ids) {
-    if (!status.ok()) break;
-    const uint64_t key[2] = {__builtin_bswap64(id.high), __builtin_bswap64(id.low)};
-    status = writer.Put(rocksdb::Slice(reinterpret_cast<const char*>(key), sizeof(key)), {});
-  }
-  if (status.ok()) status = writer.Finish();  // syncs
-  if (!status.ok()) Fail(status.ToString());
-}
-
 std::vector<std::string> FilesOf(const std::string& folder, size_t& bytes) {
   std::vector<std::string> paths;
   DIR* directory = opendir(folder.c_str());
@@ -368,7 +291,7 @@ void Run(const std::string& input, const std::string& output) {
   std::vector<std::string_view> lines;
   std::vector<Fields> rows;
   std::array<Id, kBatchRows> ids;
-  std::array<bool, kBatchRows> is_new;
+  std::array<uint8_t, kBatchRows> is_new;
   uint64_t events = 0;
 
   for (const std::string& path : paths) {
@@ -383,11 +306,10 @@ void Run(const std::string& input, const std::string& output) {
         const XXH128_hash_t hash = XXH3_128bits(rows[i].id.data(), rows[i].id.size());
         ids[i] = {hash.high64, hash.low64};
       }
-      for (size_t i = 0; i < rows.size(); ++i) table.Prefetch(ids[i]);
+      table.Insert(std::span(ids).first(rows.size()), is_new);
       int64_t slice = 0;
       std::vector<Id>* of_slice = nullptr;
       for (size_t i = 0; i < rows.size(); ++i) {
-        is_new[i] = table.Insert(ids[i]);
         if (!is_new[i]) continue;
         if (of_slice == nullptr || rows[i].time / kSliceUs != slice) {
           slice = rows[i].time / kSliceUs;
@@ -407,16 +329,14 @@ void Run(const std::string& input, const std::string& output) {
   }
   routes.Finish();
   for (auto& [slice, slice_ids] : new_ids) {
-    std::sort(slice_ids.begin(), slice_ids.end());
+    bare::SortIds(slice_ids);
     steps.Lap(Steps::kSort);
-    WriteSortedFile(fmt::format("{}/ids-{}.sst", output, slice), slice_ids);
+    bare::WriteSortedFile(fmt::format("{}/ids-{}.sst", output, slice), slice_ids,
+                          bare::IdOptions());
     steps.Lap(Steps::kSortedFile);
   }
 
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  const double cpu_s = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                       static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+  const double cpu_s = static_cast<double>(bare::ProcessCpuNs()) / 1e9;
   fmt::print("{{\"events\":{},\"cpu_s\":{:.3f},\"ns_per_event\":{{", events, cpu_s);
   for (int i = 0; i < Steps::kCount; ++i) {
     fmt::print("{}\"{}\":{:.1f}", i == 0 ? "" : ",", Steps::kNames[i],

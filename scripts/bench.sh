@@ -11,9 +11,9 @@ bench() {
   local targets
   case "$1" in
     pipeline) targets=(weir_cli job_event_pipeline generate_events pipeline_limit) ;;
-    dedup) targets=(dedup_bench) ;;
+    dedup | keyed) targets=("$1_bench" "$1_limit") ;;
     *)
-      say "usage: scripts/bench.sh [pipeline | dedup] [OPTION...]; scripts/bench.sh pipeline --help"
+      say "usage: scripts/bench.sh [pipeline | dedup | keyed] [OPTION...]; scripts/bench.sh pipeline --help"
       exit 64
       ;;
   esac
@@ -26,4 +26,5 @@ if (($# > 0)); then
 else
   bench pipeline
   bench dedup
+  bench keyed
 fi
