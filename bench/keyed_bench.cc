@@ -9,7 +9,9 @@
 // Prints one JSON object. Making the input is left out of the CPU time.
 #include <array>
 #include <cstdlib>
+#include <functional>
 #include <memory>
+#include <semaphore>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -36,10 +38,14 @@ constexpr int kPauses = 200;
 constexpr uint64_t kRowsPerPause = 1 << 17;
 
 // The store that is measured.
-std::unique_ptr<weir::KeyedStore> MakeStore(const std::string& folder, weir::Environment&) {
-  weir::KeyedStoreOptions options;
+std::unique_ptr<weir::KeyedStore> MakeStore(const std::string& folder, weir::Environment& env,
+                                            std::function<void()> wake) {
+  weir::RocksKeyedStoreOptions options;
   options.stage = "keyed";
-  return Require(weir::MakeHeapKeyedStore(options, {}));
+  options.local_dir = folder + "/state";
+  options.env = &env;
+  options.wake = std::move(wake);
+  return Require(weir::MakeRocksKeyedStore(options, {}));
 }
 
 struct Count {
@@ -70,7 +76,7 @@ class Keyed {
  public:
   explicit Keyed(const std::string& folder)
       : checkpoints_(env_, bench::MakeFolder(folder, "checkpoints")),
-        store_(MakeStore(folder, env_)),
+        store_(MakeStore(folder, env_, [this] { wakes_.release(); })),
         operator_(Count{}, KeyOf{}) {
     weir::OperatorContext context;
     context.keyed = store_.get();
@@ -161,13 +167,16 @@ class Keyed {
   }
   void Process(weir::BatchPtr batch) {
     weir::Progress progress = Require(operator_.Process(0, std::move(batch), out_));
-    while (progress == weir::Progress::kMoreOutput) progress = Require(operator_.Resume(out_));
-    WEIR_CHECK(progress == weir::Progress::kDone);
+    while (progress != weir::Progress::kDone) {
+      if (progress == weir::Progress::kBlocked) wakes_.acquire();
+      progress = Require(operator_.Resume(out_));
+    }
   }
   void Checkpoint() { checkpoints_.Write(store_->Freeze(checkpoints_.next())); }
 
   weir::Environment& env_ = weir::RealEnvironment();
   bench::Checkpoints checkpoints_;
+  std::counting_semaphore<> wakes_{0};
   const std::unique_ptr<weir::KeyedStore> store_;
   weir::ProcessOperator<Event, Event, Count, KeyOf> operator_;
   NoOutput out_;

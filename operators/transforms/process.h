@@ -164,10 +164,10 @@ class ProcessOperator final : public Operator {
     const Batch<In>& in = Batch<In>::Of(std::as_const(*input_));
     for (; next_ < in.rows() && builder_.rows() < limits::kBatchRowsDefault; ++next_) {
       if (!has_key_[next_]) continue;
-      WEIR_ASSIGN_OR_RETURN(Status status, CallFor(keys_[next_], in.times()[next_],
-                                                   [&](ProcessContext<Out>& context) {
-                                                     return function_.Process(in[next_], context);
-                                                   }));
+      const Status status = CallFor(
+          keys_[next_], in.times()[next_],
+          [&](ProcessContext<Out>& context) { return function_.Process(in[next_], context); });
+      WEIR_RETURN_IF_ERROR(row_->failure());
       if (!status.ok()) internal::RejectRow(in[next_], in.times()[next_], status, out);
     }
     out.Emit(0, builder_.Take(in.slabs()));
@@ -202,12 +202,12 @@ class ProcessOperator final : public Operator {
         const Timestamp time = kind == TimerKind::kEventTime ? timer.time
                                : watermark_ == kMinTimestamp ? until
                                                              : watermark_;
-        WEIR_ASSIGN_OR_RETURN(
-            Status status,
+        const Status status =
             CallFor(timer.state_key(), time, [&](ProcessContext<Out>& context) -> Status {
               WEIR_RETURN_IF_ERROR(timers_.Remove(kind, timer.state_key(), timer.time));
               return function_.OnTimer(kind, timer.time, context);
-            }));
+            });
+        WEIR_RETURN_IF_ERROR(row_->failure());
         if (status.ok()) continue;
         WEIR_RETURN_IF_ERROR(timers_.Remove(kind, timer.state_key(), timer.time));
         WEIR_RETURN_IF_ERROR(row_->Commit());
@@ -223,16 +223,15 @@ class ProcessOperator final : public Operator {
     return true;
   }
 
-  // One call of user code, with all it leaves behind or nothing of it; what it returned. An error
-  // is not the row's fault.
+  // One call of user code, with all it leaves behind or nothing of it; what it returned. Whether the
+  // store could take it is in row_->failure().
   template <class Call>
-  StatusOr<Status> CallFor(const StateKey& key, Timestamp time, Call call) {
+  Status CallFor(const StateKey& key, Timestamp time, Call call) {
     ProcessContext<Out> context(key, watermark_, builder_.BeginRow(time),
                                 kHasTimers ? &timers_ : nullptr);
     Status status = internal::GuardedCall([&]() -> Status { return call(context); });
-    WEIR_RETURN_IF_ERROR(row_->failure());
-    if (status.ok()) {
-      WEIR_RETURN_IF_ERROR(row_->Commit());
+    if (status.ok() && row_->failure().ok()) {
+      row_->Commit().IgnoreError();  // it is in failure()
       builder_.CommitRow();
       if constexpr (kHasTimers) timers_.Commit();
     } else {
