@@ -32,33 +32,15 @@ uint64_t KeyedLog::HashOf(int state, uint64_t key_hash, std::string_view sub_key
   return hash ^ (hash >> 32);
 }
 
-KeyedRecord* KeyedLog::Locate(uint64_t hash, std::string_view key) const {
-  KeyedRecord* found = nullptr;
-  table_.ForEachMatch(hash, [&](uint64_t payload) {
-    if (!Holds(payload)) return;
-    KeyedRecord& record = At(payload);
-    if (record.key() == key) found = &record;
-  });
-  return found;
-}
-
 const KeyedRecord& KeyedLog::Set(uint64_t hash, std::string_view key,
                                  const std::string_view* value) {
   EvictSome(kEvictedPerChange);
-  KeyedRecord* old = nullptr;
-  uint64_t position = 0;
-  table_.ForEachMatch(hash, [&](uint64_t payload) {
-    if (!Holds(payload)) return;
-    KeyedRecord& record = At(payload);
-    if (record.key() != key) return;
-    old = &record;
-    position = PositionOf(payload);
-  });
+  auto* old = const_cast<KeyedRecord*>(Find(hash, key));
+  const uint64_t position = old == nullptr ? 0 : PositionOf(last_.payload);
   const bool mutable_now = old != nullptr && position >= cut_ && !old->clean_;
   if (mutable_now && old->kind_ != KeyedRecord::kLarge &&
       (value == nullptr || value->size() <= std::min<size_t>(old->capacity_, kInlineValueMax))) {
     FillValue(*old, position, value);
-    old->used_ = true;
     return *old;
   }
   if (mutable_now) {
@@ -114,6 +96,7 @@ KeyedRecord& KeyedLog::Append(uint64_t hash, std::string_view key, const std::st
   } else {
     table_.Insert(hash, payload, alive());
   }
+  last_ = {hash, payload};
   return record;
 }
 

@@ -97,10 +97,24 @@ class KeyedLog {
     });
   }
   const KeyedRecord* Find(uint64_t hash, std::string_view key) {
-    KeyedRecord* found = Locate(hash, key);
+    if (KeyedRecord* last = Last(hash, key)) return last;
+    KeyedRecord* found = nullptr;
+    table_.ForEachMatch(hash, [&](uint64_t payload) {
+      if (!Holds(payload) || At(payload).key() != key) return;
+      found = &At(payload);
+      last_ = {hash, payload};
+    });
     if (found != nullptr) found->used_ = true;
     return found;
   }
+  // Where Find() found its last record, and that Find() should look there first.
+  struct Place {
+    uint64_t hash = 0;
+    uint64_t payload = 0;
+  };
+  Place last() const { return last_; }
+  void Expect(const Place& place) { last_ = place; }
+
   // The key's newest record, which is new or was changed in place.
   const KeyedRecord& Put(uint64_t hash, std::string_view key, std::string_view value) {
     return Set(hash, key, &value);
@@ -154,7 +168,12 @@ class KeyedLog {
     const Chunk& chunk = chunks_[position / MemoryChunk::kBytes - first_chunk_];
     return *reinterpret_cast<KeyedRecord*>(chunk.memory->data + position % MemoryChunk::kBytes);
   }
-  KeyedRecord* Locate(uint64_t hash, std::string_view key) const;
+  // The key's newest record, if it is where the last one was found.
+  KeyedRecord* Last(uint64_t hash, std::string_view key) const {
+    if (last_.hash != hash || !Holds(last_.payload)) return nullptr;
+    KeyedRecord& record = At(last_.payload);
+    return record.superseded_ || record.key() != key ? nullptr : &record;
+  }
   const KeyedRecord& Set(uint64_t hash, std::string_view key, const std::string_view* value);
   // Appends a record and points the table to it, instead of to `old` if there is one.
   KeyedRecord& Append(uint64_t hash, std::string_view key, const std::string_view* value,
@@ -174,6 +193,7 @@ class KeyedLog {
   uint64_t evict_next_ = 0;  // position; records before it had their chance
   uint64_t generation_ = 0;
   int sweep_next_ = 0;  // partition of the table
+  Place last_;
 
   std::map<uint64_t, std::string> large_;  // values, by their records' positions
   size_t large_bytes_ = 0;

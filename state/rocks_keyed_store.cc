@@ -26,6 +26,7 @@ namespace weir {
 namespace {
 
 constexpr std::string_view kFormat = "rocks-keyed/1";
+constexpr size_t kPrefetchDistance = 16;  // keys between asking for a line and reading it
 
 // Of the store's memory: the rest is for sorting and writing files.
 constexpr size_t LogBytes(size_t memory_bytes) { return memory_bytes / 10 * 8; }
@@ -121,16 +122,24 @@ class RocksKeyedStore final : public KeyedStore {
   // Of a map only the keys' entries are read, one by one, as they are asked for.
   Status Prefetch(StateId state, std::span<const StateKey> keys) override {
     if (states_[state].sub_key) return absl::OkStatus();
-    hashes_.resize(keys.size());
-    for (size_t i = 0; i < keys.size(); ++i) {
-      hashes_[i] = KeyedLog::HashOf(state, keys[i].hash, {});
-      log_.PrefetchTable(hashes_[i]);
-    }
-    for (uint64_t hash : hashes_) log_.PrefetchRecord(hash);
+    places_.resize(keys.size());
+    next_place_ = 0;
     std::vector<uint32_t> missing;
-    for (size_t i = 0; i < keys.size(); ++i) {
-      if (log_.Find(hashes_[i], Compose(state, keys[i], {})) == nullptr) {
-        missing.push_back(static_cast<uint32_t>(i));
+    // The table's lines are asked for first, then the records', then both are there.
+    for (size_t i = 0; i < keys.size() + 2 * kPrefetchDistance; ++i) {
+      if (i < keys.size()) {
+        places_[i].hash = KeyedLog::HashOf(state, keys[i].hash, {});
+        log_.PrefetchTable(places_[i].hash);
+      }
+      if (const size_t at = i - kPrefetchDistance; at < keys.size()) {
+        log_.PrefetchRecord(places_[at].hash);
+      }
+      const size_t at = i - 2 * kPrefetchDistance;
+      if (at >= keys.size()) continue;
+      if (log_.Find(places_[at].hash, Compose(state, keys[at], {})) != nullptr) {
+        places_[at] = log_.last();
+      } else {
+        missing.push_back(static_cast<uint32_t>(at));
       }
     }
     return missing.empty() ? absl::OkStatus() : Load(state, keys, missing);
@@ -140,6 +149,7 @@ class RocksKeyedStore final : public KeyedStore {
                                                 std::string_view sub_key) override {
     Compose(state, key, sub_key);
     const uint64_t hash = KeyedLog::HashOf(state, key.hash, sub_key);
+    ExpectAsPrefetched(hash);
     const KeyedRecord* record = log_.Find(hash, composed_);
     if (record == nullptr) {
       std::optional<std::string> stored;
@@ -254,6 +264,12 @@ class RocksKeyedStore final : public KeyedStore {
     return generation;
   }
 
+  // Keys mostly are read in the order in which they were prefetched.
+  void ExpectAsPrefetched(uint64_t hash) {
+    if (next_place_ == places_.size() || log_.last().hash == hash) return;
+    if (places_[next_place_].hash == hash) log_.Expect(places_[next_place_++]);
+  }
+
   // Learns what the I/O pool has written.
   void TakeNotice() {
     const uint64_t written = shared_->written.load(std::memory_order_acquire);
@@ -302,10 +318,12 @@ class RocksKeyedStore final : public KeyedStore {
           stored[index] = std::string(found);
         })));
     for (size_t i = 0; i < missing.size(); ++i) {
-      const uint64_t hash = hashes_[missing[i]];
-      if (log_.Find(hash, composed[i]) != nullptr) continue;  // twice in this batch
-      const std::string_view view = stored[i] ? *stored[i] : std::string_view();
-      log_.AddClean(hash, composed[i], stored[i] ? &view : nullptr);
+      KeyedLog::Place& place = places_[missing[i]];
+      if (log_.Find(place.hash, composed[i]) == nullptr) {  // else it is twice in this batch
+        const std::string_view view = stored[i] ? *stored[i] : std::string_view();
+        log_.AddClean(place.hash, composed[i], stored[i] ? &view : nullptr);
+      }
+      place = log_.last();
     }
     return absl::OkStatus();
   }
@@ -351,7 +369,8 @@ class RocksKeyedStore final : public KeyedStore {
   Timestamp now_;                                     // of the batch under way
   std::string composed_;
   std::string stored_;
-  std::vector<uint64_t> hashes_;  // of the keys being prefetched
+  std::vector<KeyedLog::Place> places_;  // of the keys prefetched last
+  size_t next_place_ = 0;                // the next that is expected to be read
 };
 
 }  // namespace

@@ -42,9 +42,20 @@ void ComposePrefix(int group, StateId state, std::string& out) {
 
 void ComposeKey(int group, StateId state, std::string_view key, std::string_view sub_key,
                 std::string& out) {
-  ComposePrefix(group, state, out);
-  PutBytes(key, out);
-  out.append(sub_key);
+  const size_t begin = out.size();
+  // Room for the longest length, which is cut off again.
+  out.resize(begin + kPrefixBytes + 10 + key.size() + sub_key.size());
+  char* to = out.data() + begin;
+  *to++ = static_cast<char>(group >> 8);
+  *to++ = static_cast<char>(group);
+  *to++ = static_cast<char>(state >> 8);
+  *to++ = static_cast<char>(state);
+  uint64_t length = key.size();
+  for (; length >= 0x80; length >>= 7) *to++ = static_cast<char>(length | 0x80);
+  *to++ = static_cast<char>(length);
+  to = std::copy(key.begin(), key.end(), to);
+  to = std::copy(sub_key.begin(), sub_key.end(), to);
+  out.resize(static_cast<size_t>(to - out.data()));
 }
 
 ComposedKey Decompose(std::string_view composed) {
