@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "core/crash_site.h"
 #include "operators/transforms/user_call.h"
 
 namespace weir {
@@ -41,7 +42,7 @@ struct PluginOperator::Call : WeirPluginCall {
   size_t row_events = 0;  // what it has put out so far
   size_t row_bytes = 0;
   std::string failure;    // why it failed; empty: it has not
-  bool broken = false;    // the plugin published a row that is none of the call's
+  std::string broken;     // why it cannot be known any more which row is which; empty: it can
   size_t productive = 0;  // rows of the call that led to an output
   size_t failed = 0;
 };
@@ -102,6 +103,10 @@ void PluginOperator::CallPlugin(Output& out) {
   call.collector = &builder_.BeginRow(call.in->times()[next_]);
   row_.store(call.first, std::memory_order_relaxed);
 
+  // Should the plugin crash, this says which one, and at which row.
+  CrashSite& site = CurrentCrashSite();
+  const CrashSite outer =
+      std::exchange(site, {site.stage, site.subtask, library_->label().c_str(), &row_});
   int32_t code = WEIR_PLUGIN_FAILED;
   std::string thrown;
   try {
@@ -111,15 +116,14 @@ void PluginOperator::CallPlugin(Output& out) {
   } catch (...) {
     thrown = "let an exception out that is no std::exception";
   }
+  site = outer;
 
   const size_t first = next_;
   next_ = events_.size();
   if (!EnterRow(call)) {
     // Which of the rows it was at, and which it has done, cannot be known.
     builder_.DropRow();
-    RejectFrom(call, call.at,
-               fmt::format("broke the rules: it published row {} of a call with rows {} to {}",
-                           row_.load(std::memory_order_relaxed), first, next_ - 1));
+    RejectFrom(call, call.at, call.broken);
   } else {
     if (code != WEIR_PLUGIN_OK) {
       Fail(call, !thrown.empty()              ? thrown
@@ -139,9 +143,11 @@ void PluginOperator::CallPlugin(Output& out) {
 
 bool PluginOperator::EnterRow(Call& call) {
   const size_t row = row_.load(std::memory_order_relaxed);
-  if (row == call.at && !call.broken) return true;
-  if (call.broken || row < call.at || row >= call.rows) {
-    call.broken = true;
+  if (!call.broken.empty()) return false;
+  if (row == call.at) return true;
+  if (row < call.at || row >= call.rows) {
+    call.broken = fmt::format("broke the rules: behind row {} of {} it published row {}", call.at,
+                              call.rows, row);
     return false;
   }
   SettleRow(call);
@@ -181,6 +187,17 @@ int32_t PluginOperator::Fail(Call& call, std::string_view why) {
   return WEIR_PLUGIN_FAILED;
 }
 
+// No exception may cross the plugin's frames.
+template <class Body>
+int32_t PluginOperator::Guarded(Call& call, Body body) noexcept {
+  try {
+    return body();
+  } catch (const std::exception& e) {
+    call.broken = e.what();
+  }
+  return WEIR_PLUGIN_FAILED;
+}
+
 int32_t PluginOperator::OnKeep(WeirPluginCall* base) {
   Call& call = static_cast<Call&>(*base);
   const WeirPluginOutput unchanged{};
@@ -190,22 +207,23 @@ int32_t PluginOperator::OnKeep(WeirPluginCall* base) {
 int32_t PluginOperator::OnEmit(WeirPluginCall* base, const WeirPluginOutput* output) {
   Call& call = static_cast<Call&>(*base);
   PluginOperator& op = *call.op;
-  try {
+  return Guarded(call, [&] {
     if (!op.EnterRow(call) || !call.failure.empty()) return WEIR_PLUGIN_FAILED;
     if (output == nullptr) return op.Fail(call, "emitted an event at a null pointer");
     const Status status = op.Add(call, *output);
     if (!status.ok()) return op.Fail(call, internal::ErrorText(status));
     return WEIR_PLUGIN_OK;
-  } catch (const std::exception& e) {
-    return op.Fail(call, fmt::format("emitted an event that cannot be kept: {}", e.what()));
-  }
+  });
 }
 
 int32_t PluginOperator::OnFail(WeirPluginCall* base, WeirPluginBytes error) {
   Call& call = static_cast<Call&>(*base);
-  if (!call.op->EnterRow(call)) return WEIR_PLUGIN_FAILED;
-  return call.op->Fail(
-      call, error.data == nullptr ? std::string_view() : std::string_view(error.data, error.size));
+  return Guarded(call, [&] {
+    if (!call.op->EnterRow(call)) return WEIR_PLUGIN_FAILED;
+    const bool empty = error.data == nullptr;
+    return call.op->Fail(call,
+                         empty ? std::string_view() : std::string_view(error.data, error.size));
+  });
 }
 
 Status PluginOperator::Add(Call& call, const WeirPluginOutput& output) {

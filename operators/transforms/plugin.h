@@ -41,6 +41,8 @@ class PluginOperator final : public Operator {
   static const WeirPluginHost kHost;
 
   // What the plugin calls; never throws.
+  template <class Body>
+  static int32_t Guarded(Call& call, Body body) noexcept;
   static int32_t OnKeep(WeirPluginCall* call);
   static int32_t OnEmit(WeirPluginCall* call, const WeirPluginOutput* output);
   static int32_t OnFail(WeirPluginCall* call, WeirPluginBytes error);

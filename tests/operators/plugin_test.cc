@@ -2,7 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <csignal>
+#include <cstdio>
+
+#include "core/crash_site.h"
 #include "tests/operators/plugin_harness.h"
 
 namespace weir::testing {
@@ -216,6 +221,31 @@ TEST(PluginTest, NoRowIsLostWhenThePluginDoesNotSayWhereItIs) {
     EXPECT_THAT(bed.Errors(), Each(HasSubstr("broke the rules")));
     EXPECT_EQ(bed.bed.counters.dropped, 0u);
   }
+}
+
+TEST(PluginTest, ACrashIsSaidToBeThePluginsOnlyWhileItRuns) {
+  const CrashScope scope("stage", 3);
+  PluginBed bed("unruly");
+  bed.Run({{"keep"}, {"throw"}});
+  EXPECT_STREQ(CurrentCrashSite().stage, "stage");
+  EXPECT_EQ(CurrentCrashSite().subtask, 3);
+  EXPECT_EQ(CurrentCrashSite().component, nullptr);
+  EXPECT_EQ(CurrentCrashSite().row, nullptr);
+}
+
+TEST(PluginDeathTest, ACrashNamesThePluginAndTheRow) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // there are I/O threads
+  PluginBed bed("unruly");
+  const CrashScope scope("stage", 3);
+  const auto crash = [&bed] {
+    std::signal(SIGABRT, [](int) {
+      const CrashSite& site = CurrentCrashSite();
+      fprintf(stderr, "%s, %s, row %u\n", site.stage, site.component, site.row->load());
+      _exit(1);
+    });
+    bed.Run({{"keep"}, {"throw"}, {"crash"}, {"keep"}});
+  };
+  EXPECT_EXIT(crash(), ::testing::ExitedWithCode(1), "stage, plugin unruly 2.1.0, row 2");
 }
 
 TEST(PluginTest, HasNoStateOfItsOwn) {

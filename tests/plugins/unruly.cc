@@ -1,4 +1,5 @@
 // A plugin whose events tell it how to misbehave, by their type. What it emits is in their tenant.
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 
@@ -17,6 +18,7 @@ class Unruly {
   void Process(const Event& event, Output& out) {
     const std::string_view act = event.type;
     if (act == "drop") return;
+    if (act == "crash") std::abort();
     if (act == "throw") throw std::runtime_error("cannot read " + std::string(event.id));
     if (act == "throw-int") throw 42;
     if (act == "throw-nothing") throw std::runtime_error("");

@@ -5,8 +5,8 @@ import collections
 import json
 import os
 import pathlib
-import re
 import shutil
+import signal
 import subprocess
 import unittest.mock
 
@@ -196,6 +196,13 @@ class GoingWrong(PluginCase):
             ("plugin-raw", "plugin raw 1: emitted a line at a null pointer", lines[2]),
             ("plugin-raw", "plugin raw 1: returned the unknown code 77", lines[3]),
             ("plugin-raw", "plugin raw 1: let an exception out: over the boundary", lines[4])])
+
+
+    def test_a_crash_names_the_plugin_and_the_row(self):
+        self.write(("keep", ""), ("throw", ""), ("crash", ""), ("keep", ""))
+        result = self.run_pipeline(prefix=["prlimit", "--core=0"])
+        self.assert_code(result, -signal.SIGABRT)
+        self.assert_says(result, "in stage 'plugin-unruly' (subtask 0), plugin unruly 2.1.0, at row 2 of its batch")
 
 
 class Configuration(PluginCase):
