@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "core/crash_site.h"
 #include "operators/transforms/user_call.h"
 
 namespace weir {
@@ -104,6 +105,10 @@ void PluginOperator::CallPlugin(Output& out) {
 
   int32_t code = WEIR_PLUGIN_FAILED;
   std::string thrown;
+  CrashSite& site = CurrentCrashSite();
+  const CrashSite outer = site;
+  site.component = library_->label().c_str();
+  site.row = &row_;
   try {
     code = instance_.Process(&call);
   } catch (const std::exception& e) {
@@ -111,6 +116,7 @@ void PluginOperator::CallPlugin(Output& out) {
   } catch (...) {
     thrown = "let an exception out that is no std::exception";
   }
+  site = outer;
 
   const size_t first = next_;
   next_ = events_.size();

@@ -1,4 +1,5 @@
 // A plugin whose events tell it how to misbehave, by their type. What it emits is in their tenant.
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 
@@ -18,6 +19,7 @@ class Unruly {
     const std::string_view act = event.type;
     if (act == "drop") return;
     if (act == "throw") throw std::runtime_error("cannot read " + std::string(event.id));
+    if (act == "crash") std::abort();
     if (act == "throw-int") throw 42;
     if (act == "throw-nothing") throw std::runtime_error("");
     if (act == "fail") out.Fail("no such airport");
