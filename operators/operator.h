@@ -54,18 +54,20 @@ class Output {
   virtual void Reject(std::string_view error, std::string_view record, Timestamp time) = 0;
 };
 
-// Wall-clock and event-time timers of one operator instance. They are not state: set them anew in
-// Open().
+// Timers of one operator instance. They are not state: set them anew in Open(). OnTimer(kind, time,
+// ...) is called once at or after `time`; setting the same time again changes nothing.
 class TimerService {
  public:
   virtual ~TimerService() = default;
-  // OnTimer(time, ...) is called once at or after `time`. Setting the same time again changes
-  // nothing.
+  // By the wall clock, Clock::Now(), for what is to happen at a time of day. Where that clock jumps
+  // ahead, it fires soon; where it jumps back, it fires when the time has come again.
   virtual void SetProcessingTimer(Timestamp time) = 0;
+  // By Clock::MonotonicMicros(), for how long something may take: no jump moves it.
+  virtual void SetDelayTimer(int64_t time) = 0;
   virtual void SetEventTimer(Timestamp time) = 0;
 };
 
-enum class TimerKind { kProcessingTime, kEventTime };
+enum class TimerKind { kProcessingTime, kEventTime, kDelay };
 
 // Counted by the operator itself; the runtime counts rows in, rows out and dead letters.
 struct OperatorCounters {

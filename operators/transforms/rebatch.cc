@@ -87,7 +87,7 @@ Status RebatchOperator::Open(OperatorContext& context) {
   if (!open_->empty()) {
     rows_received_ = open_->rows();
     cut_restored_ = true;
-    timers_->SetProcessingTimer(clock_->Now());  // full ones need not wait for company
+    timers_->SetDelayTimer(clock_->MonotonicMicros());  // full ones need not wait for company
   }
   return absl::OkStatus();
 }
@@ -217,8 +217,8 @@ void RebatchOperator::Keep(BatchPtr rows) {
 
 void RebatchOperator::StartDelay() {
   if (options_.delay == 0) return;
-  deadline_ = clock_->Now() + options_.delay;
-  timers_->SetProcessingTimer(deadline_);
+  deadline_ = clock_->MonotonicMicros() + options_.delay;
+  timers_->SetDelayTimer(deadline_);
 }
 
 void RebatchOperator::EmitOpen(Output& out) {
@@ -250,8 +250,7 @@ Timestamp RebatchOperator::OutputWatermark(Timestamp input) const {
 StatusOr<Progress> RebatchOperator::OnTimer(TimerKind kind, Timestamp time, Output& out) {
   CutRestored(out);
   // An earlier batch's timer leaves this one alone.
-  if (kind == TimerKind::kProcessingTime && options_.delay > 0 && !open_->empty() &&
-      time >= deadline_) {
+  if (kind == TimerKind::kDelay && options_.delay > 0 && !open_->empty() && time >= deadline_) {
     EmitOpen(out);
   }
   return Progress::kDone;

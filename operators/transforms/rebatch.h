@@ -68,7 +68,7 @@ class RebatchOperator final : public Operator {
 
   BatchPtr open_;
   size_t open_bytes_ = 0;   // as RowCodec::RowBytes counts
-  Timestamp deadline_ = 0;  // of the open batch, while there is one and a delay
+  int64_t deadline_ = 0;    // of the open batch, while there is one and a delay
   size_t merged_rows_ = 0;  // rows of the open batch when its slabs were merged last
   bool cut_restored_ = false;
   std::vector<size_t> row_bytes_;

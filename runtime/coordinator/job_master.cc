@@ -132,15 +132,15 @@ void JobMaster::OnTaskOpened(const runtime::TaskOpened& opened) {
   for (const StageSpec& stage : graph_.stages) {
     if (stage.role == StageRole::kSink) record_.sinks[stage.name] = stage.options;
   }
-  if (revoke_) {
-    record_.GoBackTo(restored_);
-    host_.Log(restored_ == 0
-                  ? "starting over: what was committed is taken back"
-                  : fmt::format("what was committed after checkpoint {} is taken back", restored_));
-  }
+  if (revoke_) record_.GoBackTo(restored_);
   if (Status saved = host_.SaveRecord(record_); !saved.ok()) {
     failure_ = Annotate(saved, "cannot write the job's record");
     return CancelAttempt(std::nullopt);
+  }
+  if (revoke_) {
+    host_.Log(restored_ == 0
+                  ? "starting over: what was committed is taken back"
+                  : fmt::format("what was committed after checkpoint {} is taken back", restored_));
   }
   // All handles of the restored checkpoint are committed: what is still pending belongs to nobody.
   phase_ = Phase::kRecovering;

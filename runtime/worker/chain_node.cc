@@ -145,15 +145,18 @@ Status ChainNode::RunOnce(int64_t now_micros) {
   });
 }
 
-Status ChainNode::FireProcessingTimer(Timestamp now, bool& fired, int64_t now_micros) {
+Status ChainNode::FireTimer(Timestamp wall, bool& fired, int64_t now_micros) {
   fired = false;
   if (waiting_ || !operator_) return absl::OkStatus();
-  auto timer = timers_.TakeProcessing(now);
+  TimerKind kind = TimerKind::kDelay;
+  auto timer = timers_.TakeDelay(now_micros);
+  if (!timer) {
+    kind = TimerKind::kProcessingTime;
+    timer = timers_.TakeProcessing(wall);
+  }
   if (!timer) return absl::OkStatus();
   fired = true;
-  return Guard(now_micros, [&] {
-    return Finish(operator_->OnTimer(TimerKind::kProcessingTime, *timer, *this));
-  });
+  return Guard(now_micros, [&] { return Finish(operator_->OnTimer(kind, *timer, *this)); });
 }
 
 Status ChainNode::StartDrain(DrainReason reason, int64_t now_micros) {

@@ -22,18 +22,24 @@ namespace weir {
 class NodeTimers final : public TimerService {
  public:
   void SetProcessingTimer(Timestamp time) override { processing_.insert(time); }
+  void SetDelayTimer(int64_t time) override { delay_.insert(time); }
   void SetEventTimer(Timestamp time) override { event_.insert(time); }
 
   // Takes the earliest timer at or before `time`.
   std::optional<Timestamp> TakeProcessing(Timestamp time) { return Take(processing_, time); }
+  std::optional<int64_t> TakeDelay(int64_t time) { return Take(delay_, time); }
   std::optional<Timestamp> TakeEvent(Timestamp time) { return Take(event_, time); }
   std::optional<Timestamp> next_processing() const {
     return processing_.empty() ? std::nullopt : std::optional(*processing_.begin());
+  }
+  std::optional<int64_t> next_delay() const {
+    return delay_.empty() ? std::nullopt : std::optional(*delay_.begin());
   }
 
  private:
   static std::optional<Timestamp> Take(std::set<Timestamp>& timers, Timestamp time);
   std::set<Timestamp> processing_;
+  std::set<int64_t> delay_;
   std::set<Timestamp> event_;
 };
 
@@ -74,7 +80,8 @@ class ChainNode final : public Output {
 
   // One call of the operator: Resume, the next batch, or the watermark. REQUIRES: runnable().
   Status RunOnce(int64_t now_micros);
-  Status FireProcessingTimer(Timestamp now, bool& fired, int64_t now_micros);
+  // One timer that is due by the wall clock or, for delays, by `now_micros`.
+  Status FireTimer(Timestamp wall, bool& fired, int64_t now_micros);
   // Calls Drain; it has finished once the node is not waiting().
   Status StartDrain(DrainReason reason, int64_t now_micros);
   StatusOr<PollResult> Poll(int64_t now_micros);  // of a source

@@ -120,6 +120,8 @@ std::optional<int64_t> Task::next_wake() const {
   if (!gate_ && !input_ended_ && !stopped_) consider(next_poll_);
   Clock& clock = setup_.context.env->clock;
   for (const auto& node : nodes_) {
+    if (auto timer = node->timers().next_delay()) consider(*timer);
+    // The wall clock may jump meanwhile: progress, above, bounds how long that goes unnoticed.
     if (auto timer = node->timers().next_processing()) {
       consider(clock.MonotonicMicros() + std::max<int64_t>(0, *timer - clock.Now()));
     }
@@ -204,7 +206,7 @@ StatusOr<Task::Taken> Task::FireTimers(int64_t now) {
   const Timestamp wall = setup_.context.env->clock.Now();
   for (size_t i = nodes_.size(); i-- > 0;) {
     bool fired = false;
-    WEIR_RETURN_IF_ERROR(nodes_[i]->FireProcessingTimer(wall, fired, now));
+    WEIR_RETURN_IF_ERROR(nodes_[i]->FireTimer(wall, fired, now));
     if (!fired) continue;
     PropagateWatermarks(now);
     return Taken::kSomething;

@@ -155,7 +155,7 @@ TEST_F(RebatchTest, AnEarlierBatchsTimerDoesNotCutALaterOneShort) {
 TEST_F(RebatchTest, WithoutADelayAnOpenBatchWaits) {
   Start({.rows = 10, .bytes = 0, .delay = 0});
   Process(Rows(0, 1));
-  EXPECT_THAT(bed_.timers.processing, IsEmpty());
+  EXPECT_THAT(bed_.timers.delay, IsEmpty());
 }
 
 TEST_F(RebatchTest, AWatermarkPassesAtOnceWhileNothingIsHeld) {

@@ -20,21 +20,31 @@ class ManualClock final : public Clock {
 class ManualTimers final : public TimerService {
  public:
   void SetProcessingTimer(Timestamp time) override { processing.insert(time); }
+  void SetDelayTimer(int64_t time) override { delay.insert(time); }
   void SetEventTimer(Timestamp time) override { event.insert(time); }
 
-  // Fires the processing timers that are due at `now`, in order. False if one did not return kDone.
+  // Fires the timers of both clocks that are due at `now`, in order. False if one did not return
+  // kDone.
   bool FireDue(Timestamp now, Operator& op, Output& out) {
-    while (!processing.empty() && *processing.begin() <= now) {
-      Timestamp time = *processing.begin();
-      processing.erase(processing.begin());
-      auto progress = op.OnTimer(TimerKind::kProcessingTime, time, out);
+    return Fire(TimerKind::kDelay, delay, now, op, out) &&
+           Fire(TimerKind::kProcessingTime, processing, now, op, out);
+  }
+
+  std::set<Timestamp> processing;
+  std::set<int64_t> delay;
+  std::set<Timestamp> event;
+
+ private:
+  static bool Fire(TimerKind kind, std::set<Timestamp>& due, Timestamp now, Operator& op,
+                   Output& out) {
+    while (!due.empty() && *due.begin() <= now) {
+      Timestamp time = *due.begin();
+      due.erase(due.begin());
+      auto progress = op.OnTimer(kind, time, out);
       if (!progress.ok() || *progress != Progress::kDone) return false;
     }
     return true;
   }
-
-  std::set<Timestamp> processing;
-  std::set<Timestamp> event;
 };
 
 // One instance's surroundings. Must outlive the operator that was opened with `context`.

@@ -4,6 +4,7 @@ goes on exactly. A kill -9 is no crash."""
 
 import json
 import os
+import re
 import signal
 
 import weir
@@ -57,6 +58,15 @@ class Crash(CrashCase):
     def test_a_plugin_and_the_row_that_it_published(self):
         result = self.run_job(parameters=self.parameters(**{"break": "plugin", "break-at": 300}))
         self.assert_crashes(result, signal.SIGABRT, "in stage 'touchy' (subtask 0), plugin 'upper' 1.2, at row 17 of its batch")
+
+    def test_a_plugin_of_the_main_job(self):
+        lines = [f'{{"id":{number},"kind":"{"crash" if number == 300 else "keep"}"}}\n' for number in range(EVENTS)]
+        (self.input / "a.jsonl").write_text("".join(lines), encoding="utf-8")
+        result = weir.run(weir.PIPELINE, self.parameters(id="id", type="kind", plugins="unruly"), data=self.data, parallelism=1,
+                          prefix=["prlimit", "--core=0"],
+                          popen={"env": {**os.environ, "WEIR_PLUGIN_PATH": str(weir.BUILD / "tests" / "plugins")}})
+        self.assert_crashes(result, signal.SIGABRT, "(subtask 0), plugin unruly ", " of its batch")
+        self.assertLessEqual(int(re.search(r"at row (\d+) of its batch", result.stderr).group(1)), 300)
 
     def test_after_so_many_it_halts_and_only_mended_it_goes_on_exactly(self):
         # Slowly enough for checkpoints in front of the row.
