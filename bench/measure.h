@@ -38,9 +38,10 @@ class Report {
   std::string text_;
 };
 
-// Returns at once if it is that late already.
+// Waits for the time, unless it is near or has passed: the thread is to work in long stretches, as
+// one that has much to do, with what it needs in its caches.
 inline void SleepUntil(int64_t wall_ns) {
-  constexpr int64_t kShortestNs = 1'000'000;  // many short sleeps would cost CPU time
+  constexpr int64_t kShortestNs = 100'000'000;
   const int64_t ns = wall_ns - WallNs();
   if (ns >= kShortestNs) std::this_thread::sleep_for(std::chrono::nanoseconds(ns));
 }
