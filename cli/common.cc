@@ -1,6 +1,7 @@
 #include "cli/common.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -32,6 +33,14 @@ std::vector<std::string> PluginFolders() {
 
 Parameters LocalParameters(Parameters::Values values) {
   return Parameters(std::move(values), LocalResources(), "", PluginsIn(PluginFolders()));
+}
+
+void RaiseOpenFilesLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  // Where this fails the old limit stays, and an error that comes of it says what to do.
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 void PrintError(const Status& status) {

@@ -26,6 +26,10 @@ struct JobFlags {
   bool help = false;
 };
 
+// As many open files as the system lets this process have: shells give 1,024 of them, which is few
+// for many inputs, routes and files of state.
+void RaiseOpenFilesLimit();
+
 // Prints "weir: <message>" to stderr, each line of the message on its own.
 void PrintError(const Status& status);
 

@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/common.h"
 
 namespace {
 
@@ -34,6 +35,7 @@ bool AsksForCommandHelp(const CLI::App& command, int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace weir::cli;
+  RaiseOpenFilesLimit();
   CLI::App app{"Weir: stateful stream processing, exactly once.", "weir"};
   app.set_version_flag("--version", kVersion);
   app.require_subcommand(1);

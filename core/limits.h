@@ -28,9 +28,9 @@ inline constexpr uint64_t kSplitRangeBytes = 64ull
 inline constexpr size_t kOpenSplitsMax = 128;        // open handles of one source subtask
 
 // memory
-inline constexpr size_t kMemoryBytesDefault = 2ull << 30;  // the budget of an executor
-inline constexpr size_t kProcessBytes = 16ull << 20;       // code, threads, tables of RocksDB
-inline constexpr size_t kSinkMemoryBytesMin = 4ull << 20;  // of one sink instance
+inline constexpr size_t kMemoryBytesDefault = 2ull << 30;    // the budget of an executor
+inline constexpr size_t kProcessBytes = 16ull << 20;         // code, threads, tables of RocksDB
+inline constexpr size_t kSinkMemoryBytesMin = 4ull << 20;    // of one sink instance
 inline constexpr size_t kStateMemoryBytesMin = 16ull << 20;  // of one instance that holds state
 inline constexpr size_t kInstanceBytesDefault =
     256ull << 20;  // of an instance that was given no share of a budget
@@ -40,6 +40,8 @@ inline constexpr size_t kExchangeBudgetBytes = 64ull << 20;  // all channels of 
 inline constexpr size_t kChannelBytesMin = 256 << 10;        // a channel's share is never less
 inline constexpr Duration kCoalesceDelay =
     Milliseconds(1);  // rows wait at most this long for company
+inline constexpr Duration kWatermarkHoldMax =
+    Seconds(1);  // a sender that is too far ahead waits while anything comes from others
 
 // tasks
 inline constexpr Duration kStepMax = Milliseconds(1);
@@ -52,7 +54,9 @@ inline constexpr size_t kStateKeyBytesMax = 64 << 10;    // of a key, and of a m
 inline constexpr size_t kStateValueBytesMax = 64 << 20;  // of one value or entry
 inline constexpr size_t kIdsKeptBytes =
     64ull << 20;  // ids of a dedup subtask that stay in memory after they were written
-inline constexpr size_t kBlockCacheBytes = 32ull << 20;  // of all RocksDBs of a process, until a budget is set
+inline constexpr int kRocksOpenFilesMax = 256;  // that one RocksDB keeps open
+inline constexpr size_t kBlockCacheBytes =
+    32ull << 20;  // of all RocksDBs of a process, until a budget is set
 
 // file sink
 inline constexpr size_t kSinkBlockBytes = 1 << 20;  // bytes compressed as one zstd frame

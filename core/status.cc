@@ -43,9 +43,11 @@ Status ErrnoStatus(int error_number, std::string_view what) {
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
+      return absl::ResourceExhaustedError(message);
     case EMFILE:
     case ENFILE:
-      return absl::ResourceExhaustedError(message);
+      return absl::ResourceExhaustedError(
+          message + "; let the process open more of them: ulimit -n, or the service's limit");
     default:
       return absl::UnavailableError(message);
   }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -30,14 +32,15 @@ class UnsyncedFile final : public rocksdb::FSWritableFileOwnerWrapper {
   }
 };
 
-class UnsyncedDirectory final : public rocksdb::FSDirectoryWrapper {
+// RocksDB keeps one per column family, only to sync it: so it need not be open at all.
+class UnsyncedDirectory final : public rocksdb::FSDirectory {
  public:
-  using FSDirectoryWrapper::FSDirectoryWrapper;
   IOStatus Fsync(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
   IOStatus FsyncWithDirOptions(const IOOptions&, IODebugContext*,
                                const rocksdb::DirFsyncOptions&) override {
     return IOStatus::OK();
   }
+  IOStatus Close(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
 };
 
 class UnsyncedFileSystem final : public rocksdb::FileSystemWrapper {
@@ -67,9 +70,8 @@ class UnsyncedFileSystem final : public rocksdb::FileSystemWrapper {
   IOStatus NewDirectory(const std::string& path, const IOOptions& options,
                         std::unique_ptr<rocksdb::FSDirectory>* result,
                         IODebugContext* debug) override {
-    std::unique_ptr<rocksdb::FSDirectory> directory;
-    IOStatus status = target()->NewDirectory(path, options, &directory, debug);
-    if (status.ok()) *result = std::make_unique<UnsyncedDirectory>(std::move(directory));
+    IOStatus status = target()->FileExists(path, options, debug);
+    if (status.ok()) *result = std::make_unique<UnsyncedDirectory>();
     return status;
   }
 };
@@ -110,6 +112,7 @@ rocksdb::Options WorkingCopyOptions() {
   options.stats_persist_period_sec = 0;
   options.max_manifest_file_size = 1 << 20;  // every checkpoint stores the manifest anew
   options.max_background_jobs = 2;
+  options.max_open_files = limits::kRocksOpenFilesMax;
   options.allow_mmap_reads = true;  // lookups cost a third less than with read calls
   options.paranoid_checks = true;
   options.compression = rocksdb::kNoCompression;
@@ -130,6 +133,8 @@ rocksdb::Options WorkingCopyOptions() {
 Status FromRocks(const rocksdb::Status& status, std::string_view action) {
   if (status.ok()) return absl::OkStatus();
   std::string message = fmt::format("{}: {}", action, status.ToString());
+  // RocksDB keeps of errno no more than its text.
+  if (message.ends_with(std::strerror(EMFILE))) return ErrnoStatus(EMFILE, action);
   if (status.IsNoSpace()) return absl::ResourceExhaustedError(message);
   if (status.IsCorruption()) return absl::DataLossError(message);
   return absl::UnavailableError(message);

@@ -87,12 +87,19 @@ Status FileSource::RestoreSplits() {
   for (Split& split : splits_) {
     names.insert(split.name);
     WEIR_ASSIGN_OR_RETURN(std::optional<SplitState> state, states_.Get(MakeStateKey(split.name)));
-    if (!state) continue;
+    if (!state) {
+      // Kept from the first on, so that a file that is gone before it was opened is missed.
+      split.state.file_size = split.file->size;
+      split.state.file_modified = split.file->modified;
+      WEIR_RETURN_IF_ERROR(states_.Set(MakeStateKey(split.name), split.state));
+      continue;
+    }
     split.state = *state;
     InputFile before = *split.file;
     before.size = state->file_size;
     before.modified = state->file_modified;
     WEIR_RETURN_IF_ERROR(CheckUnchanged(env_->disk, before));
+    if (!state->opened()) continue;
     WEIR_ASSIGN_OR_RETURN(const uint64_t head, HeadOf(*split.file));
     if (head != state->head_hash) {
       return FileHasChanged(split.file->path, "its first 4 KiB are others");
@@ -103,7 +110,10 @@ Status FileSource::RestoreSplits() {
   WEIR_RETURN_IF_ERROR(states_.ForEach([&](std::string_view name, const SplitState& state) {
     if (state.finished || names.contains(name)) return true;
     const std::string_view file = name.substr(0, name.rfind('#'));
-    status = FileHasChanged(fmt::format("{} (of {})", file, options_.input), "it is gone");
+    const bool there = std::any_of(files_.begin(), files_.end(),
+                                   [&](const InputFile& f) { return f.name == file; });
+    status = FileHasChanged(fmt::format("{} (of {})", file, options_.input),
+                            there ? "it has become shorter" : "it is gone");
     return false;
   }));
   return status;

@@ -9,8 +9,9 @@
 // time have the time of their arrival, and files are then read one after the other.
 //
 // What cannot be read is a dead letter that says where it stands: a line, a line that is too long,
-// the place where a compressed file is broken. A file that changes while a job reads it fails the
-// job (FailedPrecondition), also after a restart; new files in the folder are found at a restart.
+// the place where a compressed file is broken. Every file that was found is in the state, opened or
+// not: one that changes or goes before it has been read to its end fails the job
+// (FailedPrecondition), also after a restart. New files in the folder are found at a restart.
 #pragma once
 
 #include <deque>

@@ -21,10 +21,12 @@ struct SplitState {
   int64_t last_good_time = kMinTimestamp;
   int64_t highest_time = kMinTimestamp;  // kMinTimestamp: no good time has been read yet
   uint64_t file_offset = 0;              // how far the file itself has been read
-  // What the file was when the split was opened first.
+  // What the file was when the split was found first.
   uint64_t file_size = 0;
   int64_t file_modified = 0;
-  uint64_t head_hash = 0;
+  uint64_t head_hash = 0;  // and when it was opened first; 0: it has not been yet
+
+  bool opened() const { return head_hash != 0; }
 
   BOOST_DESCRIBE_CLASS(SplitState, (),
                        (started, finished, next_offset, lines, last_good_time, highest_time,

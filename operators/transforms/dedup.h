@@ -45,6 +45,8 @@ class DedupBase : public Operator {
   StatusOr<Progress> OnWatermark(Timestamp watermark, Output& out) override;
   std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) override;
   void Close() override;
+  // Slices between the inputs' watermarks cannot be freed: a window's worth of them is enough.
+  std::optional<Duration> watermark_drift_max() const override { return options_.window; }
 
  protected:
   virtual void AppendFingerprints(const BatchBase& batch, std::vector<Fingerprint>& ids) = 0;

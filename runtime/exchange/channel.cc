@@ -13,6 +13,7 @@ Channel::Channel(size_t capacity_bytes, std::function<void()> wake_receiver,
 }
 
 size_t Channel::credit() const {
+  if (sent_watermark_.load() > watermark_limit_.load()) return 0;
   const size_t queued = queued_bytes();
   return queued < capacity_bytes_ ? capacity_bytes_ - queued : 0;
 }
@@ -20,6 +21,9 @@ size_t Channel::credit() const {
 void Channel::Send(ChannelItem item) {
   size_t bytes = 0;
   if (const BatchPtr* batch = std::get_if<BatchPtr>(&item)) bytes = (*batch)->bytes();
+  if (const Watermark* watermark = std::get_if<Watermark>(&item)) {
+    sent_watermark_ = watermark->idle ? kMinTimestamp : watermark->time;
+  }
   queued_bytes_.fetch_add(bytes, std::memory_order_relaxed);
   bool was_empty;
   {
@@ -41,6 +45,12 @@ std::optional<ChannelItem> Channel::Receive() {
   const size_t before = queued_bytes_.fetch_sub(entry->bytes, std::memory_order_relaxed);
   if (before >= capacity_bytes_ && before - entry->bytes < capacity_bytes_) wake_sender_();
   return std::move(entry->item);
+}
+
+void Channel::set_watermark_limit(Timestamp limit) {
+  const Timestamp before = watermark_limit_.exchange(limit);
+  const Timestamp sent = sent_watermark_.load();
+  if (sent > before && sent <= limit) wake_sender_();
 }
 
 }  // namespace weir

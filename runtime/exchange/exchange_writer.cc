@@ -37,7 +37,14 @@ void ExchangeWriter::Add(BatchPtr batch, int64_t now_micros) {
 
 void ExchangeWriter::SetWatermark(Watermark watermark, int64_t now_micros) {
   watermark_ = watermark;
-  if (!(watermark_ == sent_watermark_)) StartWaiting(now_micros);
+  if (watermark_ == sent_watermark_) return;
+  StartWaiting(now_micros);
+  // A receiver that stops at this watermark should know it at once: a millisecond of rows can be
+  // much event time.
+  const bool stops =
+      !watermark.idle && std::any_of(options_.channels.begin(), options_.channels.end(),
+                                     [&](const auto& c) { return c->StopsAt(watermark.time); });
+  if (stops) Flush();
 }
 
 void ExchangeWriter::StartWaiting(int64_t now_micros) {

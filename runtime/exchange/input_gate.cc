@@ -4,52 +4,82 @@
 
 #include <algorithm>
 
+#include "core/limits.h"
+
 namespace weir {
 
-InputGate::InputGate(std::vector<Input> inputs) {
+InputGate::InputGate(std::vector<Input> inputs, std::optional<Duration> drift_max)
+    : drift_max_(drift_max) {
   for (Input& input : inputs) inputs_.push_back({.input = std::move(input)});
+  LimitSenders();
 }
 
-StatusOr<std::optional<InputGate::Event>> InputGate::Next() {
+StatusOr<std::optional<InputGate::Event>> InputGate::Next(int64_t now_micros) {
   // Watermarks that change nothing are swallowed here, so this may read several items, each channel
   // at most until it is empty.
-  for (size_t empty = 0; empty < inputs_.size();) {
+  for (size_t quiet = 0; quiet < inputs_.size();) {
     State& state = inputs_[turn_];
     turn_ = (turn_ + 1) % inputs_.size();
     std::optional<ChannelItem> item;
     if (!state.at_barrier) item = state.input.channel->Receive();
     if (!item) {
-      ++empty;
+      ++quiet;
       continue;
     }
-    empty = 0;
-    if (auto* batch = std::get_if<BatchPtr>(&*item)) {
-      return Event(Rows{state.input.edge, state.input.input_port, std::move(*batch)});
-    }
-    if (auto* watermark = std::get_if<Watermark>(&*item)) {
-      state.watermark = std::max(state.watermark, watermark->time);
-      state.idle = watermark->idle;
-      if (auto merged = MergeWatermarks()) return Event(*merged);
-    } else if (auto* barrier = std::get_if<Barrier>(&*item)) {
-      if (aligned_ > 0 && barrier->checkpoint != barrier_.checkpoint) {
-        return absl::InternalError(
-            fmt::format("the barrier of checkpoint {} arrived while checkpoint {} is being aligned",
-                        barrier->checkpoint, barrier_.checkpoint));
-      }
-      state.at_barrier = true;
-      barrier_ = *barrier;
-      if (++aligned_ == inputs_.size()) {
-        aligned_ = 0;
-        for (State& s : inputs_) s.at_barrier = false;
-        return Event(barrier_);
-      }
-    } else if (!state.ended) {
-      state.ended = true;
-      if (++ended_ == inputs_.size()) return Event(EndOfInput{});
-      if (auto merged = MergeWatermarks()) return Event(*merged);
-    }
+    quiet = 0;
+    taken_micros_ = now_micros;
+    const bool control = !std::holds_alternative<BatchPtr>(*item);
+    WEIR_ASSIGN_OR_RETURN(std::optional<Event> event, Take(state, *std::move(item)));
+    if (control || lifted_) LimitSenders();
+    if (event) return event;
   }
+  if (!taken_micros_) taken_micros_ = now_micros;  // the first call
+  if (now_micros - *taken_micros_ >= limits::kWatermarkHoldMax) LimitSenders(/*lift=*/true);
   return std::optional<Event>();
+}
+
+StatusOr<std::optional<InputGate::Event>> InputGate::Take(State& from, ChannelItem item) {
+  if (auto* batch = std::get_if<BatchPtr>(&item)) {
+    return Event(Rows{from.input.edge, from.input.input_port, std::move(*batch)});
+  }
+  if (auto* watermark = std::get_if<Watermark>(&item)) {
+    from.watermark = std::max(from.watermark, watermark->time);
+    from.idle = watermark->idle;
+  } else if (auto* barrier = std::get_if<Barrier>(&item)) {
+    if (aligned_ > 0 && barrier->checkpoint != barrier_.checkpoint) {
+      return absl::InternalError(
+          fmt::format("the barrier of checkpoint {} arrived while checkpoint {} is being aligned",
+                      barrier->checkpoint, barrier_.checkpoint));
+    }
+    from.at_barrier = true;
+    barrier_ = *barrier;
+    if (++aligned_ < inputs_.size()) return std::optional<Event>();
+    aligned_ = 0;
+    for (State& s : inputs_) s.at_barrier = false;
+    return Event(barrier_);
+  } else if (!from.ended) {
+    from.ended = true;
+    if (++ended_ == inputs_.size()) return Event(EndOfInput{});
+  }
+  if (auto merged = MergeWatermarks()) return Event(*merged);
+  return std::optional<Event>();
+}
+
+// With `lift`, nobody is limited until something comes.
+void InputGate::LimitSenders(bool lift) {
+  if (!drift_max_) return;
+  lifted_ = lift;
+  Timestamp limit = kMaxTimestamp;
+  if (!lift && aligned_ == 0) {
+    Timestamp least = kMaxTimestamp;
+    for (const State& state : inputs_) {
+      if (state.active()) least = std::min(least, state.watermark);
+    }
+    if (least < kMaxTimestamp - *drift_max_) limit = least + *drift_max_;
+  }
+  if (limit == limit_) return;
+  limit_ = limit;
+  for (const State& state : inputs_) state.input.channel->set_watermark_limit(limit);
 }
 
 std::optional<Watermark> InputGate::MergeWatermarks() {
@@ -58,7 +88,7 @@ std::optional<Watermark> InputGate::MergeWatermarks() {
   for (const State& state : inputs_) {
     // An ended input has nothing left to be late. One that is idle counts for nothing unless all
     // are.
-    if (state.ended || state.idle) continue;
+    if (!state.active()) continue;
     any_active = true;
     least = std::min(least, state.watermark);
   }

@@ -2,10 +2,29 @@
 // watermark of several inputs.
 //
 // A barrier closes its channel until the same barrier has come from all others; then it comes out
-// once. Channels whose input has
-// ended still carry barriers. The watermark is the least of the channels that are not idle; it
-// never falls. Owns no thread; used by the
-// task that it belongs to.
+// once. Channels whose input has ended still carry barriers. The watermark is the least of the
+// channels that are active, neither idle nor ended; it never falls.
+//
+// Watermark alignment: where an operator of the task tells how far its inputs may drift apart in
+// event time (Operator::watermark_drift_max), a sender whose watermark is ahead of the least one
+// taken from the active channels by more has no credit (Channel::set_watermark_limit), and so stops.
+// What the operator must remember is thereby bounded by event time, not by how fast one sender reads
+// or how much a channel holds.
+//
+// This cannot stop a job for good:
+//   - What has been sent is taken, whatever its time. Then the least watermark taken is the least
+//     one sent, and that is not ahead: the sender furthest behind goes on, and so does the last
+//     active one. A sender sends a watermark to all its receivers at once, so it is the furthest
+//     behind at all of them.
+//   - An idle or an ended channel is not stopped, and stops nobody.
+//   - A sender that was stopped may have rows in front of its barrier. Once the first barrier of a
+//     checkpoint has come, and the sender furthest behind will send it, nobody is stopped until all
+//     have come.
+//   - Senders may depend on each other in a way that this does not see: a source that is stopped on
+//     one branch while another branch gathers rows and holds their watermark. So when nothing has
+//     come at all for limits::kWatermarkHoldMax, nobody is stopped until something comes.
+//
+// Owns no thread; used by the task that it belongs to.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +45,8 @@ class InputGate {
     int edge = 0;        // of the graph
     int input_port = 0;  // of the head operator
   };
-  explicit InputGate(std::vector<Input> inputs);
+  // drift_max: see above; none: no sender is stopped.
+  explicit InputGate(std::vector<Input> inputs, std::optional<Duration> drift_max = {});
 
   struct Rows {
     int edge;
@@ -37,9 +57,9 @@ class InputGate {
   using Event = std::variant<Rows, Watermark, Barrier, EndOfInput>;
 
   // The next thing to handle; nullopt if nothing is there. Takes the channels in turn. Internal if
-  // barriers of two checkpoints meet,
-  // which would be a bug of the sender.
-  StatusOr<std::optional<Event>> Next();
+  // barriers of two checkpoints meet, which would be a bug of the sender. now: monotonic; call again
+  // at least every limits::kWatermarkHoldMax.
+  StatusOr<std::optional<Event>> Next(int64_t now_micros);
 
   bool aligning() const { return aligned_ > 0; }
   size_t queued_bytes() const;
@@ -52,15 +72,25 @@ class InputGate {
     bool idle = false;
     bool ended = false;
     bool at_barrier = false;
+
+    bool active() const { return !ended && !idle; }
   };
   // The merged watermark, if it has changed.
   std::optional<Watermark> MergeWatermarks();
+  // What comes of an item; nullopt: nothing that the task has to know.
+  StatusOr<std::optional<Event>> Take(State& from, ChannelItem item);
+  void LimitSenders(bool lift = false);
 
+  const std::optional<Duration> drift_max_;
   std::vector<State> inputs_;
   size_t turn_ = 0;
   size_t ended_ = 0;
   size_t aligned_ = 0;  // inputs at the barrier
   Barrier barrier_;
+  // Of watermark alignment.
+  Timestamp limit_ = kMaxTimestamp;
+  bool lifted_ = false;
+  std::optional<int64_t> taken_micros_;  // when something came last
   Watermark merged_{kMinTimestamp, false};
 };
 

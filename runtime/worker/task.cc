@@ -43,7 +43,14 @@ Task::Task(Setup setup) : setup_(std::move(setup)) {
     nodes_[node]->targets().push_back(
         {edge.port, output.edge, edge.input_port, nullptr, writers_.back().get()});
   }
-  if (nodes_[0]->source() == nullptr) gate_ = std::make_unique<InputGate>(std::move(setup_.inputs));
+  if (nodes_[0]->source() != nullptr) return;
+  // What flows in at the gate flows through the whole chain.
+  std::optional<Duration> drift_max;
+  for (const auto& node : nodes_) {
+    const std::optional<Duration> own = node->op()->watermark_drift_max();
+    if (own) drift_max = std::min(*own, drift_max.value_or(*own));
+  }
+  gate_ = std::make_unique<InputGate>(std::move(setup_.inputs), drift_max);
 }
 
 Task::~Task() {
@@ -182,7 +189,7 @@ StatusOr<Task::Taken> Task::TakeInput(int64_t now) {
     PropagateWatermarks(now);
     return polled.kind == PollResult::kIdle ? Taken::kNothing : Taken::kSomething;
   }
-  WEIR_ASSIGN_OR_RETURN(std::optional<InputGate::Event> event, gate_->Next());
+  WEIR_ASSIGN_OR_RETURN(std::optional<InputGate::Event> event, gate_->Next(now));
   if (!event) return Taken::kNothing;
   if (auto* rows = std::get_if<InputGate::Rows>(&*event)) {
     head.Push(rows->input_port, std::move(rows->batch));

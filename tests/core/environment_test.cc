@@ -43,6 +43,14 @@ TEST(DiskTest, ReadsAtAnyOffsetAndShortOnlyAtTheEnd) {
   EXPECT_EQ((*file)->ReadAt(1000, buffer, 20).value(), 0u);
 }
 
+TEST(DiskTest, TooManyOpenFilesSaysWhatToDo) {
+  const Status status = ErrnoStatus(EMFILE, "cannot open f");
+  EXPECT_TRUE(absl::IsResourceExhausted(status));
+  EXPECT_THAT(std::string(status.message()),
+              ::testing::StartsWith("cannot open f: Too many open files; "));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("ulimit -n"));
+}
+
 TEST(DiskTest, ErrorsNamePathAndActionAndTellWhoCanMendThem) {
   TempDir dir;
   Status missing = RealDisk().OpenForRead(dir / "none").status();

@@ -313,6 +313,34 @@ TEST_F(ChangedFileTest, IsNoticedAfterARestart) {
   ExpectChanged(Restore(false, [&] { std::filesystem::remove(Path("b.jsonl")); }), "it is gone");
 }
 
+TEST_F(FileSourceFaultsTest, AFileThatGoesOrChangesBeforeItWasOpenedIsMissedAfterARestart) {
+  EventFields no_time{{"id"}, "", "", "", ""};
+  WriteBytes(Path("a.jsonl"), EventLine("a", 1) + EventLine("b", 2));
+  WriteBytes(Path("b.jsonl"), EventLine("c", 3));
+  FileSourceOptions options = Options();
+  options.batch_rows = 1;
+  MemorySnapshots store;
+  SourceRun before(options, 0, 1, {}, nullptr, nullptr, no_time);
+  EXPECT_TRUE(before.Poll());  // a.jsonl: without event time one file is read after the other
+  const std::vector<StateSnapshot> snapshots = {before.Checkpoint(store)};
+  auto restart = [&] {
+    return SourceRun(options, 0, 1, snapshots, &store, nullptr, no_time).opened();
+  };
+  EXPECT_TRUE(restart().ok());
+
+  std::filesystem::rename(Path("b.jsonl"), Path("b.away"));
+  EXPECT_EQ(restart().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(restart().message()), AllOf(HasSubstr("b.jsonl"), HasSubstr("gone")));
+  WriteBytes(Path("b.jsonl"), EventLine("other", 3));
+  EXPECT_EQ(restart().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(restart().message()), AllOf(HasSubstr("b.jsonl"), HasSubstr("bytes")));
+  std::filesystem::rename(Path("b.away"), Path("b.jsonl"));
+  WriteBytes(Path("c.jsonl"), EventLine("new", 4));
+  SourceRun after(options, 0, 1, snapshots, &store, nullptr, no_time);
+  ASSERT_TRUE(after.Drain().ok());
+  EXPECT_THAT(after.Ids(), ::testing::ElementsAre("b", "c", "new"));
+}
+
 TEST_F(ChangedFileTest, IsNoticedWhileItIsRead) {
   for (bool longer : {true, false}) {
     FileSourceOptions options = Options();

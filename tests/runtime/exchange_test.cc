@@ -76,6 +76,25 @@ TEST_P(ExchangeTest, RowsGoToTheOwnerOfTheirKeyGroupInOrder) {
   EXPECT_EQ(total, 1000);
 }
 
+TEST_P(ExchangeTest, AWatermarkThatAReceiverStopsAtIsSentAtOnce) {
+  ExchangeWriter writer = Make(keyed_, 2, 1 << 20);
+  channels_[1]->set_watermark_limit(100);
+  writer.Add(Rows(0, 10), 0);
+  writer.SetWatermark({100}, 0);
+  EXPECT_TRUE(Receive(0).empty());
+  writer.SetWatermark({101}, 0);
+  EXPECT_EQ(Receive(0).size() + Receive(1).size(), 10u);
+  EXPECT_EQ(last_watermark_, 101);
+  writer.Add(Rows(10, 10), 0);
+  EXPECT_FALSE(writer.Flush());  // to channel 0 it goes all the same
+  EXPECT_TRUE(Receive(1).empty());
+  EXPECT_TRUE(writer.congested());
+  channels_[1]->set_watermark_limit(101);
+  EXPECT_EQ(credit_wakes_, 1);
+  EXPECT_TRUE(writer.Flush());
+  EXPECT_FALSE(Receive(1).empty());
+}
+
 TEST_P(ExchangeTest, RowsWaitForCompanyButNoLongerThanTheDelay) {
   ExchangeWriter writer = Make(forward_, 1, 1 << 20);
   writer.Add(Rows(0, 10), 1000);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/limits.h"
+
 namespace weir {
 namespace {
 
@@ -13,18 +15,25 @@ BatchPtr Rows(std::initializer_list<int64_t> values) {
 
 class InputGateTest : public ::testing::Test {
  protected:
-  void Make(int channels) {
+  void Make(int channels, std::optional<Duration> drift_max = {}) {
     std::vector<InputGate::Input> inputs;
     for (int i = 0; i < channels; ++i) {
       channels_.push_back(std::make_shared<Channel>(
-          1 << 20, [] {}, [] {}));
+          1 << 20, [] {}, [this] { ++wakes_; }));
       inputs.push_back({channels_.back(), 0, i});
     }
-    gate_ = std::make_unique<InputGate>(std::move(inputs));
+    gate_ = std::make_unique<InputGate>(std::move(inputs), drift_max);
+  }
+  std::string Senders() {
+    std::string text;
+    for (const auto& channel : channels_) {
+      text += (text.empty() ? "" : " ") + std::string(channel->credit() > 0 ? "free" : "stopped");
+    }
+    return text;
   }
   // What comes next, as text.
   std::string Next() {
-    auto event = gate_->Next();
+    auto event = gate_->Next(now_);
     if (!event.ok()) return "error: " + std::string(event.status().message());
     if (!*event) return "nothing";
     if (auto* rows = std::get_if<InputGate::Rows>(&**event)) {
@@ -40,6 +49,8 @@ class InputGateTest : public ::testing::Test {
 
   std::vector<std::shared_ptr<Channel>> channels_;
   std::unique_ptr<InputGate> gate_;
+  int wakes_ = 0;  // of senders
+  int64_t now_ = Seconds(1000);
 };
 
 TEST_F(InputGateTest, ABarrierClosesItsChannelUntilAllHaveIt) {
@@ -123,6 +134,94 @@ TEST_F(InputGateTest, ChannelsTakeTurns) {
   EXPECT_EQ(Next(), "rows 1 from 1");
   EXPECT_EQ(Next(), "rows 1 from 0");
   EXPECT_EQ(Next(), "rows 1 from 1");
+}
+
+// Watermark alignment.
+
+TEST_F(InputGateTest, ASenderTooFarAheadHasNoCreditUntilTheOthersCatchUp) {
+  Make(3, 10);
+  channels_[0]->Send(Watermark{111});
+  channels_[0]->Send(Rows({112}));
+  channels_[1]->Send(Watermark{100});
+  channels_[2]->Send(Watermark{110});
+  EXPECT_EQ(Next(), "watermark 100");
+  EXPECT_EQ(Next(), "rows 1 from 0");  // what has been sent is taken
+  EXPECT_EQ(Senders(), "stopped free free");
+  wakes_ = 0;
+  channels_[1]->Send(Watermark{101});
+  EXPECT_EQ(Next(), "watermark 101");
+  EXPECT_EQ(Senders(), "free free free");
+  EXPECT_EQ(wakes_, 1);
+}
+
+TEST_F(InputGateTest, ASenderIsStoppedBeforeItsWatermarkIsTaken) {
+  Make(2, 10);
+  channels_[0]->Send(Watermark{100});
+  channels_[1]->Send(Watermark{100});
+  EXPECT_EQ(Next(), "watermark 100");
+  channels_[0]->Send(Rows({110}));
+  channels_[0]->Send(Watermark{111});
+  EXPECT_EQ(Senders(), "stopped free");
+}
+
+TEST_F(InputGateTest, AChannelThatHasNoWatermarkYetStopsTheOthers) {
+  Make(2, 10);
+  EXPECT_EQ(Next(), "nothing");
+  channels_[0]->Send(Watermark{100});
+  EXPECT_EQ(Senders(), "stopped free");  // before anything is taken
+  EXPECT_EQ(Senders(), "stopped free");
+  channels_[1]->Send(Watermark{kMaxTimestamp});  // as far ahead as can be, and nothing overflows
+  EXPECT_EQ(Next(), "watermark 100");
+  EXPECT_EQ(Senders(), "free stopped");
+  channels_[0]->Send(Watermark{kMaxTimestamp - 5});
+  EXPECT_EQ(Next(), "watermark " + std::to_string(kMaxTimestamp - 5));
+  EXPECT_EQ(Senders(), "free free");
+}
+
+TEST_F(InputGateTest, IdleAndEndedChannelsStopNobodyAndAreNotStopped) {
+  Make(3, 10);
+  channels_[0]->Send(Watermark{100});
+  channels_[1]->Send(Watermark{5});
+  channels_[2]->Send(Watermark{200, true});
+  EXPECT_EQ(Next(), "watermark 5");
+  EXPECT_EQ(Senders(), "stopped free free");
+  channels_[1]->Send(EndOfInput{});  // now channel 0 is the last active one
+  EXPECT_EQ(Next(), "watermark 100");
+  EXPECT_EQ(Senders(), "free free free");
+}
+
+TEST_F(InputGateTest, NobodyIsStoppedWhileABarrierIsBeingAligned) {
+  Make(2, 10);
+  channels_[0]->Send(Watermark{100});
+  channels_[1]->Send(Watermark{5});
+  EXPECT_EQ(Next(), "watermark 5");
+  EXPECT_EQ(Senders(), "stopped free");
+  channels_[1]->Send(Barrier{4});
+  EXPECT_EQ(Next(), "nothing");
+  EXPECT_EQ(Senders(), "free free");
+  channels_[0]->Send(Rows({1, 2}));
+  channels_[0]->Send(Barrier{4});
+  EXPECT_EQ(Next(), "rows 2 from 0");
+  EXPECT_EQ(Next(), "barrier 4");
+  EXPECT_EQ(Senders(), "stopped free");
+}
+
+TEST_F(InputGateTest, WhereNothingComesNobodyIsStoppedUntilSomethingComes) {
+  Make(2, 10);
+  channels_[0]->Send(Watermark{100});
+  channels_[1]->Send(Watermark{5});
+  EXPECT_EQ(Next(), "watermark 5");
+  wakes_ = 0;
+  now_ += limits::kWatermarkHoldMax - 1;
+  EXPECT_EQ(Next(), "nothing");
+  EXPECT_EQ(Senders(), "stopped free");
+  now_ += 1;
+  EXPECT_EQ(Next(), "nothing");
+  EXPECT_EQ(Senders(), "free free");
+  EXPECT_EQ(wakes_, 1);
+  channels_[0]->Send(Rows({101}));
+  EXPECT_EQ(Next(), "rows 1 from 0");
+  EXPECT_EQ(Senders(), "stopped free");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 
 import weir
 from compare import lines_by_route
@@ -103,6 +104,16 @@ class Usage(CommandCase):
                 self.assert_code(result, weir.USAGE)
                 self.assertTrue(result.stderr.strip(), "it says what is wrong")
                 self.assertEqual(result.stdout, "")
+
+    def test_it_opens_as_many_files_as_the_system_allows(self):
+        for number in range(self.events, self.events + 100):
+            (self.input / f"{number}.jsonl").write_text(event(number), encoding="utf-8")
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        few = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        result = self.run_pipeline(parallelism=2, popen={"preexec_fn": few})
+        self.assert_finished(result)
+        self.assertEqual(result.report["restarts"], 0, str(result))
+        self.assert_all_came_out(events=self.events + 100)
 
     def test_help_and_version(self):
         job = str(weir.PIPELINE)
