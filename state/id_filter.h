@@ -45,9 +45,11 @@ class IdFilter {
     return table_.InsertIfNoMatch(id.low, Payload(slice, position),
                                   Alive{live | Only(slice), all_live});
   }
-  // Forgets the ids of slices that are not in `live`, a few partitions a call. True: done with all.
-  bool SweepSome(Slices live) {
-    for (int i = 0; i < kSweepPartitions; ++i) table_.Sweep(sweep_next_++, Alive{live, false});
+  // Forgets ids for which keep(slices, position) does not hold, as ForEach() has these two; a few
+  // partitions a call. True: done with all.
+  template <class Keep>
+  bool SweepSome(Keep keep) {
+    for (int i = 0; i < kSweepPartitions; ++i) table_.Sweep(sweep_next_++, Kept<Keep>{keep});
     if (sweep_next_ < Table::kPartitions) return false;
     sweep_next_ = 0;
     return true;
@@ -68,11 +70,19 @@ class IdFilter {
   static uint64_t Payload(int64_t slice, uint64_t position) {
     return static_cast<uint64_t>(slice & 63) << 32 | static_cast<uint32_t>(position);
   }
+  template <class Keep>
+  struct Kept {
+    Keep keep;
+    bool all() const { return false; }
+    bool operator()(uint64_t payload) const {
+      return keep(Slices{1} << (payload >> 32), static_cast<uint32_t>(payload));
+    }
+  };
   struct Alive {
     Slices live;
     bool all_live;
     bool all() const { return all_live; }
-    bool operator()(uint64_t payload) const { return (live >> (payload >> 32)) & 1; }
+    bool operator()(uint64_t payload) const { return all_live || ((live >> (payload >> 32)) & 1); }
   };
 
   Table table_;

@@ -18,6 +18,8 @@ constexpr std::string_view kFormat = "id-store/1";
 constexpr size_t kPrefetchDistance = 32;  // rows between asking for a line and reading it
 // What an id weighs while it is in memory alone, beside what the filter keeps of every id.
 constexpr size_t kBytesPerId = sizeof(StoredId);
+// What the filter keeps of an id takes so much, free room included.
+constexpr size_t kFilterBytesPerId = 16;
 
 // In the filter, of an id that is only in the files. Should the log reach it, 2^32 ids later, the
 // comparison of the ids finds out.
@@ -137,13 +139,29 @@ StatusOr<std::unique_ptr<IdStore>> IdStore::Open(IdStoreOptions options, const R
   auto store = std::unique_ptr<IdStore>(new IdStore(std::move(options), std::move(shared)));
   store->floor_ = floor;
   if (!snapshots.empty()) {
+    store->paged_ = store->PagedOfRestored();
     Status status = store->shared_->files->ForEach([&](int64_t slice, const Fingerprint& id) {
       store->CountIn(slice, 1);
+      if (store->paged_ & IdFilter::Only(slice)) return;
       store->filter_.Add(id, slice, kNoPosition, store->live_slices_, /*all_live=*/true);
     });
     if (!status.ok()) return Annotate(status, fmt::format("stage '{}'", store->options_.stage));
   }
   return store;
+}
+
+// So many of the oldest slices that the ids of the others fit.
+IdFilter::Slices IdStore::PagedOfRestored() const {
+  const std::map<int64_t, uint64_t> counts = shared_->files->CountIds();
+  uint64_t ids = 0;
+  for (const auto& [slice, count] : counts) ids += count;
+  IdFilter::Slices paged = 0;
+  for (const auto& [slice, count] : counts) {
+    if (ids <= options_.memory_bytes_max / kFilterBytesPerId) break;
+    paged |= IdFilter::Only(slice);
+    ids -= count;
+  }
+  return paged;
 }
 
 int64_t IdStore::SliceOf(Timestamp time) const {
@@ -164,6 +182,21 @@ void IdStore::TakeNotice() {
   written_ = shared_->written.load(std::memory_order_acquire);
   shared_->files->Refresh();
   log_.Evict(written_, options_.kept_bytes / kBytesPerId);
+  PageIfFull();
+}
+
+// One more slice at a time; a sweep over the filter follows before the next.
+void IdStore::PageIfFull() {
+  if (sweeping_ || size_ == 0 || memory_bytes() <= options_.memory_bytes_max) return;
+  auto oldest = std::find_if(live_.begin(), live_.end(), [this](const auto& slice) {
+    return !(paged_ & IdFilter::Only(slice.first));
+  });
+  if (oldest != live_.end()) {
+    paged_ |= IdFilter::Only(oldest->first);
+  } else if (filter_.size() < 2 * (log_.end() - log_.begin())) {
+    return;  // the log's own ids are all there is
+  }
+  sweeping_ = true;
 }
 
 StatusOr<bool> IdStore::Ready() {
@@ -184,7 +217,9 @@ std::unique_ptr<Frozen> IdStore::Freeze(CheckpointId) {
 
 // In two passes. Ids that the filter does not know are accepted at once. The others wait until the
 // files have been asked about all of them together, and are then judged in order. Equal ids stay in
-// order among themselves, since from the first accepted one on the filter knows them all.
+// order among themselves, since from the first one on the filter knows them all: what made an id
+// wait, be it of a slice that was freed, is not forgotten before the batch is done. While
+// slices are paged, what the filter does not know may be known to the files, so all ids wait.
 Status IdStore::Accept(std::span<const Fingerprint> ids, std::span<const int64_t> slices,
                        std::span<Verdict> verdicts) {
   WEIR_CHECK(slices.size() == ids.size() && verdicts.size() == ids.size());
@@ -199,7 +234,8 @@ Status IdStore::Accept(std::span<const Fingerprint> ids, std::span<const int64_t
     }
     if (slices[row] < floor_) {
       verdicts[row] = Verdict::kLate;
-    } else if (filter_.AddIfUnknown(ids[row], slices[row], log_.end(), live_slices_, AllLive())) {
+    } else if (paged_ == 0 && filter_.AddIfUnknown(ids[row], slices[row], log_.end(), live_slices_,
+                                                   AllLive() || !hits_.empty())) {
       CountIn(slices[row], 1);
       log_.Append({ids[row], slices[row]});
       verdicts[row] = Verdict::kAccepted;
@@ -238,7 +274,7 @@ Status IdStore::FindInFiles(std::span<const Fingerprint> ids, std::span<const in
     const int64_t slice = slices[hits_[i].row];
     hits_[i].duplicate = IsInLog(id, slice);
     if (hits_[i].duplicate) continue;
-    IdFilter::Slices found = 0;
+    IdFilter::Slices found = paged_;
     filter_.ForEach(id, [&](IdFilter::Slices found_in, uint32_t) { found |= found_in; });
     found &= IdFilter::Around(slice, kReach);
     if (found == 0) continue;
@@ -285,6 +321,7 @@ void IdStore::RaiseFloor(int64_t floor) {
     last_count_ = nullptr;
     live_slices_ = 0;
     for (const auto& [slice, ids] : live_) live_slices_ |= IdFilter::Only(slice);
+    paged_ &= live_slices_;
     if (size_ == 0) {
       filter_.Clear();
       sweeping_ = false;
@@ -297,7 +334,12 @@ void IdStore::RaiseFloor(int64_t floor) {
 
 // A little at a time, so that no batch waits for the whole filter.
 void IdStore::SweepSome() {
-  if (sweeping_ && filter_.SweepSome(live_slices_)) sweeping_ = false;
+  if (!sweeping_) return;
+  const bool done = filter_.SweepSome([this](IdFilter::Slices slice, uint32_t position) {
+    if (paged_ & slice) return log_.Find(position) != nullptr;
+    return (live_slices_ & slice) != 0;
+  });
+  if (done) sweeping_ = false;
 }
 
 }  // namespace weir

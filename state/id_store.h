@@ -8,6 +8,7 @@
 //
 //   newest ids    a log in memory, in order of acceptance                id_store_log.h
 //   all live ids  eight bytes each in a filter that is asked first       id_filter.h
+//                 (but for those of paged slices, see below)
 //   older ids     sorted files in RocksDB, a column family per slice     id_store_files.h
 //
 // A new id costs one cache line of the filter and an entry at the end of the log; only an id that
@@ -15,11 +16,16 @@
 // generation of the log becomes files on the I/O pool: at a checkpoint, or between two of them when
 // too much has gathered (a spill). Until that is done its ids are found in the log.
 //
+// Where the filter would outgrow the memory there is, slices are *paged*, the oldest first: of their
+// ids only those in the log stay in the filter, and RocksDB, with a filter of its own behind each
+// file, is asked about every id that a paged slice may hold. That is slower and exact all the same.
+//
 // Used by the one task that owns it, but for what Freeze() returns. Order: Open; then Ready,
 // Accept, RaiseFloor, Freeze in any order, Accept only after Ready said yes. The destructor waits
 // for a spill that is under way; frozen generations may outlive the store.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -47,6 +53,7 @@ struct IdStoreOptions {
   std::function<void()> wake;  // called, from any thread, when Ready() may have become true
   size_t unwritten_bytes_max = limits::kFrozenBytesMax;  // ids in memory alone before a spill
   size_t kept_bytes = limits::kIdsKeptBytes;             // written ids that stay in memory
+  size_t memory_bytes_max = SIZE_MAX;                    // filter and log, before slices are paged
 };
 
 class IdStore {
@@ -86,6 +93,7 @@ class IdStore {
   std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint);
 
   uint64_t size() const { return size_; }  // live ids
+  int paged_slices() const { return std::popcount(paged_); }
   size_t memory_bytes() const { return filter_.bytes() + log_.bytes(); }
 
  private:
@@ -99,6 +107,8 @@ class IdStore {
   void CountIn(int64_t slice, uint64_t n);
   void TakeNotice();
   void SweepSome();
+  void PageIfFull();
+  IdFilter::Slices PagedOfRestored() const;
   size_t UnwrittenBytes() const;
 
   const IdStoreOptions options_;
@@ -116,6 +126,7 @@ class IdStore {
 
   IdFilter filter_;
   bool sweeping_ = false;
+  IdFilter::Slices paged_ = 0;  // of these the filter knows only what is in the log
   IdLog log_;
   uint64_t written_ = 0;  // log positions below it are in the files
 

@@ -351,6 +351,16 @@ Status IdFiles::Find(std::span<Query> queries) {
   return absl::OkStatus();
 }
 
+std::map<int64_t, uint64_t> IdFiles::CountIds() const {
+  std::map<int64_t, uint64_t> counts;
+  for (const auto& [slice, family] : *families_) {
+    uint64_t count = 0;
+    db_->GetIntProperty(family.get(), rocksdb::DB::Properties::kEstimateNumKeys, &count);
+    counts[slice] = count;
+  }
+  return counts;
+}
+
 Status IdFiles::ForEach(const std::function<void(int64_t, const Fingerprint&)>& visit) {
   rocksdb::ReadOptions read;
   read.fill_cache = false;

@@ -59,6 +59,8 @@ class IdFiles {
   // Sets `found` where the id lies in exactly that slice. Sorts the queries by slice and id.
   Status Find(std::span<Query> queries);
 
+  // How many ids each slice has, more or less.
+  std::map<int64_t, uint64_t> CountIds() const;
   // Calls visit(slice, id) for all ids, by slice.
   Status ForEach(const std::function<void(int64_t slice, const Fingerprint& id)>& visit);
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace weir {
 
 Status DedupBase::Open(OperatorContext& context) {
@@ -13,8 +15,10 @@ Status DedupBase::Open(OperatorContext& context) {
   options.local_dir = context.local_dir;
   options.env = context.env;
   options.wake = context.wake;
-  options.unwritten_bytes_max = options_.unwritten_bytes_max;
-  options.kept_bytes = options_.kept_bytes;
+  // Up to twice as many bytes may be unwritten, and are sorted beside that; most is the filter's.
+  options.unwritten_bytes_max = std::min(options_.unwritten_bytes_max, context.memory_bytes / 8);
+  options.kept_bytes = std::min(options_.kept_bytes, context.memory_bytes / 16);
+  options.memory_bytes_max = context.memory_bytes / 8 * 7;
   WEIR_ASSIGN_OR_RETURN(store_, IdStore::Open(std::move(options), *context.restore));
   return absl::OkStatus();
 }

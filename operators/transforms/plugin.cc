@@ -109,10 +109,6 @@ void PluginOperator::CallPlugin(Output& out) {
       std::exchange(site, {site.stage, site.subtask, library_->label().c_str(), &row_});
   int32_t code = WEIR_PLUGIN_FAILED;
   std::string thrown;
-  CrashSite& site = CurrentCrashSite();
-  const CrashSite outer = site;
-  site.component = library_->label().c_str();
-  site.row = &row_;
   try {
     code = instance_.Process(&call);
   } catch (const std::exception& e) {

@@ -20,7 +20,6 @@ class Unruly {
     if (act == "drop") return;
     if (act == "crash") std::abort();
     if (act == "throw") throw std::runtime_error("cannot read " + std::string(event.id));
-    if (act == "crash") std::abort();
     if (act == "throw-int") throw 42;
     if (act == "throw-nothing") throw std::runtime_error("");
     if (act == "fail") out.Fail("no such airport");

@@ -17,6 +17,7 @@ struct RandomRun {
   int batch_rows_max;
   uint64_t ids;  // drawn from so many
   size_t unwritten_bytes_max;
+  size_t memory_bytes_max = SIZE_MAX;
 };
 
 class IdStoreRandomTest : public IdStoreTest, public ::testing::WithParamInterface<RandomRun> {
@@ -27,6 +28,7 @@ class IdStoreRandomTest : public IdStoreTest, public ::testing::WithParamInterfa
       IdStoreOptions options = Options(i, parallelism);
       options.unwritten_bytes_max = GetParam().unwritten_bytes_max;
       options.kept_bytes = 0;
+      options.memory_bytes_max = GetParam().memory_bytes_max;
       options.wake = [this] {
         std::lock_guard lock(wake_mutex_);
         woken_ = true;
@@ -121,6 +123,7 @@ class IdStoreRandomTest : public IdStoreTest, public ::testing::WithParamInterfa
   std::mutex wake_mutex_;
   std::condition_variable wake_;
   bool woken_ = false;
+  int paged_most_ = 0;
   std::vector<std::unique_ptr<IdStore>> stores_open_;
 };
 
@@ -146,14 +149,22 @@ TEST_P(IdStoreRandomTest, AgreesWithTheDefinition) {
       default:
         RunBatch();
     }
+    for (auto& store : stores_open_) paged_most_ = std::max(paged_most_, store->paged_slices());
   }
+  EXPECT_EQ(paged_most_ > 0, GetParam().memory_bytes_max != SIZE_MAX);
 }
 
 INSTANTIATE_TEST_SUITE_P(Runs, IdStoreRandomTest,
                          ::testing::Values(RandomRun{"Crumbs", 1, 80, 20, 50, 64 << 20},
                                            RandomRun{"FewIds", 2, 50, 500, 300, 64 << 20},
                                            RandomRun{"Spills", 3, 40, 2000, 20'000, 100'000},
-                                           RandomRun{"ManyIds", 4, 20, 20'000, 1'000'000, 2 << 20}),
+                                           RandomRun{"ManyIds", 4, 20, 20'000, 1'000'000, 2 << 20},
+                                           // A filter that forgot, in the middle of a batch, why an
+                                           // id had to wait, let a later one pass in its stead.
+                                           RandomRun{"Forgets", 5, 60, 2000, 20'000, 100'000},
+                                           RandomRun{"Paged", 5, 60, 2000, 20'000, 100'000, 0},
+                                           RandomRun{"SomePaged", 6, 40, 20'000, 500'000, 1 << 20,
+                                                     8 << 20}),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace
