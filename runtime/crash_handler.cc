@@ -140,13 +140,12 @@ CrashStack::CrashStack() : memory_(new char[kStackBytes]) {
   stack_t stack = {};
   stack.ss_sp = memory_.get();
   stack.ss_size = kStackBytes;
-  WEIR_CHECK(sigaltstack(&stack, nullptr) == 0);
+  WEIR_CHECK(sigaltstack(&stack, &before_) == 0);
 }
 
 CrashStack::~CrashStack() {
-  stack_t none = {};
-  none.ss_flags = SS_DISABLE;
-  sigaltstack(&none, nullptr);
+  before_.ss_flags &= SS_DISABLE;
+  sigaltstack(&before_, nullptr);
 }
 
 }  // namespace weir

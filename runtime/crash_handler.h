@@ -8,6 +8,8 @@
 // thread that crashed. A signal that another process sent is no crash: it leaves no file.
 #pragma once
 
+#include <signal.h>
+
 #include <memory>
 #include <string>
 
@@ -28,6 +30,7 @@ class CrashStack {
 
  private:
   std::unique_ptr<char[]> memory_;
+  stack_t before_ = {};  // a sanitizer's, or none
 };
 
 }  // namespace weir
