@@ -46,41 +46,40 @@ inline void SleepUntil(int64_t wall_ns) {
   if (ns >= kShortestNs) std::this_thread::sleep_for(std::chrono::nanoseconds(ns));
 }
 
-// How long calls held their thread: by the wall clock, waits and preemption included.
+// How long calls held their thread: by the wall clock, waits and preemption included, and in CPU
+// time alone, which tells on a busy machine how much of it was the call's own.
 class Durations {
  public:
   template <class Call>
-  auto Measure(Call call) {
-    struct Stop {
-      Durations& durations;
-      int64_t start = WallNs();
-      ~Stop() { durations.Add(WallNs() - start); }
-    } stop{*this};
-    return call();
+  void Measure(Call call) {
+    const int64_t cpu = bare::ThreadCpuNs();
+    const int64_t wall = WallNs();
+    call();
+    wall_ns_.push_back(WallNs() - wall);
+    cpu_ns_.push_back(bare::ThreadCpuNs() - cpu);
   }
-  void Add(int64_t ns) { ns_.push_back(ns); }
-  // NAME_ms_p50, NAME_ms_p99 and NAME_ms_max.
-  void AddTo(Report& report, std::string_view name) {
-    report.Add(fmt::format("{}_ms_p50", name), Ms(0.5));
-    report.Add(fmt::format("{}_ms_p99", name), Ms(0.99));
-    report.Add(fmt::format("{}_ms_max", name), Ms(1));
+  // NAME_ms_p50, NAME_ms_p99 and NAME_ms_max; the same of NAME_cpu.
+  void AddTo(Report& report, const std::string& name) {
+    Add(report, name, wall_ns_);
+    Add(report, name + "_cpu", cpu_ns_);
   }
 
  private:
-  // What so many of all durations do not exceed, in milliseconds.
-  double Ms(double quantile) {
-    std::sort(ns_.begin(), ns_.end());
-    const double at = std::ceil(quantile * static_cast<double>(ns_.size())) - 1;
-    return static_cast<double>(ns_[static_cast<size_t>(std::max(at, 0.0))]) / 1e6;
+  static void Add(Report& report, const std::string& name, std::vector<int64_t> ns) {
+    std::sort(ns.begin(), ns.end());
+    // What so many of all durations do not exceed.
+    const auto ms = [&](double quantile) {
+      const double at = std::ceil(quantile * static_cast<double>(ns.size())) - 1;
+      return static_cast<double>(ns[static_cast<size_t>(std::max(at, 0.0))]) / 1e6;
+    };
+    report.Add(name + "_ms_p50", ms(0.5));
+    report.Add(name + "_ms_p99", ms(0.99));
+    report.Add(name + "_ms_max", ms(1));
   }
 
-  std::vector<int64_t> ns_;
+  std::vector<int64_t> wall_ns_;
+  std::vector<int64_t> cpu_ns_;
 };
-
-inline double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 // CPU time of the whole process since the start, without what the benchmark itself used to make its
 // input.

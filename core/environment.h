@@ -62,6 +62,7 @@ class Disk {
   virtual Status HardLink(const std::string& from, const std::string& to) = 0;
   virtual Status Remove(const std::string& path) = 0;         // a file; NotFound if there is none
   virtual Status RemoveTree(const std::string& path) = 0;     // OK if there is none
+  virtual Status SyncFile(const std::string& path) = 0;  // what whoever wrote it has left unsynced
   virtual Status SyncDirectory(const std::string& path) = 0;  // makes names in it durable
 };
 

@@ -180,10 +180,16 @@ class PosixDisk final : public Disk {
     return absl::OkStatus();
   }
 
+  Status SyncFile(const std::string& path) override { return Sync(path, "", 0); }
   Status SyncDirectory(const std::string& path) override {
-    int fd = OpenRetrying(path, O_RDONLY | O_DIRECTORY);
-    if (fd < 0) return ErrorOf("open the directory", path);
-    Status status = fsync(fd) == 0 ? absl::OkStatus() : ErrorOf("sync the directory", path);
+    return Sync(path, " the directory", O_DIRECTORY);
+  }
+
+ private:
+  static Status Sync(const std::string& path, std::string_view kind, int flags) {
+    const int fd = OpenRetrying(path, O_RDONLY | flags);
+    if (fd < 0) return ErrorOf(fmt::format("open{}", kind), path);
+    Status status = fsync(fd) == 0 ? absl::OkStatus() : ErrorOf(fmt::format("sync{}", kind), path);
     close(fd);
     return status;
   }

@@ -49,6 +49,15 @@ Status CopyFile(ReadableFile& from, WritableFile& to) {
   }
 }
 
+// A new file, filled by `fill` and durable.
+template <class Fill>
+Status Create(Disk& disk, const std::string& path, Fill fill) {
+  WEIR_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, disk.Create(path));
+  WEIR_RETURN_IF_ERROR(fill(*file));
+  WEIR_RETURN_IF_ERROR(file->Sync());
+  return file->Close();
+}
+
 Status OkIfNotFound(Status status) { return absl::IsNotFound(status) ? absl::OkStatus() : status; }
 
 }  // namespace
@@ -80,8 +89,8 @@ Status LocalObjectStore::MakeDurableDirectory(const std::string& directory) {
   return absl::OkStatus();
 }
 
-template <class Fill>
-Status LocalObjectStore::Write(const std::string& name, Fill fill) {
+template <class Make>
+Status LocalObjectStore::Write(const std::string& name, Make make) {
   WEIR_RETURN_IF_ERROR(CheckName(name));
   const std::string path = Location(name);
   const std::string temporary =
@@ -90,10 +99,7 @@ Status LocalObjectStore::Write(const std::string& name, Fill fill) {
   WEIR_RETURN_IF_ERROR(MakeDurableDirectory(ParentOf(temporary)));
 
   Status status = [&]() -> Status {
-    WEIR_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, disk_.Create(temporary));
-    WEIR_RETURN_IF_ERROR(fill(*file));
-    WEIR_RETURN_IF_ERROR(file->Sync());
-    WEIR_RETURN_IF_ERROR(file->Close());
+    WEIR_RETURN_IF_ERROR(make(temporary));
     return disk_.Rename(temporary, path);
   }();
   if (!status.ok()) {
@@ -109,14 +115,26 @@ Status LocalObjectStore::Write(const std::string& name, Fill fill) {
 }
 
 Status LocalObjectStore::Put(const std::string& name, std::string_view bytes) {
-  return Write(name, [&](WritableFile& file) { return file.Append(bytes); });
+  return Write(name, [&](const std::string& temporary) {
+    return Create(disk_, temporary, [&](WritableFile& file) { return file.Append(bytes); });
+  });
 }
 
 Status LocalObjectStore::PutFile(const std::string& name, const std::string& local_path) {
-  return Write(name, [&](WritableFile& file) -> Status {
+  std::string link;
+  // Synced before it is linked: a link may look old enough to be a leftover.
+  WEIR_RETURN_IF_ERROR(disk_.SyncFile(local_path));
+  Status status = Write(name, [&](const std::string& temporary) -> Status {
+    if (disk_.HardLink(local_path, temporary).ok()) {
+      link = temporary;
+      return absl::OkStatus();
+    }
     WEIR_ASSIGN_OR_RETURN(std::unique_ptr<ReadableFile> from, disk_.OpenForRead(local_path));
-    return CopyFile(*from, file);
+    return Create(disk_, temporary, [&](WritableFile& file) { return CopyFile(*from, file); });
   });
+  // Where the object has been a link to this very file, renaming did nothing.
+  if (status.ok() && !link.empty()) disk_.Remove(link).IgnoreError();
+  return status;
 }
 
 StatusOr<std::unique_ptr<ReadableFile>> LocalObjectStore::OpenForRead(const std::string& name) {

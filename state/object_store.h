@@ -32,7 +32,8 @@ class ObjectStore {
   // When it returns OK the object is there, whole and durable; readers see the old object or the
   // new one, never a mixture. After an error either may be the case: read to find out.
   virtual Status Put(const std::string& name, std::string_view bytes) = 0;
-  // The same for the content of a local file, which is copied.
+  // The same for the content of a local file that nobody changes any more: the object may be a hard
+  // link to it.
   virtual Status PutFile(const std::string& name, const std::string& local_path) = 0;
 
   // NotFound if there is no such object.
@@ -76,9 +77,9 @@ class LocalObjectStore final : public ObjectStore {
 
  private:
   Status MakeDurableDirectory(const std::string& directory);
-  // Fills a temporary file with `fill`, syncs it and gives it its name.
-  template <class Fill>
-  Status Write(const std::string& name, Fill fill);
+  // Has `make` make a temporary file, durable, and gives it the object's name.
+  template <class Make>
+  Status Write(const std::string& name, Make make);
   Status ListBelow(const std::string& directory, std::string_view prefix,
                    std::vector<ObjectInfo>& found);
 

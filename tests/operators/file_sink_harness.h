@@ -72,6 +72,7 @@ class UnsyncedDisk final : public Disk {
   }
   Status Remove(const std::string& path) override { return real_.Remove(path); }
   Status RemoveTree(const std::string& path) override { return real_.RemoveTree(path); }
+  Status SyncFile(const std::string& path) override { return real_.Stat(path).status(); }
   Status SyncDirectory(const std::string& path) override { return real_.Stat(path).status(); }
 
  private:

@@ -172,6 +172,7 @@ class CountingDisk final : public Disk {
   Status HardLink(const std::string&, const std::string&) override { return Refuse(); }
   Status Remove(const std::string&) override { return Refuse(); }
   Status RemoveTree(const std::string&) override { return Refuse(); }
+  Status SyncFile(const std::string&) override { return Refuse(); }
   Status SyncDirectory(const std::string&) override { return Refuse(); }
 
   int open = 0;

@@ -58,11 +58,15 @@ TEST_F(ObjectStoreTest, RefusesNamesThatLeadElsewhere) {
   EXPECT_TRUE(absl::IsInvalidArgument(objects_->DeletePrefix("a")));
 }
 
-TEST_F(ObjectStoreTest, FilesComeInAsCopiesAndGoOutAsLinks) {
+TEST_F(ObjectStoreTest, FilesComeInAndGoOutAsLinks) {
   const std::string local = dir_ / "local";
   std::ofstream(local) << std::string(1 << 20, 'q');  // to the byte one read
-  ASSERT_TRUE(objects_->PutFile("x/file", local).ok());
-  std::ofstream(local) << "changed";
+  for (int times = 0; times < 2; ++times) {
+    ASSERT_TRUE(objects_->PutFile("x/file", local).ok());
+    EXPECT_EQ(std::filesystem::hard_link_count(local), 2u);
+  }
+  EXPECT_TRUE(FilesIn(".tmp").empty());
+  std::filesystem::remove(local);
   EXPECT_EQ(*objects_->Get("x/file"), std::string(1 << 20, 'q'));
 
   ASSERT_TRUE(objects_->Fetch("x/file", dir_ / "fetched").ok());
@@ -72,6 +76,9 @@ TEST_F(ObjectStoreTest, FilesComeInAsCopiesAndGoOutAsLinks) {
   ASSERT_TRUE(objects_->Fetch("x/file", dir_ / "copied").ok());
   EXPECT_EQ(std::filesystem::hard_link_count(dir_ / "copied"), 1u);
   EXPECT_EQ(std::filesystem::file_size(dir_ / "copied"), 1u << 20);
+  ASSERT_TRUE(objects_->PutFile("x/copy", dir_ / "copied").ok());
+  EXPECT_EQ(std::filesystem::hard_link_count(dir_ / "copied"), 1u);
+  EXPECT_EQ(*objects_->Get("x/copy"), std::string(1 << 20, 'q'));
   EXPECT_TRUE(absl::IsNotFound(objects_->PutFile("x/other", dir_ / "nothing")));
   EXPECT_TRUE(absl::IsNotFound(objects_->Fetch("x/other", dir_ / "f")));
 }

@@ -69,6 +69,10 @@ class FaultyDisk final : public Disk {
     WEIR_RETURN_IF_ERROR(Ask("remove", path));
     return below_.RemoveTree(path);
   }
+  Status SyncFile(const std::string& path) override {
+    WEIR_RETURN_IF_ERROR(Ask("sync", path));
+    return below_.SyncFile(path);
+  }
   Status SyncDirectory(const std::string& path) override {
     WEIR_RETURN_IF_ERROR(Ask("syncdir", path));
     return below_.SyncDirectory(path);
