@@ -16,9 +16,10 @@
 // generation of the log becomes files on the I/O pool: at a checkpoint, or between two of them when
 // too much has gathered (a spill). Until that is done its ids are found in the log.
 //
-// Where the filter would outgrow the memory there is, slices are *paged*, the oldest first: of their
-// ids only those in the log stay in the filter, and RocksDB, with a filter of its own behind each
-// file, is asked about every id that a paged slice may hold. That is slower and exact all the same.
+// Where the filter would outgrow the memory there is, slices are *paged*, the oldest first: of
+// their ids only those in the log stay in the filter, and RocksDB, with a filter of its own behind
+// each file, is asked about every id that a paged slice may hold. That is slower and exact all the
+// same.
 //
 // Used by the one task that owns it, but for what Freeze() returns. Order: Open; then Ready,
 // Accept, RaiseFloor, Freeze in any order, Accept only after Ready said yes. The destructor waits

@@ -128,6 +128,12 @@ StatusOr<std::unique_ptr<KeyedFiles>> KeyedFiles::Open(Options options,
   const bool as_it_is =
       snapshots.size() == 1 && snapshots[0].key_groups() == files->options_.key_groups;
   if (as_it_is) {
+    for (size_t i = 0; i < mappings[0].size(); ++i) {
+      // The files' keys hold the numbers of the states as they were written.
+      if (mappings[0][i].state != static_cast<StateId>(i)) {
+        return absl::DataLossError("not keyed state: a state stands twice in the table of states");
+      }
+    }
     WEIR_RETURN_IF_ERROR(
         FetchDatabase(snapshots[0].snapshot, *reader, disk, files->options_.directory + "/db"));
   }

@@ -223,8 +223,8 @@ class ProcessOperator final : public Operator {
     return true;
   }
 
-  // One call of user code, with all it leaves behind or nothing of it; what it returned. Whether the
-  // store could take it is in row_->failure().
+  // One call of user code, with all it leaves behind or nothing of it; what it returned. Whether
+  // the store could take it is in row_->failure().
   template <class Call>
   Status CallFor(const StateKey& key, Timestamp time, Call call) {
     ProcessContext<Out> context(key, watermark_, builder_.BeginRow(time),

@@ -1,4 +1,5 @@
-// One instance of a keyed store beside the model of what it should hold, and random changes to both.
+// One instance of a keyed store beside the model of what it should hold, and random changes to
+// both.
 #pragma once
 
 #include <gtest/gtest.h>

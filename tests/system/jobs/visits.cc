@@ -1,5 +1,5 @@
-// Counts the visits of each key, in keyed state: {"key":7} in, {"key":7,"count":3} out for each; and
-// with totals=true also, by a timer behind the end of the input, {"key":7,"total":3} once.
+// Counts the visits of each key, in keyed state: {"key":7} in, {"key":7,"count":3} out for each;
+// and with totals=true also, by a timer behind the end of the input, {"key":7,"total":3} once.
 #include "jobs/job.h"
 
 namespace {
