@@ -54,6 +54,8 @@ class NumberSource final : public Source {
     while (next_ < splits_.size() && splits_[next_].position == shared_->per_split) ++next_;
     if (next_ == splits_.size()) {
       // While a test wants to stop the job, the job does not end by itself.
+      // Nothing more will be committed, which such a test may wait for.
+      if (shared_->hold_end && shared_->on_commit) shared_->on_commit();
       const int64_t soon = RealEnvironment().clock.MonotonicMicros() + 1000;
       if (shared_->hold_end) return PollResult{PollResult::kIdle, soon};
       return PollResult{PollResult::kFinished};
