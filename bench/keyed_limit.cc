@@ -1,10 +1,10 @@
-// keyed_limit FOLDER [HOT_KEYS]: what the keyed benchmark is compared with, on the same keys; nothing
-// of Weir.
+// keyed_limit FOLDER [HOT_KEYS]: what the keyed benchmark is compared with, on the same keys;
+// nothing of Weir.
 //
 // Hashes each key (XXH3, 64 bits), finds it in a table of open addressing (batches of 1,024,
-// prefetch, huge pages) and adds one to its count; and, as often as a checkpoint of the engine comes
-// along, sorts the keys that have changed and writes them as a sorted file of RocksDB. Prints one
-// JSON object: CPU nanoseconds per update of one round for each step.
+// prefetch, huge pages) and adds one to its count; and, as often as a checkpoint of the engine
+// comes along, sorts the keys that have changed and writes them as a sorted file of RocksDB. Prints
+// one JSON object: CPU nanoseconds per update of one round for each step.
 #include <xxhash.h>
 
 #include <array>

@@ -46,6 +46,11 @@ inline void SleepUntil(int64_t wall_ns) {
   if (ns >= kShortestNs) std::this_thread::sleep_for(std::chrono::nanoseconds(ns));
 }
 
+inline double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
 // How long calls held their thread: by the wall clock, waits and preemption included, and in CPU
 // time alone, which tells on a busy machine how much of it was the call's own.
 class Durations {

@@ -128,9 +128,9 @@ class Operator {
   // callback; never falls.
   virtual Timestamp OutputWatermark(Timestamp input) const { return input; }
 
-  // How far, in event time, one of the instance's inputs may be ahead of another; a sender that runs
-  // further ahead is made to wait (runtime/exchange/input_gate.h). For operators that
-  // remember something for every span of event time between them. None: it does not matter.
+  // How far, in event time, one of the instance's inputs may be ahead of another; a sender that
+  // runs further ahead is made to wait (runtime/exchange/input_gate.h). For operators that remember
+  // something for every span of event time between them. None: it does not matter.
   virtual std::optional<Duration> watermark_drift_max() const { return std::nullopt; }
 };
 

@@ -2,10 +2,10 @@
 // the input, in order.
 //
 // Flow control is credit in bytes: the sender may send a batch while credit() > 0, cut to that many
-// bytes, but never to less than a row; control items
-// need none. Receiving returns a batch's credit. While the watermark that was sent last is above the
-// receiver's limit there is no credit either (see input_gate.h), unless it says that the sender is
-// idle. One sender and one receiver, each on its own thread.
+// bytes, but never to less than a row; control items need none. Receiving returns a batch's credit.
+// While the watermark that was sent last is above the receiver's limit there is no credit either
+// (see input_gate.h), unless it says that the sender is idle. One sender and one receiver, each on
+// its own thread.
 #pragma once
 
 #include <atomic>

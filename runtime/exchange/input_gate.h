@@ -7,9 +7,9 @@
 //
 // Watermark alignment: where an operator of the task tells how far its inputs may drift apart in
 // event time (Operator::watermark_drift_max), a sender whose watermark is ahead of the least one
-// taken from the active channels by more has no credit (Channel::set_watermark_limit), and so stops.
-// What the operator must remember is thereby bounded by event time, not by how fast one sender reads
-// or how much a channel holds.
+// taken from the active channels by more has no credit (Channel::set_watermark_limit), and so
+// stops. What the operator must remember is thereby bounded by event time, not by how fast one
+// sender reads or how much a channel holds.
 //
 // This cannot stop a job for good:
 //   - What has been sent is taken, whatever its time. Then the least watermark taken is the least
@@ -57,8 +57,8 @@ class InputGate {
   using Event = std::variant<Rows, Watermark, Barrier, EndOfInput>;
 
   // The next thing to handle; nullopt if nothing is there. Takes the channels in turn. Internal if
-  // barriers of two checkpoints meet, which would be a bug of the sender. now: monotonic; call again
-  // at least every limits::kWatermarkHoldMax.
+  // barriers of two checkpoints meet, which would be a bug of the sender. now: monotonic; call
+  // again at least every limits::kWatermarkHoldMax.
   StatusOr<std::optional<Event>> Next(int64_t now_micros);
 
   bool aligning() const { return aligned_ > 0; }

@@ -1,5 +1,5 @@
-// A whole job whose sources run at different speeds in event time: what runs ahead waits, checkpoints
-// pass all the same, and every row arrives.
+// A whole job whose sources run at different speeds in event time: what runs ahead waits,
+// checkpoints pass all the same, and every row arrives.
 #include <gtest/gtest.h>
 
 #include <algorithm>
