@@ -132,7 +132,7 @@ class RocksKeyedStore final : public KeyedStore {
         log_.PrefetchTable(places_[i].hash);
       }
       if (const size_t at = i - kPrefetchDistance; at < keys.size()) {
-        log_.PrefetchRecord(places_[at].hash);
+        __builtin_prefetch(log_.AddressOfRecord(places_[at].hash));
       }
       const size_t at = i - 2 * kPrefetchDistance;
       if (at >= keys.size()) continue;

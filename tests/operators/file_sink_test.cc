@@ -282,7 +282,9 @@ TEST(FileSink, TellsTheLastCheckpointThatCommitted) {
   for (CheckpointId checkpoint : {4, 7}) {
     ASSERT_TRUE(sink.Write({{"a", "1"}, {"b", "2"}}).ok());
     const auto handles = sink.Checkpoint(checkpoint);
-    if (checkpoint == 7) EXPECT_EQ(last("job-1", "sink"), 4u) << "pending parts do not count";
+    if (checkpoint == 7) {
+      EXPECT_EQ(last("job-1", "sink"), 4u) << "pending parts do not count";
+    }
     for (const std::string& handle : *handles) ASSERT_TRUE(sink->Commit(handle).ok());
   }
   EXPECT_EQ(last("job-1", "sink"), 7u);
