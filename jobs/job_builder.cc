@@ -79,6 +79,7 @@ StatusOr<BuiltJob> JobBuilder::Build() {
                          .can_revoke = dead_letters_.can_revoke},
                         {.sink = dead_letters_.make,
                          .check = dead_letters_.check,
+                         .writes = dead_letters_.writes,
                          .last_committed = dead_letters_.last_committed});
     for (int from = 0; from < readers; ++from) {
       if (stages[from].on_failure != FailurePolicy::kDeadLetter) continue;

@@ -32,6 +32,7 @@ struct SourceSpec {
   std::string options;  // as text, for the fingerprint
   std::function<std::unique_ptr<Source>()> make;
   std::function<Status(Environment&, std::string_view job_id)> check;
+  std::function<StatusOr<FoldersRead>(Environment&)> reads;  // as StageCode has it
 };
 
 template <class T>
@@ -47,6 +48,7 @@ struct SinkSpec {
   std::function<StatusOr<CheckpointId>(Environment&, std::string_view job_id,
                                        std::string_view stage)>
       last_committed;
+  std::string writes;
 };
 
 template <class T>

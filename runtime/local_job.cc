@@ -300,6 +300,7 @@ Status LocalJob::CheckFits(const Manifest& manifest) const {
 }
 
 Status LocalJob::CheckStages() {
+  WEIR_ASSIGN_OR_RETURN(claims_, FolderClaims::Take(job_, record_.job_id, env_));
   for (size_t s = 0; s < job_.stages.size(); ++s) {
     if (!job_.stages[s].check) continue;
     Status status = job_.stages[s].check(env_, record_.job_id);

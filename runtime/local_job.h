@@ -18,6 +18,7 @@
 #include "jobs/built_job.h"
 #include "runtime/coordinator/job_master.h"
 #include "runtime/event_loop.h"
+#include "runtime/folder_claims.h"
 #include "runtime/job_status.h"
 #include "runtime/worker/counting_io_pool.h"
 #include "state/checkpoint_store.h"
@@ -97,6 +98,7 @@ class LocalJob final : private JobMaster::Host {
   const LocalJobOptions options_;
   Environment& env_;
   std::unique_ptr<FileLock> lock_;
+  FolderClaims claims_;
   std::unique_ptr<ObjectStore> objects_;
   std::unique_ptr<CheckpointStore> store_;
   JobRecord record_;
