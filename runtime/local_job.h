@@ -76,6 +76,7 @@ class LocalJob final : private JobMaster::Host {
   // Finds or makes the record, and what to restore.
   Status ChooseStart();
   Status StartFrom(std::vector<JobRecord>& records);
+  Status RefuseOtherIdentity(const JobRecord& unfinished);
   Status ResumeFromNewest();
   Status CheckFits(const Manifest& manifest) const;
   Status CheckStages();
@@ -84,6 +85,8 @@ class LocalJob final : private JobMaster::Host {
   Status CountCrash();
   Status CheckCrashes();
   StatusOr<CheckpointId> LastCommitted();
+  StatusOr<bool> NothingCommitted();
+  std::string MisplacedSink() const;
   Status GoBack(CheckpointId target);
   std::string SinksThatCannotRevoke() const;  // "'files', 'pages'"; empty: all can
   Status CheckSinksRevoke(CheckpointId target, std::string_view why);

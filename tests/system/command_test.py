@@ -361,9 +361,41 @@ class DataFolder(CommandCase):
                 result = self.run_pipeline(*flags, parameters=other)
                 self.assert_code(result, weir.CONFIGURATION)
                 self.assert_says(result, str(self.out), "--data")
+        result = self.run_pipeline(parameters=other)  # so neither way is named
+        self.assert_code(result, weir.CONFIGURATION)
+        self.assert_says(result, str(self.out), "--data with another folder")
+        self.assertNotIn("--fresh", result.stderr)
+        self.assertNotIn("--from", result.stderr)
         self.assertEqual(self.tree(self.out), before)
         self.assert_finished(self.run_pipeline(parameters=parameters))
         self.assert_all_came_out()
+
+    def test_fresh_may_take_another_out_while_nothing_is_committed(self):
+        with weir.Running(weir.PIPELINE, self.with_parameters(rate=100), data=self.data) as running:
+            running.wait_until("output", lambda: any(self.out.glob("warehouse/.pending/part-*")))
+            running.kill()
+        other = self.with_parameters(out=self.folder / "other")
+        result = self.run_pipeline(parameters=other)
+        self.assert_code(result, weir.CONFIGURATION)
+        self.assert_says(result, "--fresh", "nothing yet")
+        self.assertNotIn("--from", result.stderr)
+        self.assert_finished(self.run_pipeline("--fresh", parameters=other))
+        self.assert_all_came_out(self.folder / "other")
+
+    def test_a_run_goes_by_its_own_identity_first(self):
+        first = self.run_pipeline()
+        self.assert_finished(first)
+        other = self.with_parameters(out=self.folder / "other", rate=100)
+        with weir.Running(weir.PIPELINE, other, data=self.data, checkpoint_interval="50ms") as running:
+            self.assertTrue(running.wait_for_checkpoint(2), str(running.result()))
+            running.kill()
+        self.assertEqual(self.run_pipeline().report["job"], first.report["job"])
+        again = self.run_pipeline("--fresh")
+        self.assert_finished(again)
+        self.assertEqual(again.report["job"], first.report["job"])
+        self.assert_all_came_out()
+        self.assert_finished(self.run_pipeline(parameters=other))
+        self.assert_all_came_out(self.folder / "other")
 
     def test_a_checkpoint_that_does_not_fit_is_65_and_changes_nothing(self):
         parameters = self.suspended()
