@@ -39,8 +39,11 @@ StatusOr<std::unique_ptr<LocalJob>> LocalJob::Prepare(const BuiltJob& job, Local
 
 Status LocalJob::LockFolder() {
   const std::string& data = options_.data_dir;
+  if (data.empty()) return absl::InvalidArgumentError("--data is empty: it names a folder");
   if (Status made = env_.disk.MakeDirectories(data); !made.ok()) {
-    return Annotate(made, fmt::format("--data {}", data));
+    // Whatever it is, a file of that name or a permission, it is for the user to mend.
+    return absl::FailedPreconditionError(fmt::format(
+        "--data {}: {}; name a folder that can be written to", data, std::string(made.message())));
   }
   StatusOr<std::unique_ptr<FileLock>> lock = FileLock::Acquire(data + "/lock");
   if (!lock.ok()) {

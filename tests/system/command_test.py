@@ -317,7 +317,7 @@ class DataFolder(CommandCase):
     def test_from_what_is_no_checkpoint(self):
         self.suspended()
         result = self.run_pipeline("--from", self.folder / "chk-9", parameters=self.with_parameters(rate=5000))
-        self.assertIn(result.code, (65, weir.CONFIGURATION), str(result))
+        self.assert_code(result, weir.CONFIGURATION)
         self.assert_says(result, str(self.folder / "chk-9"))
 
     def start_over(self, parameters):
