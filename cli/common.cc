@@ -35,6 +35,12 @@ Parameters LocalParameters(Parameters::Values values) {
   return Parameters(std::move(values), LocalResources(), "", PluginsIn(PluginFolders()));
 }
 
+int FinishOutput(ExitCode code) {
+  if (std::cout.flush()) return code;
+  PrintError(absl::UnavailableError("the result could not be written to standard output"));
+  return code == kDone ? kUnreachable : code;
+}
+
 void RaiseOpenFilesLimit() {
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;

@@ -26,6 +26,10 @@ struct JobFlags {
   bool help = false;
 };
 
+// Writes out what is left of stdout. `code`, or kUnreachable with a message where stdout took less
+// than all (a full disk, a closed pipe), unless `code` says that something else went wrong.
+int FinishOutput(ExitCode code);
+
 // As many open files as the system lets this process have: shells give 1,024 of them, which is few
 // for many inputs, routes and files of state.
 void RaiseOpenFilesLimit();

@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   run_command
       ->add_option("--checkpoint-interval", run.checkpoint_interval,
-                   "Time between checkpoints, such as 500ms or 10s")
+                   "Time between checkpoints, such as 500ms or 10s; 0s: only one at the end")
       ->capture_default_str();
   run_command->add_option("--from", run.from, "Start from this checkpoint folder (.../chk-7)");
   run_command->add_flag("--fresh", run.fresh,

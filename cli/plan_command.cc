@@ -125,7 +125,7 @@ int Plan(const PlanFlags& flags) {
   } else {
     PrintText(job->graph, plan);
   }
-  return kDone;
+  return FinishOutput(kDone);
 }
 
 }  // namespace weir::cli

@@ -15,7 +15,7 @@
 namespace weir::cli {
 namespace {
 
-int ExitCodeOf(const Status& status) {
+ExitCode ExitCodeOf(const Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kAborted:
       return kJobFailed;
@@ -29,7 +29,7 @@ int ExitCodeOf(const Status& status) {
   }
 }
 
-int ExitCodeOf(const LocalJobResult& result) {
+ExitCode ExitCodeOf(const LocalJobResult& result) {
   switch (result.state) {
     case RunState::kFinished:
       return kDone;
@@ -131,8 +131,8 @@ int Run(const RunFlags& flags) {
   signals.StopWatching();
   display.Finish(result.status, env.clock.MonotonicMicros());
   if (!result.status.failure.ok()) PrintError(Annotate(result.status.failure, "the job failed"));
-  std::cout << (flags.output == "json" ? ReportJson(result) : ReportTable(result)) << std::flush;
-  return ExitCodeOf(result);
+  std::cout << (flags.output == "json" ? ReportJson(result) : ReportTable(result));
+  return FinishOutput(ExitCodeOf(result));
 }
 
 }  // namespace weir::cli

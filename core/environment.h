@@ -57,6 +57,9 @@ class Disk {
   virtual StatusOr<FileInfo> Stat(const std::string& path) = 0;  // NotFound if there is none
   virtual StatusOr<std::vector<std::string>> List(
       const std::string& directory) = 0;  // names, sorted
+  // Absolute, with every link in it followed, as far as the path exists: two names of one file or
+  // folder become the same.
+  virtual StatusOr<std::string> Canonical(const std::string& path) = 0;
   virtual Status MakeDirectories(const std::string& path) = 0;
   virtual Status Rename(const std::string& from, const std::string& to) = 0;  // atomic, replaces
   virtual Status HardLink(const std::string& from, const std::string& to) = 0;
@@ -116,8 +119,10 @@ Environment& RealEnvironment();
 // ends.
 class FileLock {
  public:
-  // Unavailable if another process holds it.
-  static StatusOr<std::unique_ptr<FileLock>> Acquire(const std::string& path);
+  // Of a file, made if it is missing, or of a folder, in which nothing is left behind. Unavailable
+  // if it is held, also by this process; the message says by whom, of a file with their `holder`.
+  static StatusOr<std::unique_ptr<FileLock>> Acquire(const std::string& path,
+                                                     std::string_view holder = "");
   ~FileLock();
 
  private:

@@ -469,7 +469,7 @@ StatusOr<JsonValue> JsonParser::Parse(std::string_view padded_text) {
   if (error == simdjson::SUCCESS) return JsonAccess::Make(this, root);
   WEIR_RETURN_IF_ERROR(impl_->ParseLenient());
   if (error == simdjson::NUMBER_ERROR || error == simdjson::DEPTH_ERROR ||
-      error == simdjson::CAPACITY) {
+      error == simdjson::STRING_ERROR || error == simdjson::CAPACITY) {
     return JsonAccess::Make(this, uint64_t{0});
   }
   return absl::InvalidArgumentError(fmt::format("not JSON: {}", simdjson::error_message(error)));

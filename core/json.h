@@ -2,7 +2,8 @@
 // limits::kJsonDepthMax, the first of duplicate keys.
 //
 // JsonParser checks the whole text and gives access to its values. It reads with simdjson; where
-// that reports a number or a depth beyond its own limits, a second, lenient parser decides. Not
+// that reports a number or a depth beyond its own limits, or half of a surrogate pair, a second,
+// lenient parser decides. Such a half (\ud800 alone) becomes three bytes that are no UTF-8. Not
 // thread-safe; keep one per operator. Values are valid until the next Parse() of the same parser
 // and as long as the text is, and so are the strings they return, which need not point into the
 // text.

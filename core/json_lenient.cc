@@ -204,14 +204,15 @@ bool LenientJson::Unescape(std::string_view raw, std::string_view& text) {
     int code = end - p < 4 ? -1 : Hex4(p);
     if (code < 0) return FailAt("\\u without four hexadecimal digits", escape);
     p += 4;
-    if (code >= 0xD800 && code <= 0xDFFF) {
+    if (code >= 0xD800 && code < 0xDC00) {
       const int low = end - p >= 6 && p[0] == '\\' && p[1] == 'u' ? Hex4(p + 2) : -1;
-      if (code >= 0xDC00 || low < 0xDC00 || low > 0xDFFF) {
-        return FailAt("half of a surrogate pair", escape);
+      if (low >= 0xDC00 && low <= 0xDFFF) {
+        p += 6;
+        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
       }
-      p += 6;
-      code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
     }
+    // Half of a surrogate pair is allowed by the grammar. It becomes what its number would be in
+    // UTF-8 (WTF-8): no UTF-8, but different for different halves, and nothing else looks like it.
     PutUtf8(static_cast<uint32_t>(code), unescaped_);
   }
   text = std::string_view(unescaped_).substr(start);

@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
 namespace weir {
 namespace {
@@ -147,6 +149,16 @@ class PosixDisk final : public Disk {
     return names;
   }
 
+  StatusOr<std::string> Canonical(const std::string& path) override {
+    std::error_code error;
+    const std::filesystem::path absolute = std::filesystem::absolute(path, error);
+    if (error) return ErrorOf(error, "resolve", path);
+    std::string result = std::filesystem::weakly_canonical(absolute, error).string();
+    if (error) return ErrorOf(error, "resolve", path);
+    while (result.size() > 1 && result.back() == '/') result.pop_back();
+    return result;
+  }
+
   Status MakeDirectories(const std::string& path) override {
     std::error_code error;
     std::filesystem::create_directories(path, error);
@@ -199,8 +211,30 @@ class PosixDisk final : public Disk {
 
 std::unique_ptr<Disk> NewRealDisk() { return std::make_unique<PosixDisk>(); }
 
-StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::string& path) {
+namespace {
+
+// The process that has the file locked, as the kernel lists it; "" if it cannot be told.
+std::string HolderOf(int fd) {
+  struct stat info;
+  if (fstat(fd, &info) != 0) return "";
+  std::ifstream locks("/proc/locks");
+  const std::string inode = fmt::format(":{}", info.st_ino);
+  for (std::string line; std::getline(locks, line);) {
+    std::istringstream words(line);
+    std::string number, kind, mode, access, pid, file;
+    words >> number >> kind >> mode >> access >> pid >> file;
+    if (kind == "FLOCK" && file.ends_with(inode)) return pid;
+  }
+  return "";
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::string& path,
+                                                      std::string_view holder) {
   int fd = OpenRetrying(path, O_RDWR | O_CREAT, 0644);
+  const bool folder = fd < 0 && errno == EISDIR;
+  if (folder) fd = OpenRetrying(path, O_RDONLY | O_DIRECTORY);
   if (fd < 0) return ErrorOf("open the lock", path);
   int result;
   do {
@@ -208,17 +242,20 @@ StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::string& path) {
   } while (result != 0 && errno == EINTR);
   if (result != 0) {
     const int error = errno;
-    char holder[32];
-    ssize_t n = pread(fd, holder, sizeof holder, 0);
+    char text[256];
+    const ssize_t n = folder ? 0 : pread(fd, text, sizeof text, 0);
+    const std::string who = n > 0 ? std::string(text, n) : HolderOf(fd);
     close(fd);
+    // Where the file system locks no folders (NFS), a file in it.
+    if (folder && error != EWOULDBLOCK) return Acquire(path + "/.lock", holder);
     if (error != EWOULDBLOCK) return ErrnoStatus(error, fmt::format("cannot lock {}", path));
-    std::string_view pid(holder, n > 0 ? static_cast<size_t>(n) : 0);
     return absl::UnavailableError(fmt::format("{} is locked by another process{}{}", path,
-                                              pid.empty() ? "" : ", of id ", pid));
+                                              who.empty() ? "" : ", of id ", who));
   }
+  if (folder) return std::unique_ptr<FileLock>(new FileLock(fd));
   // Who holds it, for the message above. The lock holds without it, so errors do not matter.
-  const std::string pid = std::to_string(getpid());
-  if (ftruncate(fd, 0) == 0 && pwrite(fd, pid.data(), pid.size(), 0) < 0) errno = 0;
+  const std::string who = fmt::format("{}{}{}", getpid(), holder.empty() ? "" : ", ", holder);
+  if (ftruncate(fd, 0) == 0 && pwrite(fd, who.data(), who.size(), 0) < 0) errno = 0;
   return std::unique_ptr<FileLock>(new FileLock(fd));
 }
 

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -15,6 +16,12 @@
 
 namespace weir {
 
+// What a source reads, canonical (Disk::Canonical).
+struct FoldersRead {
+  std::vector<std::string> folders;  // looked through for files, now and at every restart
+  std::vector<std::string> files;    // found there, or named
+};
+
 // Makes instances of one stage; exactly one of the three is set, as the stage's role says.
 struct StageCode {
   std::function<std::unique_ptr<Source>()> source;
@@ -24,6 +31,10 @@ struct StageCode {
   // that holds another job's files).
   // May be empty.
   std::function<Status(Environment& env, std::string_view job_id)> check;
+  // Of a source that reads files: where it looks for them. May be empty.
+  std::function<StatusOr<FoldersRead>(Environment& env)> reads;
+  // Of a sink that writes files: the folder that the job must have for itself. May be empty.
+  std::string writes;
   // Of a sink that finds by itself what it has committed: the highest checkpoint that did, 0: none.
   // A restored copy of a data folder knows less. May be empty.
   std::function<StatusOr<CheckpointId>(Environment& env, std::string_view job_id,

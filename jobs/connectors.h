@@ -39,7 +39,12 @@ SourceSpec<T> LineFiles(FileSourceOptions options,
             return std::make_unique<FileSource>(options, make_decoder());
           },
           .check = [options](Environment& env,
-                             std::string_view) { return CheckFileSource(options, env); }};
+                             std::string_view) { return CheckFileSource(options, env); },
+          .reads = [options](Environment& env) -> StatusOr<FoldersRead> {
+            FoldersRead read;
+            WEIR_RETURN_IF_ERROR(FindInputPaths(env.disk, options.input, read.folders, read.files));
+            return read;
+          }};
 }
 
 inline std::optional<Timestamp> ToTime(std::string_view text) { return ParseRfc3339(text); }
@@ -82,7 +87,8 @@ SinkSpec<T> LinesToFiles(FileSinkOptions options) {
           .last_committed =
               [options](Environment& env, std::string_view job_id, std::string_view stage) {
                 return LastCommittedCheckpoint(options, env, job_id, stage);
-              }};
+              },
+          .writes = options.directory};
 }
 
 }  // namespace internal

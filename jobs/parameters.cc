@@ -142,12 +142,13 @@ uint64_t Parameters::Size(std::string_view name, std::string_view help,
 std::vector<std::string> Parameters::List(std::string_view name, std::string_view help) {
   std::vector<std::string> parts;
   const std::string* value = Declare(name, "list", help, "");
-  if (value == nullptr) return parts;
+  if (value == nullptr || value->empty()) return parts;
   for (size_t start = 0; start <= value->size();) {
     size_t comma = std::min(value->find(',', start), value->size());
     if (comma > start) parts.push_back(value->substr(start, comma - start));
     start = comma + 1;
   }
+  if (parts.empty()) AddError(name, "there is nothing between its commas; leave it out altogether");
   return parts;
 }
 

@@ -171,14 +171,7 @@ class Stream {
 
   // Ends the stream.
   StreamEnd To(std::string_view name, SinkSpec<T> sink) {
-    int stage = draft_->AddStage(
-        {.name = std::string(name),
-         .kind = sink.kind,
-         .role = StageRole::kSink,
-         .options = sink.options,
-         .exactly_once = sink.exactly_once,
-         .can_revoke = sink.can_revoke},
-        {.sink = sink.make, .check = sink.check, .last_committed = sink.last_committed});
+    const int stage = draft_->AddSink(name, sink);
     Connect(stage, nullptr);
     return {*draft_, stage};
   }
@@ -245,7 +238,7 @@ Stream<T> JobBuilder::From(std::string_view name, SourceSpec<T> spec) {
                                .role = StageRole::kSource,
                                .keyed_state = true,
                                .options = spec.options},
-                              {.source = spec.make, .check = spec.check});
+                              {.source = spec.make, .check = spec.check, .reads = spec.reads});
   return {draft_, stage, 0};
 }
 

@@ -39,8 +39,11 @@ StatusOr<std::unique_ptr<LocalJob>> LocalJob::Prepare(const BuiltJob& job, Local
 
 Status LocalJob::LockFolder() {
   const std::string& data = options_.data_dir;
+  if (data.empty()) return absl::InvalidArgumentError("--data is empty: it names a folder");
   if (Status made = env_.disk.MakeDirectories(data); !made.ok()) {
-    return Annotate(made, fmt::format("--data {}", data));
+    // Whatever it is, a file of that name or a permission, it is for the user to mend.
+    return absl::FailedPreconditionError(fmt::format(
+        "--data {}: {}; name a folder that can be written to", data, std::string(made.message())));
   }
   StatusOr<std::unique_ptr<FileLock>> lock = FileLock::Acquire(data + "/lock");
   if (!lock.ok()) {
@@ -110,18 +113,11 @@ Status LocalJob::ChooseStart() {
 
   auto unfinished = [](const JobRecord& r) { return r.unfinished(); };
   auto same = [&](const JobRecord& r) { return r.identity == options_.identity; };
-  auto found = std::find_if(records.begin(), records.end(), unfinished);
-  if (found != records.end() && !same(*found) && !options_.fresh) {
-    return absl::FailedPreconditionError(
-        fmt::format("{} holds an unfinished run, {}, of another identity ({}). Two ways on: --from "
-                    "{}/checkpoints/{}/chk-<n> starts this job from one of its checkpoints; "
-                    "--fresh starts over "
-                    "and moves what it committed to .revoked/",
-                    options_.data_dir, found->job_id,
-                    fmt::join(Differences(found->identity, options_.identity), "; "),
-                    options_.data_dir, found->job_id));
+  auto found = std::find_if(records.begin(), records.end(), same);
+  if (found == records.end()) {
+    found = std::find_if(records.begin(), records.end(), unfinished);
+    if (found != records.end() && !options_.fresh) return RefuseOtherIdentity(*found);
   }
-  if (found == records.end()) found = std::find_if(records.begin(), records.end(), same);
   if (found == records.end() && options_.fresh && !records.empty()) {
     // Another finished run: what it committed is taken back where this job's sinks find it.
     found = std::prev(records.end());
@@ -141,6 +137,39 @@ Status LocalJob::ChooseStart() {
   }
   WEIR_RETURN_IF_ERROR(CheckCrashes());
   return ResumeFromNewest();
+}
+
+// Names no way on that would be refused in its turn.
+Status LocalJob::RefuseOtherIdentity(const JobRecord& unfinished) {
+  record_ = unfinished;
+  store_ =
+      std::make_unique<CheckpointStore>(*objects_, env_, CheckpointStoreOptions{record_.job_id});
+  const std::string misplaced = MisplacedSink();
+  WEIR_ASSIGN_OR_RETURN(const bool untouched, NothingCommitted());
+  std::vector<std::string> ways;
+  WEIR_ASSIGN_OR_RETURN(std::vector<CheckpointId> checkpoints, store_->List());
+  std::erase_if(checkpoints, [this](CheckpointId id) { return record_.IsSuperseded(id); });
+  if (misplaced.empty() && !checkpoints.empty()) {
+    const StatusOr<Manifest> newest = store_->LoadManifest(checkpoints.back());
+    if (newest.ok() && CheckFits(*newest).ok()) {
+      ways.push_back(fmt::format("--from {} starts this job from that run's last checkpoint",
+                                 store_->Location(checkpoints.back())));
+    }
+  }
+  if (untouched) {
+    ways.push_back("--fresh starts over, and that run has committed nothing yet");
+  } else if (misplaced.empty()) {
+    ways.push_back(fmt::format("--fresh{} starts over and moves what it committed to .revoked/",
+                               SinksThatCannotRevoke().empty() ? "" : " --accept-duplicates"));
+  } else {
+    ways.push_back(
+        fmt::format("--data with another folder runs this job beside it, for {}", misplaced));
+  }
+  ways.push_back("the command as it was goes on with that run");
+  return absl::FailedPreconditionError(fmt::format(
+      "{} holds an unfinished run, {}, of another identity ({}). Ways on: {}", options_.data_dir,
+      record_.job_id, fmt::join(Differences(record_.identity, options_.identity), "; "),
+      fmt::join(ways, "; ")));
 }
 
 Status LocalJob::ResumeFromNewest() {
@@ -210,15 +239,13 @@ Status LocalJob::StartFrom(std::vector<JobRecord>& records) {
 
 // On purpose: what later checkpoints committed will be taken back, by the sinks that can.
 Status LocalJob::GoBack(CheckpointId target) {
-  for (const auto& [name, where] : record_.sinks) {
-    const int stage = job_.graph.FindStage(name);
-    if (stage >= 0 && job_.graph.stages[stage].options == where) continue;
-    return absl::FailedPreconditionError(fmt::format(
-        "sink '{}' of {} committed to another place ({}), where this job could not take it back: "
-        "keep the place, or choose another data folder with --data",
-        name, record_.job_id, where));
-  }
   WEIR_ASSIGN_OR_RETURN(const CheckpointId committed, LastCommitted());
+  WEIR_ASSIGN_OR_RETURN(const bool untouched, NothingCommitted());
+  const std::string misplaced = MisplacedSink();
+  if (!misplaced.empty() && !untouched) {
+    return absl::FailedPreconditionError(
+        fmt::format("{}: keep the place, or choose another data folder with --data", misplaced));
+  }
   if (committed > target) {
     WEIR_RETURN_IF_ERROR(CheckSinksRevoke(
         target, fmt::format("{} goes back behind checkpoint {}",
@@ -227,6 +254,24 @@ Status LocalJob::GoBack(CheckpointId target) {
   start_.revoke = true;
   record_.crashes = 0;  // whoever starts on purpose has seen to them
   return absl::OkStatus();
+}
+
+// A sink of the record that is not where it was, and what follows; empty: there is none.
+std::string LocalJob::MisplacedSink() const {
+  for (const auto& [name, where] : record_.sinks) {
+    const int stage = job_.graph.FindStage(name);
+    if (stage >= 0 && job_.graph.stages[stage].options == where) continue;
+    return fmt::format(
+        "sink '{}' of {} committed to another place ({}), where this job could not take it back",
+        name, record_.job_id, where);
+  }
+  return "";
+}
+
+// Neither now nor behind a way back that was interrupted.
+StatusOr<bool> LocalJob::NothingCommitted() {
+  WEIR_ASSIGN_OR_RETURN(const CheckpointId committed, LastCommitted());
+  return committed == 0 && !record_.MustRevokeAfter(0);
 }
 
 // The highest checkpoint that may have committed something that is still there, as far as the
@@ -300,6 +345,7 @@ Status LocalJob::CheckFits(const Manifest& manifest) const {
 }
 
 Status LocalJob::CheckStages() {
+  WEIR_ASSIGN_OR_RETURN(claims_, FolderClaims::Take(job_, record_.job_id, env_));
   for (size_t s = 0; s < job_.stages.size(); ++s) {
     if (!job_.stages[s].check) continue;
     Status status = job_.stages[s].check(env_, record_.job_id);

@@ -18,6 +18,7 @@
 #include "jobs/built_job.h"
 #include "runtime/coordinator/job_master.h"
 #include "runtime/event_loop.h"
+#include "runtime/folder_claims.h"
 #include "runtime/job_status.h"
 #include "runtime/worker/counting_io_pool.h"
 #include "state/checkpoint_store.h"
@@ -75,6 +76,7 @@ class LocalJob final : private JobMaster::Host {
   // Finds or makes the record, and what to restore.
   Status ChooseStart();
   Status StartFrom(std::vector<JobRecord>& records);
+  Status RefuseOtherIdentity(const JobRecord& unfinished);
   Status ResumeFromNewest();
   Status CheckFits(const Manifest& manifest) const;
   Status CheckStages();
@@ -83,6 +85,8 @@ class LocalJob final : private JobMaster::Host {
   Status CountCrash();
   Status CheckCrashes();
   StatusOr<CheckpointId> LastCommitted();
+  StatusOr<bool> NothingCommitted();
+  std::string MisplacedSink() const;
   Status GoBack(CheckpointId target);
   std::string SinksThatCannotRevoke() const;  // "'files', 'pages'"; empty: all can
   Status CheckSinksRevoke(CheckpointId target, std::string_view why);
@@ -97,6 +101,7 @@ class LocalJob final : private JobMaster::Host {
   const LocalJobOptions options_;
   Environment& env_;
   std::unique_ptr<FileLock> lock_;
+  FolderClaims claims_;
   std::unique_ptr<ObjectStore> objects_;
   std::unique_ptr<CheckpointStore> store_;
   JobRecord record_;

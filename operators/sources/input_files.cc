@@ -22,7 +22,8 @@ bool IsJsonLinesName(std::string_view name) {
 }
 
 Status AddFolder(Disk& disk, const std::string& path, const std::string& prefix, int depth,
-                 std::vector<InputFile>& files) {
+                 std::vector<InputFile>& files, std::vector<std::string>& folders) {
+  folders.push_back(path);
   if (depth > kFolderDepthMax) {
     return absl::InvalidArgumentError(fmt::format(
         "{} lies {} folders deep in the input, which a link to a folder above it may have caused: "
@@ -40,7 +41,7 @@ Status AddFolder(Disk& disk, const std::string& path, const std::string& prefix,
       return info.status();
     }
     if (info->is_directory) {
-      WEIR_RETURN_IF_ERROR(AddFolder(disk, entry, prefix + name + "/", depth + 1, files));
+      WEIR_RETURN_IF_ERROR(AddFolder(disk, entry, prefix + name + "/", depth + 1, files, folders));
     } else if (IsJsonLinesName(name)) {
       files.push_back({entry, prefix + name, CompressionOf(name), info->size, info->modified});
     }
@@ -48,9 +49,8 @@ Status AddFolder(Disk& disk, const std::string& path, const std::string& prefix,
   return absl::OkStatus();
 }
 
-}  // namespace
-
-StatusOr<std::vector<InputFile>> FindInputFiles(Disk& disk, const std::string& input) {
+StatusOr<std::vector<InputFile>> Find(Disk& disk, const std::string& input,
+                                      std::vector<std::string>& folders) {
   if (input.empty())
     return absl::InvalidArgumentError("no input is named: name a file or a folder");
   const StatusOr<FileInfo> info = disk.Stat(input);
@@ -66,7 +66,7 @@ StatusOr<std::vector<InputFile>> FindInputFiles(Disk& disk, const std::string& i
   }
   std::string folder = input;
   while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
-  WEIR_RETURN_IF_ERROR(AddFolder(disk, folder, "", 0, files));
+  WEIR_RETURN_IF_ERROR(AddFolder(disk, folder, "", 0, files, folders));
   if (files.empty()) {
     return absl::NotFoundError(fmt::format(
         "the folder '{}' has no file to read: none ends in .jsonl, .jsonl.gz or .jsonl.zst",
@@ -75,6 +75,25 @@ StatusOr<std::vector<InputFile>> FindInputFiles(Disk& disk, const std::string& i
   std::sort(files.begin(), files.end(),
             [](const InputFile& a, const InputFile& b) { return a.name < b.name; });
   return files;
+}
+
+}  // namespace
+
+StatusOr<std::vector<InputFile>> FindInputFiles(Disk& disk, const std::string& input) {
+  std::vector<std::string> folders;
+  return Find(disk, input, folders);
+}
+
+Status FindInputPaths(Disk& disk, const std::string& input, std::vector<std::string>& folders,
+                      std::vector<std::string>& files) {
+  WEIR_ASSIGN_OR_RETURN(const std::vector<InputFile> found, Find(disk, input, folders));
+  for (std::string& folder : folders) {
+    WEIR_ASSIGN_OR_RETURN(folder, disk.Canonical(folder));
+  }
+  for (const InputFile& file : found) {
+    WEIR_ASSIGN_OR_RETURN(files.emplace_back(), disk.Canonical(file.path));
+  }
+  return absl::OkStatus();
 }
 
 StatusOr<uint64_t> HashOfHead(Disk& disk, const InputFile& file) {

@@ -24,6 +24,11 @@ struct InputFile {
 // disk's.
 StatusOr<std::vector<InputFile>> FindInputFiles(Disk& disk, const std::string& input);
 
+// Where those files are: each folder that is looked through, and each file, canonical. Of an input
+// that is a file only that file.
+Status FindInputPaths(Disk& disk, const std::string& input, std::vector<std::string>& folders,
+                      std::vector<std::string>& files);
+
 // Of the first 4 KiB.
 StatusOr<uint64_t> HashOfHead(Disk& disk, const InputFile& file);
 

@@ -163,6 +163,18 @@ TEST(FileLockTest, OneHolderAtATime) {
   EXPECT_TRUE(FileLock::Acquire(dir / "lock").ok());
 }
 
+TEST(FileLockTest, AFolderCanBeLockedAndNothingIsLeftInIt) {
+  TempDir dir;
+  auto lock = FileLock::Acquire(dir.path());
+  ASSERT_TRUE(lock.ok()) << lock.status();
+  Status second = FileLock::Acquire(dir.path()).status();
+  EXPECT_EQ(second.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(second.message()), HasSubstr(std::to_string(getpid())));
+  lock->reset();
+  EXPECT_TRUE(FileLock::Acquire(dir.path()).ok());
+  EXPECT_THAT(RealDisk().List(dir.path()).value(), ElementsAre());
+}
+
 TEST(FileLockTest, AProcessThatIsKilledLetsGo) {
   TempDir dir;
   int ready[2];

@@ -40,6 +40,17 @@ TEST(ParametersTest, DefaultsStandInForWhatIsNotGiven) {
   EXPECT_THAT(p.Errors(), IsEmpty());
 }
 
+TEST(ParametersTest, AListOfNothingButCommasIsAnError) {
+  for (const char* list : {",", ",,"}) {
+    Parameters p = Make({{"l", list}});
+    EXPECT_THAT(p.List("l", ""), IsEmpty());
+    EXPECT_THAT(p.Errors(), ElementsAre(HasSubstr("comma"))) << list;
+  }
+  Parameters p = Make({{"l", ""}});
+  EXPECT_THAT(p.List("l", ""), IsEmpty());
+  EXPECT_THAT(p.Errors(), IsEmpty());
+}
+
 TEST(ParametersTest, AllErrorsAreToldAtOnce) {
   Parameters p =
       Make({{"rate", "fast"}, {"widnow", "1h"}, {"zzz", "1"}, {"file", "/no/such/file"}});

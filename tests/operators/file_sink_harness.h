@@ -73,6 +73,9 @@ class UnsyncedDisk final : public Disk {
   Status Remove(const std::string& path) override { return real_.Remove(path); }
   Status RemoveTree(const std::string& path) override { return real_.RemoveTree(path); }
   Status SyncFile(const std::string& path) override { return real_.Stat(path).status(); }
+  StatusOr<std::string> Canonical(const std::string& path) override {
+    return real_.Canonical(path);
+  }
   Status SyncDirectory(const std::string& path) override { return real_.Stat(path).status(); }
 
  private:

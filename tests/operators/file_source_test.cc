@@ -173,6 +173,9 @@ class CountingDisk final : public Disk {
   Status Remove(const std::string&) override { return Refuse(); }
   Status RemoveTree(const std::string&) override { return Refuse(); }
   Status SyncFile(const std::string&) override { return Refuse(); }
+  StatusOr<std::string> Canonical(const std::string& path) override {
+    return disk_.Canonical(path);
+  }
   Status SyncDirectory(const std::string&) override { return Refuse(); }
 
   int open = 0;

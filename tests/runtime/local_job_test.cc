@@ -13,6 +13,7 @@
 
 #include "jobs/stream.h"
 #include "state/keyed_state.h"
+#include "tests/support/faulty_disk.h"
 #include "tests/support/temp_dir.h"
 
 namespace weir {
@@ -182,7 +183,7 @@ class LocalJobTest : public ::testing::Test {
   }
 
   LocalJobResult Run() {
-    auto local = LocalJob::Prepare(job_, options_, RealEnvironment());
+    auto local = LocalJob::Prepare(job_, options_, *env_);
     WEIR_CHECK(local.ok());
     running_ = local->get();
     LocalJobResult result =
@@ -217,6 +218,7 @@ class LocalJobTest : public ::testing::Test {
   LocalJobOptions options_;
   std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
   BuiltJob job_;
+  Environment* env_ = &RealEnvironment();
   std::atomic<LocalJob*> running_ = nullptr;
   std::string log_;
 };
@@ -265,6 +267,27 @@ TEST_F(LocalJobTest, ACheckpointThatCannotBeWrittenIsNoCheckpoint) {
   LocalJobResult result = Run();
   EXPECT_EQ(result.state, RunState::kFinished);
   EXPECT_GE(result.status.checkpoints_failed, 1u);
+  ExpectExactlyOnce();
+}
+
+TEST_F(LocalJobTest, AFullDataFolderFailsCheckpointsAndLosesNothing) {
+  testing::FaultyDisk disk(RealEnvironment().disk);
+  Environment env{RealEnvironment().clock, disk, RealEnvironment().io, RealEnvironment().random};
+  std::atomic<int> full = 0;  // writes below the checkpoints that have failed
+  disk.SetFault([&](std::string_view action, const std::string& path) -> Status {
+    if (action != "append" || path.find("/checkpoints/") == path.npos || full >= 3)
+      return absl::OkStatus();
+    ++full;
+    return absl::ResourceExhaustedError("cannot write to " + path + ": No space left on device");
+  });
+  env_ = &env;
+  options_.parallelism = 2;
+  LocalJobResult result = Run();
+  EXPECT_EQ(result.state, RunState::kFinished);
+  EXPECT_EQ(full, 3);
+  EXPECT_GE(result.status.checkpoints_failed, 1u);
+  EXPECT_THAT(log_, ::testing::HasSubstr(options_.data_dir));
+  EXPECT_THAT(log_, ::testing::HasSubstr("No space left"));
   ExpectExactlyOnce();
 }
 

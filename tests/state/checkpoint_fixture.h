@@ -61,6 +61,9 @@ class UnsyncedDisk final : public Disk {
   Status Remove(const std::string& path) override { return below_.Remove(path); }
   Status RemoveTree(const std::string& path) override { return below_.RemoveTree(path); }
   Status SyncFile(const std::string& path) override { return below_.Stat(path).status(); }
+  StatusOr<std::string> Canonical(const std::string& path) override {
+    return below_.Canonical(path);
+  }
   Status SyncDirectory(const std::string& path) override { return below_.Stat(path).status(); }
 
  private:

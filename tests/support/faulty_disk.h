@@ -73,6 +73,9 @@ class FaultyDisk final : public Disk {
     WEIR_RETURN_IF_ERROR(Ask("sync", path));
     return below_.SyncFile(path);
   }
+  StatusOr<std::string> Canonical(const std::string& path) override {
+    return below_.Canonical(path);
+  }
   Status SyncDirectory(const std::string& path) override {
     WEIR_RETURN_IF_ERROR(Ask("syncdir", path));
     return below_.SyncDirectory(path);

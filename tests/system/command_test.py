@@ -229,6 +229,28 @@ class Configuration(CommandCase):
         rules.write_text(nested, encoding="utf-8")
         self.refused("rules.yaml:", parameters=self.with_parameters(routes=rules))
 
+    def test_a_job_never_reads_its_own_results(self):
+        big, link, inner = self.folder / "big", self.folder / "link", self.input / "inner"
+        (big / "warehouse").mkdir(parents=True)
+        (big / "warehouse" / "a.jsonl").write_text(event(1), encoding="utf-8")
+        link.symlink_to(self.input)
+        inner.symlink_to(self.out)
+        self.out.mkdir()
+        aside = self.folder / "aside"
+        aside.mkdir()
+        (aside / "a.jsonl").symlink_to(big / "warehouse" / "a.jsonl")
+        (aside / "b.jsonl").write_text(event(1), encoding="utf-8")
+        for given, out in ((self.input, self.input), (self.input, self.input / "results"), (self.input, link / "results"),
+                           (link, self.input / "results"), (big / "warehouse", big), (big / "warehouse", self.folder),
+                           (self.input, self.out), (aside, big), (big / "dead-letters" / ".." / "warehouse", big)):
+            with self.subTest(input=str(given), out=str(out)):
+                before = [self.tree(folder) for folder in (self.input, self.out, big, aside)]
+                self.refused("output folder", parameters={"input": given, "out": out})
+                self.assertEqual([self.tree(folder) for folder in (self.input, self.out, big, aside)], before)
+        inner.unlink()
+        # A file beside the results is none of them.
+        self.assert_finished(self.run_pipeline(parameters={"input": aside / "b.jsonl", "out": aside}))
+
     def test_no_permission_to_read_or_write(self):
         prefix = []
         if os.geteuid() == 0:
@@ -295,7 +317,7 @@ class DataFolder(CommandCase):
     def test_from_what_is_no_checkpoint(self):
         self.suspended()
         result = self.run_pipeline("--from", self.folder / "chk-9", parameters=self.with_parameters(rate=5000))
-        self.assertIn(result.code, (65, weir.CONFIGURATION), str(result))
+        self.assert_code(result, weir.CONFIGURATION)
         self.assert_says(result, str(self.folder / "chk-9"))
 
     def start_over(self, parameters):
@@ -339,9 +361,41 @@ class DataFolder(CommandCase):
                 result = self.run_pipeline(*flags, parameters=other)
                 self.assert_code(result, weir.CONFIGURATION)
                 self.assert_says(result, str(self.out), "--data")
+        result = self.run_pipeline(parameters=other)  # so neither way is named
+        self.assert_code(result, weir.CONFIGURATION)
+        self.assert_says(result, str(self.out), "--data with another folder")
+        self.assertNotIn("--fresh", result.stderr)
+        self.assertNotIn("--from", result.stderr)
         self.assertEqual(self.tree(self.out), before)
         self.assert_finished(self.run_pipeline(parameters=parameters))
         self.assert_all_came_out()
+
+    def test_fresh_may_take_another_out_while_nothing_is_committed(self):
+        with weir.Running(weir.PIPELINE, self.with_parameters(rate=100), data=self.data) as running:
+            running.wait_until("output", lambda: any(self.out.glob("warehouse/.pending/part-*")))
+            running.kill()
+        other = self.with_parameters(out=self.folder / "other")
+        result = self.run_pipeline(parameters=other)
+        self.assert_code(result, weir.CONFIGURATION)
+        self.assert_says(result, "--fresh", "nothing yet")
+        self.assertNotIn("--from", result.stderr)
+        self.assert_finished(self.run_pipeline("--fresh", parameters=other))
+        self.assert_all_came_out(self.folder / "other")
+
+    def test_a_run_goes_by_its_own_identity_first(self):
+        first = self.run_pipeline()
+        self.assert_finished(first)
+        other = self.with_parameters(out=self.folder / "other", rate=100)
+        with weir.Running(weir.PIPELINE, other, data=self.data, checkpoint_interval="50ms") as running:
+            self.assertTrue(running.wait_for_checkpoint(2), str(running.result()))
+            running.kill()
+        self.assertEqual(self.run_pipeline().report["job"], first.report["job"])
+        again = self.run_pipeline("--fresh")
+        self.assert_finished(again)
+        self.assertEqual(again.report["job"], first.report["job"])
+        self.assert_all_came_out()
+        self.assert_finished(self.run_pipeline(parameters=other))
+        self.assert_all_came_out(self.folder / "other")
 
     def test_a_checkpoint_that_does_not_fit_is_65_and_changes_nothing(self):
         parameters = self.suspended()
@@ -390,6 +444,20 @@ class DataFolder(CommandCase):
                 self.assert_code(result, weir.CONFIGURATION)
                 self.assert_says(result, str(self.out))
         self.assertEqual(self.tree(self.out), before)
+
+    def test_a_second_run_into_the_same_out_is_refused_while_the_first_one_lives(self):
+        parameters = self.with_parameters(rate=100)
+        link = self.folder / "link"
+        link.symlink_to(self.out)
+        with weir.Running(weir.PIPELINE, parameters, data=self.data, checkpoint_interval="50ms", parallelism=2) as running:
+            running.wait_until("output", lambda: any(self.out.glob("warehouse/.pending/part-*")))
+            for out in (self.out, link, self.out / "dead-letters"):
+                result = self.run_pipeline(parameters=self.with_parameters(out=out), data=self.folder / "other-data")
+                self.assert_code(result, weir.CONFIGURATION)
+                self.assert_says(result, str(out), "another run", str(running.process.pid))
+            running.kill()
+        self.assert_finished(self.run_pipeline(parameters=parameters))  # the dead hold nothing
+        self.assert_all_came_out()
 
     def test_a_second_process_on_the_same_data_folder_is_69(self):
         parameters = self.with_parameters(rate=100)

@@ -56,7 +56,7 @@ class Large(Scenarios, WorkloadCase):
         self.straight(4)
 
     def test_ten_kills(self):
-        self.killed(rate=120_000, kills=10, parallelisms=(2,), seed=11)
+        self.killed(rate=120_000, kills=10, parallelisms=(2, 4, 1), seed=11)
 
 
 if __name__ == "__main__":

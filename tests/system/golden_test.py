@@ -3,6 +3,7 @@
 
 import collections
 import json
+import shutil
 import signal
 
 import oracle
@@ -39,6 +40,25 @@ class GoldenCase(weir.Case):
         self.assertEqual(result.report["checkpoints"]["restored_from"], newest)
         return result
 
+    def one_checkpoint_twice(self, job, parameters, check):
+        """Stops at parallelism 2; from that one checkpoint it ends at 3, and, on a copy of all there was, at 1. check(result, out)."""
+        with weir.Running(job, parameters, data=self.data, parallelism=2, checkpoint_interval="100ms") as running:
+            self.assertTrue(running.wait_for_checkpoint(0), f"it ended too soon\n{running.result()}")
+            running.signal(signal.SIGINT)
+            self.assert_code(running.wait(), weir.INTERRUPTED)
+        stopped = max(weir.completed_checkpoints(self.data))
+        for folder in (self.data, self.out):
+            shutil.copytree(folder, self.folder / f"copy-{folder.name}")
+        for parallelism in (3, 1):
+            result = weir.run(job, parameters, data=self.data, parallelism=parallelism)
+            self.assert_finished(result)
+            self.assertEqual(result.report["checkpoints"]["restored_from"], stopped)
+            check(result, self.out)
+            if parallelism == 3:
+                for folder in (self.data, self.out):
+                    shutil.rmtree(folder)
+                    (self.folder / f"copy-{folder.name}").rename(folder)
+
     def straight(self, job, parameters):
         result = weir.run(job, parameters, data=self.folder / "straight-data", parallelism=1)
         self.assert_finished(result)
@@ -71,6 +91,17 @@ class EventPipeline(GoldenCase):
         self.assertEqual(straight.operator("dedup")["records_dropped"], LINES - DISTINCT)
 
 
+    def test_one_checkpoint_at_two_other_parallelisms(self):
+        straight = self.straight(weir.PIPELINE, self.parameters(self.folder / "straight"))
+        expected = lines_by_route(self.folder / "straight")
+
+        def check(result, out):
+            self.assertEqual(lines_by_route(out), expected)
+            self.assert_same_operators(straight, result)
+
+        self.one_checkpoint_twice(weir.PIPELINE, self.parameters(self.out, rate=RATE), check)
+
+
 class Flights(GoldenCase):
     """The example's own job keeps a count and a mean for each airport. In which order an airport's departures reach it is chance at
     more than one subtask, and so are the means on the way; the counts and the last mean are not."""
@@ -101,6 +132,10 @@ class Flights(GoldenCase):
         resumed = self.stopped_and_resumed(self.job, {"input": INPUT, "out": self.out, "rate": RATE})
         self.assert_right(self.out)
         self.assert_same_operators(straight, resumed)
+
+    def test_one_checkpoint_at_two_other_parallelisms(self):
+        self.one_checkpoint_twice(self.job, {"input": INPUT, "out": self.out, "rate": RATE},
+                                  lambda result, out: self.assert_right(out))
 
 
 if __name__ == "__main__":

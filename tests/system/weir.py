@@ -89,12 +89,12 @@ def completed_checkpoints(data):
 class Running:
     """A `weir run` in the background, in a process group of its own. Its end is the end of the `with` block at the latest."""
 
-    def __init__(self, job, parameters, *flags, **options):
+    def __init__(self, job, parameters, *flags, popen=None, **options):
         self.data = options["data"]
         self.files = [tempfile.TemporaryFile(), tempfile.TemporaryFile()]
         self.process = subprocess.Popen(
             arguments(job, parameters, "-o", "json", *flags, **options), stdin=subprocess.DEVNULL,
-            stdout=self.files[0], stderr=self.files[1], start_new_session=True)
+            stdout=self.files[0], stderr=self.files[1], start_new_session=True, **(popen or {}))
 
     def __enter__(self):
         return self

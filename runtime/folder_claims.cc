@@ -1,0 +1,96 @@
+#include "runtime/folder_claims.h"
+
+#include <fmt/format.h>
+
+#include <set>
+#include <string>
+
+namespace weir {
+namespace {
+
+bool IsBelow(std::string_view path, std::string_view folder) {
+  if (folder == "/") return path != "/";
+  return path.size() > folder.size() && path.starts_with(folder) && path[folder.size()] == '/';
+}
+
+// `written` and what was read are canonical.
+Status CheckApart(const FoldersRead& read, const std::string& written) {
+  for (const std::string& folder : read.folders) {
+    if (folder != written && !IsBelow(folder, written) && !IsBelow(written, folder)) continue;
+    return absl::FailedPreconditionError(fmt::format(
+        "the output folder {} and the input folder {} are the same, or one lies in the other, so "
+        "the job would read its own results: choose an output folder beside the input",
+        written, folder));
+  }
+  for (const std::string& file : read.files) {
+    // A file in the output folder itself is in nobody's way: results lie in its folders, under
+    // names of their own.
+    const std::string folder = file.substr(0, file.rfind('/'));
+    if (!IsBelow(folder, written)) continue;
+    return absl::FailedPreconditionError(
+        fmt::format("the input file {} lies where results are written to, below the output folder "
+                    "{}: choose another output folder",
+                    file, written));
+  }
+  return absl::OkStatus();
+}
+
+Status AtStage(const BuiltJob& job, size_t stage, std::string_view what) {
+  return absl::FailedPreconditionError(
+      fmt::format("stage '{}': {}", job.graph.stages[stage].name, what));
+}
+
+}  // namespace
+
+StatusOr<FolderClaims> FolderClaims::Take(const BuiltJob& job, std::string_view job_id,
+                                          Environment& env) {
+  std::vector<FoldersRead> reads;
+  for (size_t s = 0; s < job.stages.size(); ++s) {
+    if (!job.stages[s].reads) continue;
+    StatusOr<FoldersRead> read = job.stages[s].reads(env);
+    if (!read.ok()) return AtStage(job, s, std::string(read.status().message()));
+    reads.push_back(*std::move(read));
+  }
+  // All are judged before the first folder is made.
+  for (size_t s = 0; s < job.stages.size(); ++s) {
+    if (job.stages[s].writes.empty()) continue;
+    StatusOr<std::string> written = env.disk.Canonical(job.stages[s].writes);
+    if (!written.ok()) return AtStage(job, s, std::string(written.status().message()));
+    for (const FoldersRead& read : reads) {
+      Status apart = CheckApart(read, *written);
+      if (!apart.ok()) return AtStage(job, s, std::string(apart.message()));
+    }
+  }
+  FolderClaims claims;
+  std::set<std::string> locked;  // two sinks of one job may share a folder
+  for (size_t s = 0; s < job.stages.size(); ++s) {
+    const std::string& folder = job.stages[s].writes;
+    if (folder.empty()) continue;
+    Status made = env.disk.MakeDirectories(folder);
+    StatusOr<std::string> canonical = env.disk.Canonical(folder);
+    made.Update(canonical.status());
+    if (!made.ok()) {
+      return AtStage(
+          job, s,
+          fmt::format("the output folder cannot be written to: {}", std::string(made.message())));
+    }
+    if (!locked.insert(*canonical).second) continue;
+    StatusOr<std::unique_ptr<FileLock>> lock =
+        FileLock::Acquire(*canonical, fmt::format("which runs job {}", job_id));
+    if (absl::IsUnavailable(lock.status())) {
+      return AtStage(job, s,
+                     fmt::format("another run writes to the output folder {}: {}. Wait for its "
+                                 "end, or choose another folder",
+                                 folder, std::string(lock.status().message())));
+    }
+    if (!lock.ok()) {
+      return AtStage(job, s,
+                     fmt::format("the output folder cannot be written to: {}",
+                                 std::string(lock.status().message())));
+    }
+    claims.locks_.push_back(*std::move(lock));
+  }
+  return claims;
+}
+
+}  // namespace weir
