@@ -45,11 +45,13 @@ class IdFilter {
     return table_.InsertIfNoMatch(id.low, Payload(slice, position),
                                   Alive{live | Only(slice), all_live});
   }
-  // Forgets ids for which keep(slices, position) does not hold, as ForEach() has these two; a few
-  // partitions a call. True: done with all.
+  // Forgets ids for which keep(slices, position) does not hold, as ForEach() has these two; a
+  // partition or a few small ones a call. True: done with all.
   template <class Keep>
   bool SweepSome(Keep keep) {
-    for (int i = 0; i < kSweepPartitions; ++i) table_.Sweep(sweep_next_++, Kept<Keep>{keep});
+    for (uint64_t entries = 0; entries < kSweepEntries && sweep_next_ < Table::kPartitions;) {
+      entries += table_.Sweep(sweep_next_++, Kept<Keep>{keep});
+    }
     if (sweep_next_ < Table::kPartitions) return false;
     sweep_next_ = 0;
     return true;
@@ -64,8 +66,7 @@ class IdFilter {
 
  private:
   using Table = LineTable<uint64_t, 6 + 32>;
-  static constexpr int kSweepPartitions = 4;
-  static_assert(Table::kPartitions % kSweepPartitions == 0);
+  static constexpr uint64_t kSweepEntries = 16 << 10;
 
   static uint64_t Payload(int64_t slice, uint64_t position) {
     return static_cast<uint64_t>(slice & 63) << 32 | static_cast<uint32_t>(position);

@@ -124,10 +124,13 @@ class LineTable {
     }
   }
 
-  // Forgets the dead entries of one partition and gives back memory it no longer needs.
+  // Forgets the dead entries of one partition and gives back memory it no longer needs. Returns how
+  // many entries it had.
   template <class Alive>
-  void Sweep(int partition, Alive alive) {
-    if (partitions_[partition].size != 0) Rehash(partitions_[partition], alive);
+  uint32_t Sweep(int partition, Alive alive) {
+    const uint32_t entries = partitions_[partition].size;
+    if (entries != 0) Rehash(partitions_[partition], alive);
+    return entries;
   }
 
   void Clear() {
