@@ -4,8 +4,8 @@
 // what its sinks write: it would read its own results. Both are judged by canonical names, so links
 // do not matter.
 //
-// Held by whoever runs the job, over all its attempts and subtasks; a process that dies holds nothing
-// any more.
+// Held by whoever runs the job, over all its attempts and subtasks; a process that dies holds
+// nothing any more.
 #pragma once
 
 #include <memory>
