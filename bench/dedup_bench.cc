@@ -91,12 +91,13 @@ class Dedup {
 
   void MeasurePauses(bench::Report& report) {
     bench::Durations pauses;
+    bench::Durations freezes;
     bench::Durations calls;
     for (int i = 0; i < kPauses; ++i) {
       checkpoints_.Wait();
       stream_.NextBatch();
       pauses.Measure([&] {
-        Checkpoint();
+        freezes.Measure([&] { Checkpoint(); });
         Accept();
       });
       for (const uint64_t end = stream_.next() + kIdsPerPause; stream_.next() < end;) {
@@ -107,6 +108,7 @@ class Dedup {
     }
     checkpoints_.Wait();
     pauses.AddTo(report, "pause");
+    freezes.AddTo(report, "freeze");
     calls.AddTo(report, "accept");
   }
 

@@ -133,12 +133,13 @@ class Keyed {
       return MakeBatch([&] { return which.Next() == 0 ? all.Next() : hot.Next(); });
     };
     bench::Durations pauses;
+    bench::Durations freezes;
     bench::Durations calls;
     for (int i = 0; i < kPauses; ++i) {
       checkpoints_.Wait();
       weir::BatchPtr batch = make();
       pauses.Measure([&] {
-        Checkpoint();
+        freezes.Measure([&] { Checkpoint(); });
         Process(std::move(batch));
       });
       for (uint64_t rows = 0; rows < kRowsPerPause; rows += kBatchRows) {
@@ -148,6 +149,7 @@ class Keyed {
     }
     checkpoints_.Wait();
     pauses.AddTo(report, "pause");
+    freezes.AddTo(report, "freeze");
     calls.AddTo(report, "process");
   }
 
