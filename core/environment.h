@@ -119,8 +119,8 @@ Environment& RealEnvironment();
 // ends.
 class FileLock {
  public:
-  // Of a file, made if it is missing, or of a folder, in which nothing is left behind. Unavailable if
-  // it is held, also by this process; the message says by whom, of a file with their `holder`.
+  // Of a file, made if it is missing, or of a folder, in which nothing is left behind. Unavailable
+  // if it is held, also by this process; the message says by whom, of a file with their `holder`.
   static StatusOr<std::unique_ptr<FileLock>> Acquire(const std::string& path,
                                                      std::string_view holder = "");
   ~FileLock();

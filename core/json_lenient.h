@@ -1,6 +1,6 @@
 // The lenient JSON parser: RFC 8259 with no limits but depth. Slower than simdjson, it is asked
-// where simdjson gives up (numbers beyond 64 bits or double, halves of surrogate pairs), for the text of numbers, and for the
-// byte at which a broken text is broken. Internal to core/json*.cc.
+// where simdjson gives up (numbers beyond 64 bits or double, halves of surrogate pairs), for the
+// text of numbers, and for the byte at which a broken text is broken. Internal to core/json*.cc.
 //
 // It is written here because RapidJSON 1.1 refuses 1e400 even with kParseNumbersAsStringsFlag.
 #pragma once

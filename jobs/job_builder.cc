@@ -69,18 +69,8 @@ StatusOr<BuiltJob> JobBuilder::Build() {
   }
   const int readers = static_cast<int>(stages.size());
   if (dead_letters_.make) {
-    const int sink =
-        draft_.AddStage({.name = dead_letter_name_,
-                         .kind = dead_letters_.kind,
-                         .role = StageRole::kSink,
-                         .on_failure = FailurePolicy::kFail,  // there is nowhere else to go
-                         .options = dead_letters_.options,
-                         .exactly_once = dead_letters_.exactly_once,
-                         .can_revoke = dead_letters_.can_revoke},
-                        {.sink = dead_letters_.make,
-                         .check = dead_letters_.check,
-                         .writes = dead_letters_.writes,
-                         .last_committed = dead_letters_.last_committed});
+    const int sink = draft_.AddSink(dead_letter_name_, dead_letters_);
+    stages[sink].on_failure = FailurePolicy::kFail;  // there is nowhere else to go
     for (int from = 0; from < readers; ++from) {
       if (stages[from].on_failure != FailurePolicy::kDeadLetter) continue;
       draft_.AddEdge(from, kDeadLetterPort, sink, 0, Partitioning::kForward,

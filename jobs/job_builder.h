@@ -58,6 +58,19 @@ class Stream;
 class GraphDraft {
  public:
   int AddStage(StageSpec spec, StageCode code);
+  template <class T>
+  int AddSink(std::string_view name, const SinkSpec<T>& sink) {
+    return AddStage({.name = std::string(name),
+                     .kind = sink.kind,
+                     .role = StageRole::kSink,
+                     .options = sink.options,
+                     .exactly_once = sink.exactly_once,
+                     .can_revoke = sink.can_revoke},
+                    {.sink = sink.make,
+                     .check = sink.check,
+                     .writes = sink.writes,
+                     .last_committed = sink.last_committed});
+  }
   void AddEdge(int from, int port, int to, int input_port, Partitioning partitioning,
                EdgeCode code);
   void AddError(std::string_view stage, std::string_view what);

@@ -171,16 +171,7 @@ class Stream {
 
   // Ends the stream.
   StreamEnd To(std::string_view name, SinkSpec<T> sink) {
-    int stage = draft_->AddStage({.name = std::string(name),
-                                  .kind = sink.kind,
-                                  .role = StageRole::kSink,
-                                  .options = sink.options,
-                                  .exactly_once = sink.exactly_once,
-                                  .can_revoke = sink.can_revoke},
-                                 {.sink = sink.make,
-                                  .check = sink.check,
-                                  .writes = sink.writes,
-                                  .last_committed = sink.last_committed});
+    const int stage = draft_->AddSink(name, sink);
     Connect(stage, nullptr);
     return {*draft_, stage};
   }

@@ -1,11 +1,11 @@
 // FolderClaims: what a job that runs must have for itself on the disk.
 //
-// A folder that a sink writes belongs to one job at a time, and no source of that job may read what
-// its sinks write: it would read its own results. Both are judged by canonical names, so links do not
-// matter.
+// A folder that a sink writes belongs to one job at a time, and no source of that job may read
+// what its sinks write: it would read its own results. Both are judged by canonical names, so links
+// do not matter.
 //
-// Held by whoever runs the job, over all its attempts and subtasks; a process that dies holds nothing
-// any more.
+// Held by whoever runs the job, over all its attempts and subtasks; a process that dies holds
+// nothing any more.
 #pragma once
 
 #include <memory>
