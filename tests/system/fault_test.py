@@ -3,7 +3,6 @@
 
 import contextlib
 import os
-import resource
 import signal
 import subprocess
 import time
@@ -81,19 +80,12 @@ class SmallFiles(WorkloadCase):
     """The same without any rights: no file may grow beyond 16 KiB, and both results and state need larger ones."""
 
     def limited(self, parameters, **options):
-        def limit():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that a write fails, as on a full disk
-            resource.setrlimit(resource.RLIMIT_FSIZE, (16 << 10, resource.RLIM_INFINITY))
-
-        return weir.Running(weir.PIPELINE, parameters, data=self.data, popen={"preexec_fn": limit}, **options)
-
-    def full(self, running):
-        self.assertTrue(running.wait_until("a message", lambda: "File too large" in running.stderr()), str(running.result()))
+        return self.run_with_small_files(weir.PIPELINE, parameters, 16 << 10, **options)
 
     def test_what_cannot_be_written_is_told_and_once_it_can_be_the_same_run_goes_on(self):
         with self.limited(self.workload.parameters(self.out), parallelism=2) as running:
-            self.full(running)
-            resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            self.wait_for_full_disk(running)
+            self.lift_file_limit(running)
             result = running.wait()
         self.assert_finished(result)
         self.assertGreaterEqual(result.report["restarts"], 1)
@@ -102,7 +94,7 @@ class SmallFiles(WorkloadCase):
     def test_killed_while_it_cannot_write_and_run_again(self):
         parameters = self.workload.parameters(self.out, rate=20_000)
         with self.limited(parameters, checkpoint_interval="50ms") as running:
-            self.full(running)
+            self.wait_for_full_disk(running)
             running.kill()
         result = weir.run(weir.PIPELINE, parameters, data=self.data)
         self.assert_finished(result)

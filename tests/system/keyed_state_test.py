@@ -114,6 +114,16 @@ class Small(KeyedCase):
         self.run_with_kills(VISITS, parameters, kills=5, parallelisms=[2, 3, 1], seed=5)
         self.assert_exact(totals=True)
 
+    def test_state_that_outgrows_the_disk_is_told_and_goes_on_once_there_is_room(self):
+        with self.run_with_small_files(VISITS, self.parameters(), 256 << 10, checkpoint_interval="100ms") as running:
+            self.wait_for_full_disk(running)
+            self.assertIn("keyed", running.stderr())
+            self.lift_file_limit(running)
+            result = running.wait()
+        self.assert_finished(result)
+        self.assertGreaterEqual(result.report["restarts"], 1)
+        self.assert_exact()
+
     def test_a_budget_that_is_too_small_is_refused_with_what_is_enough(self):
         result = weir.run(VISITS, self.parameters(), data=self.data, parallelism=2, memory="16MiB")
         self.assert_code(result, weir.CONFIGURATION)

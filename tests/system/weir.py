@@ -9,6 +9,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -192,6 +193,21 @@ class Case(unittest.TestCase):
         self.assertEqual(restored[-1], newest)
         self.assertGreaterEqual(after_new_one, kills - kills // 5, restored)
         return result
+
+    def run_with_small_files(self, job, parameters, file_bytes_max, **options):
+        """A run none of whose files may grow beyond so many bytes, until lift_file_limit(): a full disk that needs no rights."""
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that a write fails, as on a full disk
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes_max, resource.RLIM_INFINITY))
+
+        return Running(job, parameters, data=self.data, popen={"preexec_fn": limit}, **options)
+
+    def wait_for_full_disk(self, running):
+        self.assertTrue(running.wait_until("a message", lambda: "File too large" in running.stderr()), str(running.result()))
+
+    @staticmethod
+    def lift_file_limit(running):
+        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
     def assert_code(self, result, code):
         self.assertEqual(result.code, code, str(result))
