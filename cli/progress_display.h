@@ -1,6 +1,5 @@
 // ProgressDisplay: what `weir run` shows on stderr while a job runs. On a terminal a table that is
-// redrawn in place; else a line every few
-// seconds. One thread.
+// redrawn in place; else a line every few seconds. One thread.
 #pragma once
 
 #include <cstdio>

@@ -41,8 +41,8 @@ ExitCode ExitCodeOf(const LocalJobResult& result) {
 }
 
 // Turns Ctrl-C and SIGTERM into a stop with a checkpoint, and a second one into an end at once. The
-// signals are blocked in the process and
-// taken by one thread, so that no handler runs in the middle of anything.
+// signals are blocked in the process and taken by one thread, so that no handler runs in the middle
+// of anything.
 class StopOnSignal {
  public:
   StopOnSignal() {
@@ -51,8 +51,7 @@ class StopOnSignal {
     sigaddset(&signals_, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
   }
-  // From here on signals go to the job, which must live until
-  // StopWatching().
+  // From here on signals go to the job, which must live until StopWatching().
   void Watch(LocalJob& job) {
     thread_ = std::thread([this, &job] {
       for (int count = 0;; ++count) {

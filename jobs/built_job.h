@@ -28,8 +28,7 @@ struct StageCode {
   std::function<std::unique_ptr<Operator>()> op;
   std::function<std::unique_ptr<Sink>()> sink;
   // What can be known to be wrong before the job starts (an input that does not exist, a folder
-  // that holds another job's files).
-  // May be empty.
+  // that holds another job's files). May be empty.
   std::function<Status(Environment& env, std::string_view job_id)> check;
   // Of a source that reads files: where it looks for them. May be empty.
   std::function<StatusOr<FoldersRead>(Environment& env)> reads;

@@ -1,7 +1,7 @@
 // Sources and sinks for job definitions, by the row type that they read or write.
 //
-//   job.From("orders", JsonFiles<Order>({.input = "orders"}, [](const Order& o) { return o.time;
-// }))
+//   auto time = [](const Order& o) { return o.time; };
+//   job.From("orders", JsonFiles<Order>({.input = "orders"}, time))
 //      .To("files", JsonFileSink<Order>({.directory = "out", .by_partition = false}));
 #pragma once
 

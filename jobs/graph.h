@@ -1,6 +1,5 @@
 // JobGraph: what a job is, without the code that runs it. Immutable once built, serialisable, and
-// equal wherever the same library builds
-// it from the same parameters and resources.
+// equal wherever the same library builds it from the same parameters and resources.
 #pragma once
 
 #include <cstdint>

@@ -1,16 +1,15 @@
 // JobBuilder: the start of every job definition. Streams (jobs/stream.h) do the rest.
 //
 //   void Build(weir::JobBuilder& job, weir::Parameters& params) {
-//     job.From("flights", weir::JsonFiles<Flight>({.input = params.Text("input", "a folder of
-// flights")}))
+//     const std::string input = params.Path("input", "a folder of flights");
+//     job.From("flights", weir::JsonFiles<Flight>({.input = input}))
 //         .Filter("late", [](const Flight& f) { return f.delay >= 60; })
 //         .To("files", weir::JsonFileSink<Flight>({.directory = params.Text("out", "a folder")}));
 //   }
 //   WEIR_JOB(late_flights, Build)
 //
 // Every stage is named first; the name is the identity of its state in checkpoints. Errors do not
-// stop the builder: Build() reports all of
-// them at once, by stage. Not thread-safe.
+// stop the builder: Build() reports all of them at once, by stage. Not thread-safe.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,5 @@
 // A job library: a shared object that defines one job with WEIR_JOB, built with hidden visibility
-// and linked to the one shared libweir
-// (weir_add_job() in CMake does both).
+// and linked to the one shared libweir (weir_add_job() in CMake does both).
 //
 //   WEIR_JOB(late_flights, Build)     with void Build(weir::JobBuilder&, weir::Parameters&)
 #pragma once

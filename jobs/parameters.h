@@ -1,14 +1,12 @@
 // Parameters: what a job takes from the command line (`-D key=value`), declared by reading it,
 // typed, with a default and a line of help.
 //
-//   std::string input = params.Text("input", "a file or a folder of JSON lines");          //
-// required
-//   double rate = params.Number("rate", "events per second; 0: as fast as it goes", 0);    //
-// optional
+//   std::string input = params.Text("input", "a file or a folder of JSON lines");  // required
+//   double rate = params.Number("rate", "events per second; 0: no limit", 0);      // optional
 //
 // A builder reads all its parameters, in whatever order, and goes on when one is missing or
-// malformed: it then gets the type's empty value,
-// and the errors are reported together, next to those of the graph. Not thread-safe.
+// malformed: it then gets the type's empty value, and the errors are reported together, next to
+// those of the graph. Not thread-safe.
 #pragma once
 
 #include <functional>

@@ -2,10 +2,9 @@
 // as long as its JobBuilder.
 //
 // Functions given to a stage are copied into each of its instances and called from one thread at a
-// time. They must not keep the views
-// they are given beyond the call. A function may return a Status (or throw) for a row that it
-// cannot take; the row then goes where the
-// stage's policy says and leaves nothing else behind.
+// time. They must not keep the views they are given beyond the call. A function may return a Status
+// (or throw) for a row that it cannot take; the row then goes where the stage's policy says and
+// leaves nothing else behind.
 #pragma once
 
 #include <string>
@@ -61,8 +60,7 @@ using MapResult = typename ValueOf<decltype(CallMap<T, Fn>(
     std::declval<Fn&>(), std::declval<const T&>(), std::declval<SlabArena&>()))>::Type;
 
 // Fills the batch's key hash column with hash(row). A row whose key function throws goes to key
-// group 0,
-// where the stage that wants the key rejects it.
+// group 0, where the stage that wants the key rejects it.
 template <class T, class Hash>
 void FillKeyHashes(BatchBase& batch, Hash hash) {
   std::vector<uint64_t> hashes;

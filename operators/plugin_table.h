@@ -123,8 +123,7 @@ typedef struct WeirPluginTable {
   const char* version;  // the plugin's own, for messages and the job's identity
   int32_t (*create)(const WeirPluginSetup* setup, void** instance);
   // WEIR_PLUGIN_OK: all events were processed, or the host has asked to stop. Otherwise the event
-  // published last has failed,
-  // those before it have not, and those behind it come in another call.
+  // published last has failed, those before it have not, and those behind it come in another call.
   int32_t (*process)(void* instance, WeirPluginCall* call);
   void (*destroy)(void* instance);
 } WeirPluginTable;

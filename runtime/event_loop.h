@@ -1,6 +1,5 @@
 // EventLoop: runs functions one after another on the thread that calls Run(). Coordinator and
-// executor live on it, so that they need no
-// locks of their own.
+// executor live on it, so that they need no locks of their own.
 #pragma once
 
 #include <condition_variable>

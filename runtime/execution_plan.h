@@ -1,12 +1,10 @@
 // ExecutionPlan: how a JobGraph is laid out at one parallelism. Follows from the graph and the
-// parallelism alone, so that every process
-// comes to the same one.
+// parallelism alone, so that every process comes to the same one.
 //
 // A task group is a chain (or tree) of stages that hand rows to each other directly; each of its
-// `parallelism` subtasks is a task. A stage
-// joins the group of the stages it reads from if all its edges lead from that one group and move no
-// row to another subtask: forward
-// edges, and at parallelism 1 any edge. So at parallelism 1 a pipeline is a single task.
+// `parallelism` subtasks is a task. A stage joins the group of the stages it reads from if all its
+// edges lead from that one group and move no row to another subtask: forward edges, and at
+// parallelism 1 any edge. So at parallelism 1 a pipeline is a single task.
 #pragma once
 
 #include <string>

@@ -1,6 +1,5 @@
 // LocalJob: a cluster of its own on this machine for one job: coordinator, one worker and its
-// executor in this process, until the job ends.
-// What `weir run` is made of.
+// executor in this process, until the job ends. What `weir run` is made of.
 //
 // A data folder belongs to one process at a time:
 //   <data>/lock                   held while it runs
@@ -55,10 +54,9 @@ class LocalJob final : private JobMaster::Host {
   };
 
   // Locks the data folder and decides where to start. The job and the environment must outlive the
-  // result. The status code tells what is
-  // wrong: Unavailable (the folder is in use), OutOfRange or DataLoss (the checkpoint does not fit
-  // or is damaged), Aborted (it has crashed too often), anything else the
-  // configuration; the message says what to do.
+  // result. The status code tells what is wrong: Unavailable (the folder is in use), OutOfRange or
+  // DataLoss (the checkpoint does not fit or is damaged), Aborted (it has crashed too often),
+  // anything else the configuration; the message says what to do.
   static StatusOr<std::unique_ptr<LocalJob>> Prepare(const BuiltJob& job, LocalJobOptions options,
                                                      Environment& env);
   ~LocalJob() override;

@@ -1,13 +1,12 @@
 // CheckpointCoordinator: decides when a job takes a checkpoint, gathers its pieces, and says when
-// it is complete. A state machine without
-// I/O: calls in, decisions out; its owner (JobMaster) does what it says.
+// it is complete. A state machine without I/O: calls in, decisions out; its owner (JobMaster) does
+// what it says.
 //
 //   idle --Trigger--> gathering --all acks--> writing --manifest stands--> committing --all
 // sinks--> idle
 //
 // One checkpoint at a time: the next is not triggered before the last one's handles are committed,
-// because a restore commits only the
-// handles of the checkpoint that it restores.
+// because a restore commits only the handles of the checkpoint that it restores.
 #pragma once
 
 #include <cstdint>

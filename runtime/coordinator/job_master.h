@@ -2,8 +2,7 @@
 // and its end.
 //
 // A state machine: messages, outcomes and the passing of time in; messages and effects out, through
-// Host. It owns no thread, socket, clock
-// or file, and all calls come from one thread.
+// Host. It owns no thread, socket, clock or file, and all calls come from one thread.
 //
 //   Deploying    tasks are made and restored, the restored checkpoint's handles committed
 //   Recovering   sinks clean up what other attempts left

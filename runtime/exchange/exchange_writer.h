@@ -1,9 +1,8 @@
 // ExchangeWriter: the sending end of one edge from one task to the tasks of another group.
 //
 // Deals rows out by key group (or all to one channel), lets them wait for company until there are
-// limits::kBatchRowsDefault of them, a
-// millisecond has passed, or a control item follows, and cuts batches to the credit of their
-// channel. Used by its task only.
+// limits::kBatchRowsDefault of them, a millisecond has passed, or a control item follows, and cuts
+// batches to the credit of their channel. Used by its task only.
 #pragma once
 
 #include <cstdint>

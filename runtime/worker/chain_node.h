@@ -1,7 +1,6 @@
 // ChainNode: one operator instance inside a task, with its inbox, timers, counters and state. Used
-// by the task that owns it (task.h),
-// and only on its slot's thread, but for the instance's sink, whose Commit() is called on the I/O
-// pool.
+// by the task that owns it (task.h), and only on its slot's thread, but for the instance's sink,
+// whose Commit() is called on the I/O pool.
 #pragma once
 
 #include <atomic>

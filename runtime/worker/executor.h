@@ -2,8 +2,7 @@
 // does what the coordinator says.
 //
 // Lives on the event loop's thread; slots and the I/O pool report to it by posting there. One
-// attempt at a time: Deploy makes it, Cancel
-// ends it, and a message of another attempt is refused.
+// attempt at a time: Deploy makes it, Cancel ends it, and a message of another attempt is refused.
 #pragma once
 
 #include <functional>

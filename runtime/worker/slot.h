@@ -1,9 +1,8 @@
 // Slot: one thread that runs the tasks placed in it cooperatively, and sleeps when none has work.
 //
 // Post() and Wake() may be called from any thread; everything posted runs on the slot's thread,
-// between steps, in order. A posted function that makes
-// a task also adds it with AddTask(). Join() ends the thread at the next step and destroys the
-// tasks.
+// between steps, in order. A posted function that makes a task also adds it with AddTask(). Join()
+// ends the thread at the next step and destroys the tasks.
 #pragma once
 
 #include <condition_variable>

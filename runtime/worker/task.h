@@ -1,14 +1,12 @@
 // Task: drives one chain of operators on its slot's thread.
 //
 // The driver always runs the most downstream operator that has work, and takes new input only when
-// all inboxes are empty and all channels
-// have credit. At a barrier (injected in front of a source, aligned by the InputGate elsewhere) it
-// drains every operator in order,
-// freezes them all at once, sends the barrier on, and hands the frozen state to the I/O pool.
+// all inboxes are empty and all channels have credit. At a barrier (injected in front of a source,
+// aligned by the InputGate elsewhere) it drains every operator in order, freezes them all at once,
+// sends the barrier on, and hands the frozen state to the I/O pool.
 //
 // Everything is called on the slot's thread, but for progress(), which any thread may call. Reports
-// go to the TaskListener, whose calls come
-// from the slot's thread or the I/O pool.
+// go to the TaskListener, whose calls come from the slot's thread or the I/O pool.
 #pragma once
 
 #include <map>
