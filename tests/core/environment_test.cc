@@ -229,9 +229,9 @@ TEST(IoSequenceTest, ManyThreadsMaySubmit) {
 }
 
 TEST(IoSequenceTest, WorkMaySubmitMoreAndIsGoneAfterWait) {
+  std::promise<void> inner_ran;
   IoSequence sequence(RealEnvironment().io);
   auto owned = std::make_shared<int>(1);
-  std::promise<void> inner_ran;
   sequence.Submit([&, owned] { sequence.Submit([&] { inner_ran.set_value(); }); });
   sequence.Wait();
   EXPECT_EQ(owned.use_count(), 1) << "what the work owned is released";
@@ -239,18 +239,19 @@ TEST(IoSequenceTest, WorkMaySubmitMoreAndIsGoneAfterWait) {
 }
 
 TEST(IoPoolTest, TwoPiecesOfWorkRunAtOnce) {
-  std::promise<void> first, second;
-  RealEnvironment().io.Submit([&] {
-    first.set_value();
-    second.get_future().get();
+  // Owned by the work too, which may still be on its way out when the test ends.
+  struct Meeting {
+    std::promise<void> first_runs, second_runs, first_has_met;
+  };
+  auto meeting = std::make_shared<Meeting>();
+  RealEnvironment().io.Submit([meeting] {
+    meeting->first_runs.set_value();
+    meeting->second_runs.get_future().get();
+    meeting->first_has_met.set_value();
   });
-  first.get_future().get();
-  std::promise<void> done;
-  RealEnvironment().io.Submit([&] {
-    second.set_value();
-    done.set_value();
-  });
-  done.get_future().get();
+  meeting->first_runs.get_future().get();
+  RealEnvironment().io.Submit([meeting] { meeting->second_runs.set_value(); });
+  meeting->first_has_met.get_future().get();
 }
 
 TEST(ClockTest, MonotonicTimeDoesNotGoBack) {

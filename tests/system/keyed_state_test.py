@@ -115,9 +115,10 @@ class Small(KeyedCase):
         self.assert_exact(totals=True)
 
     def test_state_that_outgrows_the_disk_is_told_and_goes_on_once_there_is_room(self):
-        with self.run_with_small_files(VISITS, self.parameters(), 256 << 10, checkpoint_interval="100ms") as running:
+        # Between two checkpoints some 20,000 rows: compressed results of about 150 KB, but half a megabyte of state.
+        with self.run_with_small_files(VISITS, self.parameters(rate=40_000), 256 << 10, checkpoint_interval="500ms") as running:
             self.wait_for_full_disk(running)
-            self.assertIn("keyed", running.stderr())
+            self.assertIn(".keyed/", running.stderr())
             self.lift_file_limit(running)
             result = running.wait()
         self.assert_finished(result)
