@@ -11,6 +11,8 @@
 namespace weir {
 namespace {
 
+constexpr std::string_view kTableSuffix = ".sst";
+
 // The names come from a checkpoint: they must stay below the folder.
 bool IsPlainName(std::string_view name) {
   return !name.empty() && name[0] != '.' &&
@@ -25,35 +27,30 @@ StatusOr<std::unique_ptr<DatabaseCapture>> DatabaseCapture::Take(rocksdb::DB& db
   WEIR_RETURN_IF_ERROR(
       FromRocks(db.DisableFileDeletions(), "keeping the files of " + db.GetName()));
   auto capture = std::unique_ptr<DatabaseCapture>(new DatabaseCapture(db));
-  rocksdb::LiveFilesStorageInfoOptions options;
-  options.wal_size_for_flush = UINT64_MAX;  // there is nothing to flush
-  std::vector<rocksdb::LiveFileStorageInfo> files;
-  WEIR_RETURN_IF_ERROR(FromRocks(db.GetLiveFilesStorageInfo(options, &files),
+  // Not GetLiveFilesStorageInfo(), which asks for WAL files as well: in RocksDB 7.8 that may wait for
+  // ever when an iterator goes away at the same moment.
+  std::vector<std::string> names;
+  uint64_t manifest_bytes = 0;
+  WEIR_RETURN_IF_ERROR(FromRocks(db.GetLiveFiles(names, &manifest_bytes, /*flush_memtable=*/false),
                                  "listing the files of " + db.GetName()));
-  for (const rocksdb::LiveFileStorageInfo& info : files) {
-    const std::string path = info.directory + "/" + info.relative_filename;
-    switch (info.file_type) {
-      case rocksdb::kTableFile:
-        capture->files_.push_back({info.relative_filename, path, {}});
-        break;
-      case rocksdb::kCurrentFile:
-        capture->files_.push_back({info.relative_filename, {}, info.replacement_contents});
-        break;
-      case rocksdb::kDescriptorFile: {
-        // It grows on; only so much of it belongs to this moment.
-        WEIR_ASSIGN_OR_RETURN(auto file, disk.OpenForRead(path));
-        std::string content(info.size, '\0');
-        WEIR_ASSIGN_OR_RETURN(size_t read, file->ReadAt(0, content.data(), content.size()));
-        if (read != content.size()) {
-          return absl::DataLossError(
-              fmt::format("{} has {} bytes, wanted {}", path, read, content.size()));
-        }
-        capture->files_.push_back({info.relative_filename, {}, std::move(content)});
-        break;
+  for (std::string& name : names) {
+    name.erase(0, name.find_first_not_of('/'));
+    const std::string path = db.GetName() + "/" + name;
+    if (name.ends_with(kTableSuffix)) {
+      capture->files_.push_back({name, path, {}});
+    } else if (name.starts_with("MANIFEST-")) {
+      // It grows on; only so much of it belongs to this moment. CURRENT may name a newer one already.
+      WEIR_ASSIGN_OR_RETURN(auto file, disk.OpenForRead(path));
+      std::string content(manifest_bytes, '\0');
+      WEIR_ASSIGN_OR_RETURN(size_t read, file->ReadAt(0, content.data(), content.size()));
+      if (read != content.size()) {
+        return absl::DataLossError(
+            fmt::format("{} has {} bytes, wanted {}", path, read, content.size()));
       }
-      default:
-        break;  // options, which a database opens without
+      capture->files_.push_back({"CURRENT", {}, name + "\n"});
+      capture->files_.push_back({name, {}, std::move(content)});
     }
+    // Else it is CURRENT, which was made above, or options, which a database opens without.
   }
   return capture;
 }
@@ -83,7 +80,7 @@ Status FetchDatabase(const StateSnapshot& snapshot, SnapshotReader& reader, Disk
       return absl::DataLossError(fmt::format("the checkpoint holds a file named '{}'", file.name));
     }
     const std::string path = directory + "/" + file.name;
-    if (file.name.ends_with(".sst")) {
+    if (file.name.ends_with(kTableSuffix)) {
       WEIR_RETURN_IF_ERROR(reader.Fetch(file, path));
       continue;
     }

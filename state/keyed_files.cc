@@ -25,7 +25,7 @@ rocksdb::Options KeyedOptions() {
   options.level0_file_num_compaction_trigger = 8;
   options.level0_slowdown_writes_trigger = 1 << 20;
   options.level0_stop_writes_trigger = 1 << 20;
-  options.compaction_readahead_size = 1 << 20;
+  options.compaction_readahead_size = 256 << 10;  // of each file that is merged
   auto* table = options.table_factory->GetOptions<rocksdb::BlockBasedTableOptions>();
   table->use_delta_encoding = true;
   // Filters and indexes are read and evicted by the piece, like everything else.
@@ -74,6 +74,23 @@ std::string EndOf(std::string_view prefix) {
   return end;
 }
 
+// Entries whose time has come become deletions, or nothing where no older file can hold the key. Any
+// thread.
+class DropExpired final : public rocksdb::CompactionFilter {
+ public:
+  explicit DropExpired(Clock& clock) : clock_(clock) {}
+  const char* Name() const override { return "weir.DropExpired"; }
+  bool Filter(int, const rocksdb::Slice&, const rocksdb::Slice& stored, std::string*,
+              bool*) const override {
+    StoredValue value;
+    if (!StoredValue::Decode(stored.ToStringView(), value)) return false;
+    return value.expires != kMaxTimestamp && value.expires <= clock_.Now();
+  }
+
+ private:
+  Clock& clock_;
+};
+
 Status BrokenEntry(std::string_view where) {
   return absl::DataLossError(fmt::format("{} holds an entry that is no keyed state", where));
 }
@@ -119,7 +136,7 @@ StatusOr<std::unique_ptr<KeyedFiles>> KeyedFiles::Open(Options options,
                                                        std::span<const RestoredSnapshot> snapshots,
                                                        SnapshotReader* reader, StateTable& states) {
   auto files = std::unique_ptr<KeyedFiles>(new KeyedFiles(std::move(options)));
-  Disk& disk = *files->options_.disk;
+  Disk& disk = files->options_.env->disk;
   WEIR_RETURN_IF_ERROR(disk.MakeDirectories(files->options_.directory + "/new"));
   std::vector<std::vector<StateTable::Mapping>> mappings;
   for (const RestoredSnapshot& restored : snapshots) {
@@ -144,6 +161,10 @@ StatusOr<std::unique_ptr<KeyedFiles>> KeyedFiles::Open(Options options,
   return files;
 }
 
+KeyedFiles::KeyedFiles(Options options)
+    : options_(std::move(options)),
+      drop_expired_(std::make_unique<DropExpired>(options_.env->clock)) {}
+
 KeyedFiles::~KeyedFiles() {
   // Nothing is lost with it: the folder is a working copy.
   if (db_ != nullptr) db_->Close().PermitUncheckedError();
@@ -156,7 +177,9 @@ std::string KeyedFiles::NextFile() {
 Status KeyedFiles::OpenDatabase() {
   const std::string directory = options_.directory + "/db";
   rocksdb::DB* db = nullptr;
-  WEIR_RETURN_IF_ERROR(FromRocks(rocksdb::DB::Open(KeyedOptions(), directory, &db),
+  rocksdb::Options options = KeyedOptions();
+  options.compaction_filter = drop_expired_.get();
+  WEIR_RETURN_IF_ERROR(FromRocks(rocksdb::DB::Open(options, directory, &db),
                                  "opening the database in " + directory));
   db_.reset(db);
   uint64_t bytes = 0;
@@ -168,8 +191,8 @@ Status KeyedFiles::OpenDatabase() {
 Status KeyedFiles::Rewrite(const StateSnapshot& snapshot, SnapshotReader& reader,
                            const std::vector<StateTable::Mapping>& mapping) {
   const std::string directory = options_.directory + "/earlier";
-  WEIR_RETURN_IF_ERROR(options_.disk->RemoveTree(directory));
-  WEIR_RETURN_IF_ERROR(FetchDatabase(snapshot, reader, *options_.disk, directory));
+  WEIR_RETURN_IF_ERROR(options_.env->disk.RemoveTree(directory));
+  WEIR_RETURN_IF_ERROR(FetchDatabase(snapshot, reader, options_.env->disk, directory));
   std::vector<int> order(mapping.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
   std::sort(order.begin(), order.end(),
@@ -185,6 +208,7 @@ Status KeyedFiles::Rewrite(const StateSnapshot& snapshot, SnapshotReader& reader
     read.readahead_size = 1 << 20;
     std::unique_ptr<rocksdb::Iterator> it(earlier->NewIterator(read));
     std::string prefix, key, stored;
+    const Timestamp now = options_.env->clock.Now();
     for (int group = options_.key_groups.first; group < options_.key_groups.last; ++group) {
       for (int from : order) {
         prefix.clear();
@@ -196,6 +220,7 @@ Status KeyedFiles::Rewrite(const StateSnapshot& snapshot, SnapshotReader& reader
               static_cast<size_t>(value.schema) >= mapping[from].schemas.size()) {
             return BrokenEntry("the database in " + directory);
           }
+          if (value.expires <= now) continue;
           key.clear();
           ComposePrefix(group, mapping[from].state, key);
           key.append(it->key().ToStringView().substr(prefix.size()));
@@ -213,7 +238,7 @@ Status KeyedFiles::Rewrite(const StateSnapshot& snapshot, SnapshotReader& reader
     WEIR_RETURN_IF_ERROR(file.Finish());
     WEIR_RETURN_IF_ERROR(Ingest(file.path()));
   }
-  return options_.disk->RemoveTree(directory);
+  return options_.env->disk.RemoveTree(directory);
 }
 
 Status KeyedFiles::Write(std::span<const KeyedGeneration> generations) {
@@ -225,8 +250,9 @@ Status KeyedFiles::Write(std::span<const KeyedGeneration> generations) {
   write_failed_ = !status.ok();
   if (write_failed_) {
     const std::string unfinished = options_.directory + "/new";
-    options_.disk->RemoveTree(unfinished).IgnoreError();  // the first error is the one to report
-    options_.disk->MakeDirectories(unfinished).IgnoreError();
+    options_.env->disk.RemoveTree(unfinished)
+        .IgnoreError();  // the first error is the one to report
+    options_.env->disk.MakeDirectories(unfinished).IgnoreError();
   }
   return status;
 }
@@ -283,7 +309,7 @@ Status KeyedFiles::Ingest(const std::string& path) {
 }
 
 StatusOr<std::unique_ptr<DatabaseCapture>> KeyedFiles::CaptureNow() {
-  return DatabaseCapture::Take(*db_, *options_.disk);
+  return DatabaseCapture::Take(*db_, options_.env->disk);
 }
 
 Status KeyedFiles::Find(std::span<Query> queries, const Found& found) {

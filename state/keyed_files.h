@@ -2,7 +2,8 @@
 // stored for them.
 //
 // Entries arrive by the file only: a write sorts generations of the log (keyed_log.h), writes one
-// file, deletions included, and hands it over; RocksDB merges the files in the background.
+// file, deletions included, and hands it over; RocksDB merges the files in the background, and leaves
+// out what has expired by then.
 // Writing, capturing and opening belong on the I/O pool, one call at a time; Find() and Scan() are
 // the task's and may run beside them. Internal to state/.
 #pragma once
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "core/environment.h"
+#include "rocksdb/compaction_filter.h"
 #include "rocksdb/db.h"
 #include "state/database_capture.h"
 #include "state/keyed_log.h"
@@ -40,7 +42,7 @@ class KeyedFiles {
  public:
   struct Options {
     std::string directory;  // does not exist yet; this object's alone
-    Disk* disk = nullptr;
+    Environment* env = nullptr;
     KeyGroupRange key_groups;
   };
   struct Query {
@@ -86,7 +88,7 @@ class KeyedFiles {
   uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }  // on disk
 
  private:
-  explicit KeyedFiles(Options options) : options_(std::move(options)) {}
+  explicit KeyedFiles(Options options);
   Status OpenDatabase();
   Status Rewrite(const StateSnapshot& snapshot, SnapshotReader& reader,
                  const std::vector<StateTable::Mapping>& mapping);
@@ -95,6 +97,7 @@ class KeyedFiles {
   std::string NextFile();
 
   const Options options_;
+  const std::unique_ptr<rocksdb::CompactionFilter> drop_expired_;
   std::unique_ptr<rocksdb::DB> db_;
   uint64_t files_written_ = 0;  // I/O side
   bool write_failed_ = false;   // I/O side: the last write did

@@ -46,7 +46,8 @@ const KeyedRecord& KeyedLog::Set(uint64_t hash, std::string_view key,
   if (mutable_now) {
     old->dead_ = true;
     if (auto large = large_.find(position); large != large_.end()) {
-      large_bytes_ -= large->second.size();
+      large_bytes_ -= large->second->size();
+      large_unwritten_bytes_ -= large->second->size();
       large_.erase(large);
     }
   }
@@ -69,8 +70,10 @@ KeyedRecord& KeyedLog::Append(uint64_t hash, std::string_view key, const std::st
   if (value != nullptr) room = value->size() <= kInlineValueMax ? value->size() : sizeof(char*);
   const size_t before = sizeof(KeyedRecord) + key.size();
   const size_t size = (before + std::max(room, sizeof(char*)) + 7) & ~size_t{7};
-  if (chunks_.empty() || chunks_.back().used + size > MemoryChunk::kBytes) {
-    chunks_.push_back({pool_->Get(), 0});
+  // A chunk is evicted as a whole, so that it must not hold many large values.
+  if (chunks_.empty() || chunks_.back().used + size > MemoryChunk::kBytes ||
+      chunks_.back().large_bytes > MemoryChunk::kBytes) {
+    chunks_.push_back({pool_->Get()});
     end_ = (first_chunk_ + chunks_.size() - 1) * MemoryChunk::kBytes;
   }
   Chunk& chunk = chunks_.back();
@@ -107,17 +110,27 @@ void KeyedLog::FillValue(KeyedRecord& record, uint64_t position, const std::stri
   char* to = record.bytes() + record.key_bytes_;
   if (value->size() > kInlineValueMax) {
     record.kind_ = KeyedRecord::kLarge;
-    const std::string& large = large_.emplace(position, *value).first->second;
-    large_bytes_ += large.size();
-    const char* at = large.data();
+    auto large = std::make_shared<const std::string>(*value);
+    large_bytes_ += large->size();
+    large_unwritten_bytes_ += large->size();
+    chunks_[position / MemoryChunk::kBytes - first_chunk_].large_bytes += large->size();
+    const char* at = large->data();
+    large_.emplace(position, std::move(large));
     std::memcpy(to, &at, sizeof at);
     return;
   }
   std::memcpy(to, value->data(), value->size());
 }
 
+void KeyedLog::SetWritten(uint64_t position) {
+  for (auto it = large_.lower_bound(written_); it != large_.end() && it->first < position; ++it) {
+    large_unwritten_bytes_ -= it->second->size();
+  }
+  written_ = position;
+}
+
 KeyedGeneration KeyedLog::Cut() {
-  KeyedGeneration generation{++generation_, cut_, end_, {}};
+  KeyedGeneration generation{++generation_, cut_, end_, {}, {}};
   for (uint64_t at = cut_; at < end_;) {
     const uint64_t number = at / MemoryChunk::kBytes;
     const Chunk& chunk = chunks_[number - first_chunk_];
@@ -125,13 +138,16 @@ KeyedGeneration KeyedLog::Cut() {
         {chunk.memory, static_cast<uint32_t>(at % MemoryChunk::kBytes), chunk.used});
     at = (number + 1) * MemoryChunk::kBytes;
   }
+  for (auto it = large_.lower_bound(cut_); it != large_.end(); ++it) {
+    generation.large_values.push_back(it->second);
+  }
   cut_ = end_;
   return generation;
 }
 
 // A few records with each change, so that no call walks through a chunk.
 void KeyedLog::EvictSome(int records) {
-  if (bytes() <= bytes_max_) return;
+  if (bytes() + bytes_beside_ <= bytes_max_) return;
   const uint64_t chunk_end = begin() + MemoryChunk::kBytes;
   if (chunks_.size() < 2 || chunk_end > written_) return;  // it must be in the files first
   evict_next_ = std::max(evict_next_, begin());
@@ -154,7 +170,7 @@ void KeyedLog::DropFirstChunk() {
   chunks_.pop_front();
   ++first_chunk_;
   while (!large_.empty() && large_.begin()->first < begin()) {
-    large_bytes_ -= large_.begin()->second.size();
+    large_bytes_ -= large_.begin()->second->size();
     large_.erase(large_.begin());
   }
   // Long before positions come round again, every partition has been swept.

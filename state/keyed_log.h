@@ -74,6 +74,7 @@ struct KeyedGeneration {
     uint32_t end = 0;
   };
   std::vector<Stretch> stretches;
+  std::vector<std::shared_ptr<const std::string>> large_values;  // that the records point to
 
   // Calls fn(const KeyedRecord&) for what is to be written, in the order of the log.
   template <class Fn>
@@ -130,9 +131,11 @@ class KeyedLog {
   // The records since the last cut, as the next generation. Copies no record.
   KeyedGeneration Cut();
   // What lies before the position is in the files.
-  void SetWritten(uint64_t position) { written_ = position; }
+  void SetWritten(uint64_t position);
   uint64_t written() const { return written_; }
-  size_t unwritten_bytes() const { return end_ - written_; }
+  size_t unwritten_bytes() const { return end_ - written_ + large_unwritten_bytes_; }
+  // What the owner of the log holds beside it, and is to be made room for.
+  void SetBytesBeside(size_t bytes) { bytes_beside_ = bytes; }
   // Calls fn(const KeyedRecord&) for the newest record of each key that is not in the files yet.
   template <class Fn>
   void ForEachUnwritten(Fn fn) const;
@@ -158,6 +161,7 @@ class KeyedLog {
   struct Chunk {
     std::shared_ptr<MemoryChunk> memory;
     uint32_t used = 0;
+    size_t large_bytes = 0;  // of its records' large values
   };
 
   uint64_t begin() const { return first_chunk_ * MemoryChunk::kBytes; }
@@ -199,8 +203,11 @@ class KeyedLog {
   int sweep_next_ = 0;  // partition of the table
   Place last_;
 
-  std::map<uint64_t, std::string> large_;  // values, by their records' positions
+  // Large values, by their records' positions.
+  std::map<uint64_t, std::shared_ptr<const std::string>> large_;
   size_t large_bytes_ = 0;
+  size_t large_unwritten_bytes_ = 0;
+  size_t bytes_beside_ = 0;
 };
 
 template <class Fn>

@@ -26,6 +26,7 @@ namespace weir {
 namespace {
 
 constexpr std::string_view kFormat = "rocks-keyed/1";
+constexpr size_t kIndexEntryBytes = 40;   // of a tree's node that is mostly full
 constexpr size_t kPrefetchDistance = 16;  // keys between asking for a line and reading it
 
 // Of the store's memory: the rest is for sorting and writing files.
@@ -113,8 +114,8 @@ class RocksKeyedStore final : public KeyedStore {
     TakeNotice();
     now_ = options_.env->clock.Now();
     StatusOr<bool> ready = shared_->generations.Ready(
-        log_.unwritten_bytes(), UnwrittenBytesMax(options_.memory_bytes), [this] { return Cut(); },
-        *spills_);
+        log_.unwritten_bytes() + IndexBytes(), UnwrittenBytesMax(options_.memory_bytes),
+        [this] { return Cut(); }, *spills_);
     if (!ready.ok()) return Annotate(ready.status(), fmt::format("stage '{}'", options_.stage));
     return ready;
   }
@@ -135,7 +136,8 @@ class RocksKeyedStore final : public KeyedStore {
         __builtin_prefetch(log_.AddressOfRecord(places_[at].hash));
       }
       const size_t at = i - 2 * kPrefetchDistance;
-      if (at >= keys.size()) continue;
+      // A key that is too long has no entry; Get() will say so.
+      if (at >= keys.size() || keys[at].bytes.size() > limits::kStateKeyBytesMax) continue;
       if (log_.Find(places_[at].hash, Compose(state, keys[at], {})) != nullptr) {
         places_[at] = log_.last();
       } else {
@@ -147,6 +149,7 @@ class RocksKeyedStore final : public KeyedStore {
 
   StatusOr<std::optional<std::string_view>> Get(StateId state, const StateKey& key,
                                                 std::string_view sub_key) override {
+    WEIR_RETURN_IF_ERROR(CheckStateSizes(states_[state].name, key, sub_key, {}));
     Compose(state, key, sub_key);
     const uint64_t hash = KeyedLog::HashOf(state, key.hash, sub_key);
     ExpectAsPrefetched(hash);
@@ -172,8 +175,9 @@ class RocksKeyedStore final : public KeyedStore {
     WEIR_CHECK(schema >= 0);
     WEIR_RETURN_IF_ERROR(CheckStateSizes(states_[state].name, key, sub_key, value));
     const Duration ttl = ttls_[static_cast<size_t>(state)];
+    const Timestamp expires = ttl == 0 || ttl > kMaxTimestamp - now_ ? kMaxTimestamp : now_ + ttl;
     stored_.clear();
-    StoredValue::Encode(schema, ttl == 0 ? kMaxTimestamp : now_ + ttl, value, stored_);
+    StoredValue::Encode(schema, expires, value, stored_);
     Compose(state, key, sub_key);
     Note(state, log_.Put(KeyedLog::HashOf(state, key.hash, sub_key), composed_, stored_));
     return absl::OkStatus();
@@ -233,8 +237,8 @@ class RocksKeyedStore final : public KeyedStore {
     return frozen;
   }
 
-  uint64_t bytes() const override { return log_.bytes() + shared_->files->bytes(); }
-  uint64_t memory_bytes() const override { return log_.bytes(); }
+  uint64_t bytes() const override { return memory_bytes() + shared_->files->bytes(); }
+  uint64_t memory_bytes() const override { return log_.bytes() + IndexBytes(); }
 
  private:
   // Entries of maps that are not in the files yet, of one generation.
@@ -245,6 +249,8 @@ class RocksKeyedStore final : public KeyedStore {
   };
   // Entries that hide those of the files, in order of their keys.
   using Overlay = std::vector<std::pair<std::string_view, const KeyedRecord*>>;
+
+  size_t IndexBytes() const { return index_entries_ * kIndexEntryBytes; }
 
   Status Where(const Status& status) const {
     return Annotate(status, fmt::format("stage '{}'", options_.stage));
@@ -277,15 +283,18 @@ class RocksKeyedStore final : public KeyedStore {
     log_.SetWritten(written);
     while (indexes_.size() > 1 && indexes_.back().end <= written) {
       // Letting go of a large one takes a while.
+      index_entries_ -= indexes_.back().entries->size();
       options_.env->io.Submit([entries = std::move(indexes_.back().entries)] {});
       indexes_.pop_back();
     }
+    log_.SetBytesBeside(IndexBytes());
   }
 
   void Note(StateId state, const KeyedRecord& record) {
     if (!states_[state].sub_key) return;
     Index::Entries& entries = *indexes_.front().entries;
     auto [it, added] = entries.try_emplace(record.key(), &record);
+    index_entries_ += added;
     if (added || it->second == &record) return;
     // The view of the key goes with the record.
     it = entries.erase(it);
@@ -366,6 +375,7 @@ class RocksKeyedStore final : public KeyedStore {
   std::vector<Duration> ttls_;     // by state; 0: none
   KeyedLog log_;
   std::deque<Index> indexes_ = std::deque<Index>(1);  // newest first
+  size_t index_entries_ = 0;                          // of all of them
   Timestamp now_;                                     // of the batch under way
   std::string composed_;
   std::string stored_;
@@ -390,8 +400,8 @@ StatusOr<std::unique_ptr<KeyedStore>> MakeRocksKeyedStore(RocksKeyedStoreOptions
     snapshots.push_back(restored);
   }
   StateTable states;
-  auto files = KeyedFiles::Open({options.local_dir, &options.env->disk, options.key_groups},
-                                snapshots, restore.reader, states);
+  auto files = KeyedFiles::Open({options.local_dir, options.env, options.key_groups}, snapshots,
+                                restore.reader, states);
   if (!files.ok()) {
     return Annotate(files.status(), fmt::format("keyed state of stage '{}'", options.stage));
   }

@@ -47,6 +47,15 @@ const KeyedTimers::Timer* KeyedTimers::Due(TimerKind kind, Timestamp until) cons
   return timers.empty() || timers.begin()->time > until ? nullptr : &*timers.begin();
 }
 
+void KeyedTimers::DueKeys(TimerKind kind, Timestamp until, size_t most,
+                          std::vector<StateKey>& keys) const {
+  keys.clear();
+  for (const Timer& timer : index(kind)) {
+    if (timer.time > until || keys.size() == most) return;
+    keys.push_back(timer.state_key());
+  }
+}
+
 std::optional<Timestamp> KeyedTimers::earliest(TimerKind kind) const {
   const Index& timers = index(kind);
   return timers.empty() ? std::nullopt : std::optional(timers.begin()->time);

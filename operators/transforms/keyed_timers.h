@@ -42,6 +42,8 @@ class KeyedTimers {
   // The earliest timer, if it is at or before `until`; valid until the next Commit().
   const Timer* Due(TimerKind kind, Timestamp until) const;
   std::optional<Timestamp> earliest(TimerKind kind) const;
+  // The keys of the first timers that are due, `most` of them; valid until the next Commit().
+  void DueKeys(TimerKind kind, Timestamp until, size_t most, std::vector<StateKey>& keys) const;
 
  private:
   struct Change {

@@ -28,7 +28,8 @@
 // called once for each timer that context.SetTimer() set: of event time when the watermark has
 // reached it, of processing time when the wall clock has; in order of their times; also after a
 // restart. A clock that jumps back delays them, one that jumps ahead fires them early. A timer for
-// the same kind, key and time is one timer. A call that fails is rejected like a row, with the key
+// the same kind, key and time is one timer. Timers of processing time that still wait when the
+// input has ended are not fired: a bounded job does not wait for the clock. A call that fails is rejected like a row, with the key
 // as its record, and its timer is gone.
 //
 // `KeyFn` is K(const In&): the key by which the stream was keyed. All states are prefetched for the
@@ -149,7 +150,12 @@ class ProcessOperator final : public Operator {
     if (!ready_) {
       WEIR_ASSIGN_OR_RETURN(ready_, row_->Ready());
       if (!ready_) return Progress::kBlocked;
-      if (input_ != nullptr) WEIR_RETURN_IF_ERROR(row_->PrefetchAll(keys_));
+      if constexpr (kHasTimers) {
+        if (firing_) {
+          timers_.DueKeys(firing_->first, firing_->second, limits::kBatchRowsDefault, keys_);
+        }
+      }
+      WEIR_RETURN_IF_ERROR(row_->PrefetchAll(keys_));
     }
     WEIR_ASSIGN_OR_RETURN(const bool done, input_ != nullptr ? ProcessSome(out) : FireSome(out));
     if (!done) return Progress::kMoreOutput;
@@ -293,7 +299,7 @@ class ProcessOperator final : public Operator {
   std::optional<std::pair<TimerKind, Timestamp>> firing_;
   bool ready_ = false;  // the store is, for what is under way
   size_t next_ = 0;
-  std::vector<StateKey> keys_;
+  std::vector<StateKey> keys_;  // of the rows, or of the timers that fire
   std::vector<uint8_t> has_key_;
   std::string key_bytes_;  // all of the batch's, one behind the other
   std::vector<size_t> key_ends_;

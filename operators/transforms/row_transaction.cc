@@ -125,6 +125,8 @@ Status RowTransaction::PrefetchAll(std::span<const StateKey> keys) {
 
 StatusOr<std::optional<std::string_view>> RowTransaction::Get(StateId state, const StateKey& key,
                                                               std::string_view sub_key) {
+  // The row's fault, as in Put().
+  WEIR_RETURN_IF_ERROR(CheckStateSizes(names_[static_cast<size_t>(state)], key, sub_key, {}));
   const Write* own = Find(state, key.bytes, sub_key);
   own_value_ = own != nullptr;
   if (own_value_) {
@@ -150,6 +152,7 @@ std::vector<const RowTransaction::Write*> RowTransaction::Sorted(StateId state,
 }
 
 Status RowTransaction::Scan(StateId state, const StateKey& key, const EntryVisitor& visit) {
+  WEIR_RETURN_IF_ERROR(CheckStateSizes(names_[static_cast<size_t>(state)], key, {}, {}));
   const std::vector<const Write*> own = Sorted(state, &key);
   size_t next = 0;
   bool go_on = true;

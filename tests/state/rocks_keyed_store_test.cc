@@ -126,6 +126,74 @@ TEST_F(RocksKeyedStoreTest, LargeValuesGrowShrinkAndComeBack) {
   }
 }
 
+TEST_F(RocksKeyedStoreTest, LargeValuesAreHeldToTheMemory) {
+  constexpr size_t kMemory = 64 << 20;
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool woken = false;
+  auto store = Open(RealEnvironment(), kMemory, [&] {
+    std::lock_guard lock(mutex);
+    woken = true;
+    changed.notify_all();
+  });
+  auto values = ValueState<std::string>::Register(*store, "values").value();
+  for (int i = 0; i < 600; ++i) {
+    for (;;) {
+      {
+        std::lock_guard lock(mutex);
+        woken = false;
+      }
+      auto ready = store->Ready();
+      ASSERT_TRUE(ready.ok()) << ready.status();
+      if (*ready) break;
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return woken; });
+    }
+    ASSERT_TRUE(values.Set(MakeStateKey(std::to_string(i)), std::string(400'000, 'x')).ok());
+    ASSERT_LE(store->memory_bytes(), kMemory);
+  }
+  EXPECT_EQ(values.Get(MakeStateKey("0")).value(), std::string(400'000, 'x'));
+}
+
+TEST_F(RocksKeyedStoreTest, WhatIsFrozenOutlivesTheStore) {
+  auto store = Open(RealEnvironment(), 64 << 20);
+  auto values = ValueState<std::string>::Register(*store, "values").value();
+  for (const char* key : {"small", "large"}) {
+    ASSERT_TRUE(values.Set(MakeStateKey(key), std::string(key[0] == 's' ? 10 : 1 << 20, 'x')).ok());
+  }
+  std::unique_ptr<Frozen> frozen = store->Freeze(1);
+  store.reset();
+  auto snapshot = frozen->Write(snapshots_);
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  store = Open(RealEnvironment(), 64 << 20, nullptr, {*snapshot});
+  values = ValueState<std::string>::Register(*store, "values").value();
+  EXPECT_EQ(values.Get(MakeStateKey("large")).value(), std::string(1 << 20, 'x'));
+}
+
+TEST_F(RocksKeyedStoreTest, WhatHasExpiredLeavesTheFiles) {
+  ManualClock clock;
+  Environment env{clock, RealEnvironment().disk, RealEnvironment().io, RealEnvironment().random};
+  auto store = Open(env, 32 << 20);
+  auto seen = ValueState<std::string>::Register(*store, "seen", {.ttl = Minutes(1)}).value();
+  auto bytes_of = [](const StateSnapshot& snapshot) {
+    uint64_t bytes = 0;
+    for (const StateFile& file : snapshot.files) bytes += file.bytes;
+    return bytes;
+  };
+  uint64_t most = 0;
+  // Merges are RocksDB's own affair, so that a run of checkpoints is needed to see some.
+  for (int round = 0; round < 60; ++round) {
+    clock.now += Minutes(2);
+    ASSERT_TRUE(store->Ready().value());
+    for (int i = 0; i < 1000; ++i) {
+      const std::string key = std::to_string(round * 1000 + i);
+      ASSERT_TRUE(seen.Set(MakeStateKey(key), std::string(100, 'x')).ok());
+    }
+    most = std::max(most, bytes_of(SnapshotOf(*store)));
+  }
+  EXPECT_LT(most, 60u * 1000 * 100 / 2);
+}
+
 TEST_F(RocksKeyedStoreTest, SaysWhatIsTooLarge) {
   auto store = Open(RealEnvironment(), 16 << 20);
   auto values = ValueState<std::string>::Register(*store, "values").value();
@@ -133,6 +201,13 @@ TEST_F(RocksKeyedStoreTest, SaysWhatIsTooLarge) {
   EXPECT_TRUE(absl::IsInvalidArgument(status));
   EXPECT_THAT(std::string(status.message()), HasSubstr("'values'"));
   EXPECT_TRUE(values.Set(MakeStateKey(std::string(limits::kStateKeyBytesMax, 'k')), "v").ok());
+
+  // Reading and prefetching such a key harms nobody.
+  const std::string huge(1 << 20, 'k');
+  const StateKey keys[] = {MakeStateKey("a"), MakeStateKey(huge)};
+  EXPECT_TRUE(values.Prefetch(keys).ok());
+  EXPECT_EQ(values.Get(keys[0]).value(), std::nullopt);
+  EXPECT_TRUE(absl::IsInvalidArgument(values.Get(keys[1]).status()));
 }
 
 TEST_F(RocksKeyedStoreTest, EntriesExpireByTheWallClock) {
