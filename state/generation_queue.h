@@ -14,6 +14,7 @@
 #include <mutex>
 #include <set>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -62,10 +63,10 @@ class GenerationQueue {
 
   // I/O side.
 
-  // Brings the files up to generation `number` and captures them: capture() is called while
-  // nothing else writes. Aborted if later ones were written already.
+  // Brings the files up to generation `number` and captures them: what capture(), which is called
+  // while nothing else writes, returns. Aborted if later ones were written already.
   template <class Capture>
-  Status WriteAndCapture(uint64_t number, Capture capture) {
+  std::invoke_result_t<Capture> WriteAndCapture(uint64_t number, Capture capture) {
     std::lock_guard write(write_mutex_);
     if (written() > number) {
       return absl::AbortedError("a later checkpoint of this state was written already");

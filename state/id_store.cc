@@ -80,10 +80,8 @@ class IdStore::FrozenIds final : public Frozen {
   ~FrozenIds() override { shared_->generations.Release(number_); }
 
   StatusOr<StateSnapshot> Write(SnapshotWriter& writer) override {
-    std::unique_ptr<DatabaseCapture> capture;
-    WEIR_RETURN_IF_ERROR(shared_->generations.WriteAndCapture(number_, [&]() -> Status {
-      WEIR_ASSIGN_OR_RETURN(capture, shared_->files->CaptureNow());
-      return absl::OkStatus();
+    WEIR_ASSIGN_OR_RETURN(const auto capture, shared_->generations.WriteAndCapture(number_, [this] {
+      return shared_->files->CaptureNow();
     }));
     shared_->generations.Release(number_);
     StateSnapshot snapshot;
