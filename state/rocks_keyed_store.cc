@@ -29,10 +29,10 @@ constexpr std::string_view kFormat = "rocks-keyed/1";
 constexpr size_t kIndexEntryBytes = 40;   // of a tree's node that is mostly full
 constexpr size_t kPrefetchDistance = 16;  // keys between asking for a line and reading it
 
-// Of the store's memory: the rest is for sorting and writing files.
-constexpr size_t LogBytes(size_t memory_bytes) { return memory_bytes / 10 * 8; }
-// So that what waits to be written never fills more than half of the log.
-constexpr size_t UnwrittenBytesMax(size_t memory_bytes) { return LogBytes(memory_bytes) / 4; }
+// Of the store's memory: the rest is for sorting, writing and merging files.
+constexpr size_t LogBytes(size_t memory_bytes) { return memory_bytes / 10 * 6; }
+// So that what waits to be written never fills more than two thirds of the log.
+constexpr size_t UnwrittenBytesMax(size_t memory_bytes) { return LogBytes(memory_bytes) / 3; }
 
 struct Shared {
   Shared(std::unique_ptr<KeyedFiles> opened, std::function<void()> wake)
