@@ -27,8 +27,8 @@ StatusOr<std::unique_ptr<DatabaseCapture>> DatabaseCapture::Take(rocksdb::DB& db
   WEIR_RETURN_IF_ERROR(
       FromRocks(db.DisableFileDeletions(), "keeping the files of " + db.GetName()));
   auto capture = std::unique_ptr<DatabaseCapture>(new DatabaseCapture(db));
-  // Not GetLiveFilesStorageInfo(), which asks for WAL files as well: in RocksDB 7.8 that may wait for
-  // ever when an iterator goes away at the same moment.
+  // Not GetLiveFilesStorageInfo(), which asks for WAL files as well: in RocksDB 7.8 that may wait
+  // for ever when an iterator goes away at the same moment.
   std::vector<std::string> names;
   uint64_t manifest_bytes = 0;
   WEIR_RETURN_IF_ERROR(FromRocks(db.GetLiveFiles(names, &manifest_bytes, /*flush_memtable=*/false),
@@ -39,7 +39,8 @@ StatusOr<std::unique_ptr<DatabaseCapture>> DatabaseCapture::Take(rocksdb::DB& db
     if (name.ends_with(kTableSuffix)) {
       capture->files_.push_back({name, path, {}});
     } else if (name.starts_with("MANIFEST-")) {
-      // It grows on; only so much of it belongs to this moment. CURRENT may name a newer one already.
+      // It grows on; only so much of it belongs to this moment. CURRENT may name a newer one
+      // already.
       WEIR_ASSIGN_OR_RETURN(auto file, disk.OpenForRead(path));
       std::string content(manifest_bytes, '\0');
       WEIR_ASSIGN_OR_RETURN(size_t read, file->ReadAt(0, content.data(), content.size()));

@@ -74,8 +74,8 @@ std::string EndOf(std::string_view prefix) {
   return end;
 }
 
-// Entries whose time has come become deletions, or nothing where no older file can hold the key. Any
-// thread.
+// Entries whose time has come become deletions, or nothing where no older file can hold the key.
+// Any thread.
 class DropExpired final : public rocksdb::CompactionFilter {
  public:
   explicit DropExpired(Clock& clock) : clock_(clock) {}

@@ -2,10 +2,9 @@
 // stored for them.
 //
 // Entries arrive by the file only: a write sorts generations of the log (keyed_log.h), writes one
-// file, deletions included, and hands it over; RocksDB merges the files in the background, and leaves
-// out what has expired by then.
-// Writing, capturing and opening belong on the I/O pool, one call at a time; Find() and Scan() are
-// the task's and may run beside them. Internal to state/.
+// file, deletions included, and hands it over; RocksDB merges the files in the background, and
+// leaves out what has expired by then. Writing, capturing and opening belong on the I/O pool, one
+// call at a time; Find() and Scan() are the task's and may run beside them. Internal to state/.
 #pragma once
 
 #include <atomic>
