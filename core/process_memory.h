@@ -1,16 +1,12 @@
-// What this process holds of the machine's memory, as the system counts it. Any thread.
+// What this process holds of the machine's memory, as the system counts it.
 #pragma once
 
 #include <cstdint>
 
 namespace weir {
 
-struct ProcessMemory {
-  uint64_t resident_bytes = 0;
-  uint64_t resident_bytes_max = 0;  // since the process began
-};
-
-// Zeros where the system does not tell.
-ProcessMemory ReadProcessMemory();
+// The most that was resident at once since the process began; 0 where the system does not tell. Any
+// thread.
+uint64_t ResidentBytesMax();
 
 }  // namespace weir

@@ -43,7 +43,6 @@ struct JobStatus {
 
   // Of the executor's process: what Weir may hold, and what there is, user code included.
   uint64_t memory_budget_bytes = 0;
-  uint64_t resident_bytes = 0;
   uint64_t resident_bytes_max = 0;
 };
 

@@ -359,10 +359,8 @@ Status LocalJob::CheckStages() {
 
 JobStatus LocalJob::StatusNow() const {
   JobStatus status = master_->status(env_.clock.MonotonicMicros());
-  const ProcessMemory memory = ReadProcessMemory();
   status.memory_budget_bytes = options_.memory_bytes;
-  status.resident_bytes = memory.resident_bytes;
-  status.resident_bytes_max = memory.resident_bytes_max;
+  status.resident_bytes_max = ResidentBytesMax();
   return status;
 }
 

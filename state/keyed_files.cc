@@ -95,6 +95,20 @@ Status BrokenEntry(std::string_view where) {
   return absl::DataLossError(fmt::format("{} holds an entry that is no keyed state", where));
 }
 
+// The table of states of a snapshot, added to `states`.
+StatusOr<std::vector<StateTable::Mapping>> MergeStates(const StateSnapshot& snapshot,
+                                                       StateTable& states) {
+  ByteReader in(snapshot.inline_bytes);
+  WEIR_ASSIGN_OR_RETURN(std::vector<StateTable::Mapping> mapping, states.Merge(in));
+  if (!in.done()) return absl::DataLossError("not keyed state: bytes behind the table of states");
+  // Which schemas have entries left is not known, so all count.
+  for (size_t i = 0; i < states.size(); ++i) {
+    std::vector<bool>& in_use = states[static_cast<StateId>(i)].in_use;
+    in_use.assign(in_use.size(), true);
+  }
+  return mapping;
+}
+
 }  // namespace
 
 void StoredValue::Encode(int schema, Timestamp expires, std::string_view value, std::string& out) {
@@ -117,19 +131,6 @@ bool StoredValue::Decode(std::string_view stored, StoredValue& value) {
   }
   value.value = stored.substr(stored.size() - in.remaining());
   return true;
-}
-
-StatusOr<std::vector<StateTable::Mapping>> MergeStates(const StateSnapshot& snapshot,
-                                                       StateTable& states) {
-  ByteReader in(snapshot.inline_bytes);
-  WEIR_ASSIGN_OR_RETURN(std::vector<StateTable::Mapping> mapping, states.Merge(in));
-  if (!in.done()) return absl::DataLossError("not keyed state: bytes behind the table of states");
-  // Which schemas have entries left is not known, so all count.
-  for (size_t i = 0; i < states.size(); ++i) {
-    std::vector<bool>& in_use = states[static_cast<StateId>(i)].in_use;
-    in_use.assign(in_use.size(), true);
-  }
-  return mapping;
 }
 
 StatusOr<std::unique_ptr<KeyedFiles>> KeyedFiles::Open(Options options,

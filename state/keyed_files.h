@@ -103,8 +103,4 @@ class KeyedFiles {
   std::atomic<uint64_t> bytes_ = 0;
 };
 
-// The table of states of a snapshot that KeyedFiles::Open() restores from.
-StatusOr<std::vector<StateTable::Mapping>> MergeStates(const StateSnapshot& snapshot,
-                                                       StateTable& states);
-
 }  // namespace weir

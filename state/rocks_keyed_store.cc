@@ -197,12 +197,11 @@ class RocksKeyedStore final : public KeyedStore {
         newest.insert(*it);
       }
     }
-    WEIR_ASSIGN_OR_RETURN(bool go_on, Merge(state, prefix, Overlay(newest.begin(), newest.end()),
-                                            [&](std::string_view composed, std::string_view value) {
-                                              return visit(composed.substr(prefix.size()), value);
-                                            }));
-    (void)go_on;
-    return absl::OkStatus();
+    const StatusOr<bool> go_on = Merge(state, prefix, Overlay(newest.begin(), newest.end()),
+                                       [&](std::string_view composed, std::string_view value) {
+                                         return visit(composed.substr(prefix.size()), value);
+                                       });
+    return go_on.status();
   }
 
   Status ScanAll(StateId state, const KeyVisitor& visit) override {
