@@ -36,6 +36,13 @@ std::string ReportJson(const LocalJobResult& result) {
     json.Uint(op.completed.dead_letters);
     json.Key("unusable_times");
     json.Uint(op.completed.unusable_times);
+    json.Key("counters");
+    json.StartObject();
+    for (const auto& [name, count] : op.completed.named) {
+      json.Key(name);
+      json.Uint(count);
+    }
+    json.EndObject();
     json.EndObject();
   }
   json.EndArray();
@@ -86,6 +93,9 @@ std::string ReportTable(const LocalJobResult& result) {
     text += fmt::format("{:<{}} {:<10} {:>12} {:>12} {:>12} {:>12}\n", op.name, width, op.kind,
                         op.completed.records_in, op.completed.records_out, op.completed.dropped,
                         op.completed.dead_letters);
+    for (const auto& [name, count] : op.completed.named) {
+      text += fmt::format("  {:<{}} {:>12}\n", name, width + 9, count);
+    }
   }
   text += fmt::format(
       "\ncheckpoints: {} completed, {} failed, last {}; restarts: {}; memory: {} at "

@@ -45,6 +45,7 @@ inline constexpr Duration kWatermarkHoldMax =
 
 // tasks
 inline constexpr Duration kStepMax = Milliseconds(1);
+inline constexpr size_t kNamedCountersMax = 256;                  // of an operator instance
 inline constexpr Duration kProgressInterval = Milliseconds(100);  // between two progress reports
 
 // state

@@ -31,6 +31,7 @@
 #include "core/limits.h"
 #include "state/keyed_store.h"
 #include "state/snapshot.h"
+#include "state/stage_counters.h"
 
 namespace weir {
 
@@ -70,12 +71,23 @@ class TimerService {
 
 enum class TimerKind { kProcessingTime, kEventTime, kDelay };
 
-// Counted by the operator itself; the runtime counts rows in, rows out and dead letters.
-struct OperatorCounters {
+// Counted by the operator itself, since it was opened; the runtime counts rows in, rows out and
+// dead letters. Checkpoints keep the sums over all instances and attempts.
+class OperatorCounters {
+ public:
   uint64_t dropped =
       0;  // rows taken that lead to no output, by intent (a duplicate, a filtered row)
   uint64_t unusable_times =
       0;  // of a source: events whose time was missing, malformed or too far in the future
+
+  // A counter of the operator's own ("duplicates"), shown in the report by its name. The reference
+  // stays valid as long as the counters do: look it up once, or once a batch. What comes after
+  // limits::kNamedCountersMax names is counted together as "others".
+  uint64_t& Named(std::string_view name);
+  const NamedCounts& named() const { return named_; }
+
+ private:
+  NamedCounts named_;
 };
 
 // What an instance is and what it may use. Everything outlives the instance.

@@ -57,12 +57,7 @@ void ToProto(const StageState& stage, state::Stage& out) {
   for (const SubtaskState& subtask : stage.subtasks) {
     ToProto(subtask, *out.add_subtasks());
   }
-  state::Counters& counters = *out.mutable_counters();
-  counters.set_records_in(stage.counters.records_in);
-  counters.set_records_out(stage.counters.records_out);
-  counters.set_dropped(stage.counters.dropped);
-  counters.set_dead_letters(stage.counters.dead_letters);
-  counters.set_unusable_times(stage.counters.unusable_times);
+  stage.counters.Write(*out.mutable_counters());
 }
 
 Status FromProto(const state::Stage& in, StageState& stage) {
@@ -76,9 +71,7 @@ Status FromProto(const state::Stage& in, StageState& stage) {
   for (const state::Subtask& s : in.subtasks()) {
     WEIR_RETURN_IF_ERROR(FromProto(s, stage.subtasks.emplace_back()));
   }
-  const state::Counters& c = in.counters();
-  stage.counters = {c.records_in(), c.records_out(), c.dropped(), c.dead_letters(),
-                    c.unusable_times()};
+  stage.counters = StageCounters::Read(in.counters());
   return absl::OkStatus();
 }
 

@@ -13,20 +13,11 @@
 #include "core/signals.h"
 #include "core/time.h"
 #include "state/snapshot.h"
+#include "state/stage_counters.h"
 
 namespace weir {
 
 std::string_view ToString(BarrierKind kind);
-
-// Totals of a stage over the whole life of the job.
-struct StageCounters {
-  uint64_t records_in = 0;
-  uint64_t records_out = 0;
-  uint64_t dropped = 0;
-  uint64_t dead_letters = 0;
-  uint64_t unusable_times = 0;
-  bool operator==(const StageCounters&) const = default;
-};
 
 struct SubtaskState {
   StateSnapshot operator_state;  // a sink's handles are in here
@@ -41,7 +32,7 @@ struct StageState {
   std::string name;
   int parallelism = 1;
   std::vector<SubtaskState> subtasks;  // one for each, in order
-  StageCounters counters;
+  StageCounters counters;              // totals over the whole life of the job
 };
 
 struct Manifest {

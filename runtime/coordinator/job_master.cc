@@ -9,15 +9,6 @@ namespace {
 
 constexpr int64_t kTickMax = Milliseconds(200);
 
-StageCounters operator+(StageCounters a, const runtime::Counters& b) {
-  a.records_in += b.records_in();
-  a.records_out += b.records_out();
-  a.dropped += b.dropped();
-  a.dead_letters += b.dead_letters();
-  a.unusable_times += b.unusable_times();
-  return a;
-}
-
 TaskId ToTaskId(const runtime::TaskRef& ref) {
   return {static_cast<int>(ref.group()), static_cast<int>(ref.subtask())};
 }
@@ -207,7 +198,7 @@ Manifest JobMaster::MakeManifest() const {
   for (const runtime::CheckpointAck& ack : checkpoints_->pieces()) {
     for (const runtime::StageState& piece : ack.stages()) {
       StageState& stage = manifest.stages.at(piece.stage());
-      stage.counters = stage.counters + piece.counters();
+      stage.counters += StageCounters::Read(piece.counters());
       StatusOr<SubtaskState> subtask = SubtaskState::Parse(piece.snapshot());
       WEIR_CHECK(subtask.ok());
       stage.subtasks.at(ack.task().subtask()) = *std::move(subtask);
@@ -375,7 +366,7 @@ void JobMaster::FillOperators(JobStatus& status) const {
     if (report.attempt != record_.attempt) continue;
     for (const runtime::StageProgress& stage : report.last.stages()) {
       OperatorStatus& op = status.operators.at(stage.stage());
-      op.live = op.live + stage.counters();
+      op.live += StageCounters::Read(stage.counters());
       op.watermark = std::min<Timestamp>(op.watermark, stage.watermark());
       op.state_bytes += stage.state_bytes();
       op.backpressured = std::max(op.backpressured, report.backpressured);

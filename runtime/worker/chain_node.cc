@@ -246,6 +246,7 @@ StageCounters ChainNode::counters() const {
   StageCounters counters = counters_;
   counters.dropped += operator_counters_.dropped;
   counters.unusable_times += operator_counters_.unusable_times;
+  counters.named = operator_counters_.named();
   return counters;
 }
 

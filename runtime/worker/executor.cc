@@ -355,12 +355,7 @@ void Executor::Acknowledge(TaskId id, CheckpointId checkpoint, std::vector<Stage
     runtime::StageState& state = *ack.add_stages();
     state.set_stage(stage.stage);
     state.set_snapshot(SubtaskState{std::move(stage.op), std::move(stage.keyed)}.Serialize());
-    runtime::Counters& counters = *state.mutable_counters();
-    counters.set_records_in(stage.counters.records_in);
-    counters.set_records_out(stage.counters.records_out);
-    counters.set_dropped(stage.counters.dropped);
-    counters.set_dead_letters(stage.counters.dead_letters);
-    counters.set_unusable_times(stage.counters.unusable_times);
+    stage.counters.Write(*state.mutable_counters());
   }
   send_(message);
 }
@@ -421,11 +416,7 @@ void Executor::SendProgress() {
     for (const auto& stage : report.stages) {
       runtime::StageProgress& to = *progress.add_stages();
       to.set_stage(stage.stage);
-      to.mutable_counters()->set_records_in(stage.counters.records_in);
-      to.mutable_counters()->set_records_out(stage.counters.records_out);
-      to.mutable_counters()->set_dropped(stage.counters.dropped);
-      to.mutable_counters()->set_dead_letters(stage.counters.dead_letters);
-      to.mutable_counters()->set_unusable_times(stage.counters.unusable_times);
+      stage.counters.Write(*to.mutable_counters());
       to.set_watermark(stage.watermark);
       to.set_busy_micros(stage.busy_micros);
       to.set_state_bytes(stage.state_bytes);

@@ -78,7 +78,11 @@ class JobMasterTest : public ::testing::Test {
     ack.mutable_task()->set_subtask(subtask);
     runtime::StageState& state = *ack.add_stages();
     state.set_snapshot(SubtaskState{}.Serialize());
-    state.mutable_counters()->set_records_in(records_in);
+    StageCounters counters;
+    counters.records_in = records_in;
+    counters.named["seen"] = records_in + 1;
+    if (subtask == 1) counters.named["only here"] = 1;
+    counters.Write(*state.mutable_counters());
     master_->OnMessage(message, now_);
   }
   void Committed() {
@@ -142,7 +146,9 @@ TEST_F(JobMasterTest, ACheckpointGoesThroughItsPhases) {
   EXPECT_TRUE(host_.manifests.empty());
   Ack(1, 7);
   ASSERT_EQ(host_.manifests.size(), 1u);
-  EXPECT_EQ(host_.manifests[0].stages[0].counters.records_in, 12u);
+  const StageCounters& counters = host_.manifests[0].stages[0].counters;
+  EXPECT_EQ(counters.records_in, 12u);
+  EXPECT_EQ(counters.named, (NamedCounts{{"only here", 1}, {"seen", 14}}));
   // No commit before the manifest stands.
   EXPECT_TRUE(host_.Last().has_trigger_checkpoint());
   master_->OnManifestOutcome(10, absl::OkStatus());

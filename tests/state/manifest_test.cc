@@ -22,7 +22,7 @@ Manifest Sample() {
   StageState stage;
   stage.name = "dedup";
   stage.parallelism = 3;
-  stage.counters = {1, 2, 3, 4, 5};
+  stage.counters = {1, 2, 3, 4, 5, {{"unique", 6}, {"late\xff", 7}}};
   for (int i = 0; i < 3; ++i) {
     SubtaskState subtask;
     subtask.operator_state.format = "id-store/1";
