@@ -61,8 +61,9 @@ StatusOr<BuiltJob> JobBuilder::Build() {
     draft_.errors_.push_back("the job has no stages: start with JobBuilder::From()");
   }
   for (size_t i = 0; i < stages.size(); ++i) {
-    bool read = std::any_of(built.graph.edges.begin(), built.graph.edges.end(),
-                            [&](const EdgeSpec& e) { return e.from == static_cast<int>(i); });
+    bool read = std::any_of(
+        built.graph.edges.begin(), built.graph.edges.end(),
+        [&](const EdgeSpec& e) { return e.from == static_cast<int>(i) && e.port == 0; });
     if (stages[i].role != StageRole::kSink && !read) {
       draft_.AddError(stages[i].name, "nothing reads its output: end the stream with To()");
     }

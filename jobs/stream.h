@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "core/hash.h"
 #include "jobs/job_builder.h"
@@ -93,7 +94,17 @@ class StreamEnd {
 template <class T>
 class Stream {
  public:
-  Stream(GraphDraft& draft, int stage, int port) : draft_(&draft), stage_(stage), port_(port) {}
+  Stream(GraphDraft& draft, int stage, int port) : draft_(&draft), outputs_{{stage, port}} {}
+
+  // The rows of this stream and of others of the same job, in one. Rows of one stream keep their
+  // order; those of different streams come in any. The watermark is the least of all. No stage of
+  // its own: whatever reads the result reads them all.
+  template <std::same_as<Stream<T>>... Others>
+  Stream<T> Union(const Others&... others) const {
+    Stream<T> all = *this;
+    (all.Add(others), ...);
+    return all;
+  }
 
   // fn: U(const T&) or StatusOr<U>(const T&); with a second parameter SlabArena& for bytes that it
   // makes. Views may point into the row.
@@ -176,8 +187,27 @@ class Stream {
 
   // What happens to rows that the stage in front cannot take.
   Stream<T> OnFailure(FailurePolicy policy) {
-    draft_->set_on_failure(stage_, policy);
+    if (outputs_.size() > 1) {
+      draft_->AddError(
+          draft_->name_of(outputs_[0].stage),
+          "OnFailure() behind Union() has more than one stage in front: call it behind "
+          "each of them");
+    }
+    draft_->set_on_failure(outputs_[0].stage, policy);
     return *this;
+  }
+
+  // What the stage in front emits on another of its ports. Rows of a port other than 0 that nobody
+  // reads are dropped, and counted as such.
+  template <class U>
+  Stream<U> Side(int port) const {
+    if (outputs_.size() > 1) {
+      draft_->AddError(
+          draft_->name_of(outputs_[0].stage),
+          "Side() behind Union() has more than one stage in front: call it behind each "
+          "of them");
+    }
+    return {*draft_, outputs_[0].stage, port};
   }
 
   // A stage of the caller's own kind: any Operator that emits rows of type U. hash_keys, where
@@ -186,19 +216,34 @@ class Stream {
   Stream<U> Then(StageSpec spec, std::function<std::unique_ptr<Operator>()> make,
                  std::function<void(BatchBase&)> hash_keys = nullptr) {
     int stage = draft_->AddStage(std::move(spec), {.op = std::move(make)});
-    Connect(stage, std::move(hash_keys));
+    Connect(stage, hash_keys);
     return {*draft_, stage, 0};
   }
 
  private:
-  void Connect(int to, std::function<void(BatchBase&)> hash_keys) {
+  struct StageOutput {
+    int stage;
+    int port;
+  };
+
+  void Add(const Stream<T>& other) {
+    if (other.draft_ != draft_) {
+      draft_->AddError(draft_->name_of(outputs_[0].stage),
+                       "Union() with a stream of another JobBuilder");
+      return;
+    }
+    outputs_.insert(outputs_.end(), other.outputs_.begin(), other.outputs_.end());
+  }
+
+  void Connect(int to, const std::function<void(BatchBase&)>& hash_keys) {
     Partitioning partitioning = hash_keys ? Partitioning::kKeyed : Partitioning::kForward;
-    draft_->AddEdge(stage_, port_, to, 0, partitioning, {MakeRowCodec<T>(), std::move(hash_keys)});
+    for (const StageOutput& from : outputs_) {
+      draft_->AddEdge(from.stage, from.port, to, 0, partitioning, {MakeRowCodec<T>(), hash_keys});
+    }
   }
 
   GraphDraft* draft_;
-  int stage_;
-  int port_;
+  std::vector<StageOutput> outputs_;  // one, but for a union; never empty
 };
 
 // Stream<T> dealt out by a key: all rows of one key meet in one instance of the next stage, in

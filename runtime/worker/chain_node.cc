@@ -186,12 +186,17 @@ Watermark ChainNode::output_watermark() const {
 
 void ChainNode::Emit(int port, BatchPtr batch) {
   if (batch == nullptr || batch->empty()) return;
-  if (port != kDeadLetterPort) counters_.records_out += batch->rows();
   NodeTarget* last = nullptr;
   for (NodeTarget& target : targets_) {
     if (target.port == port) last = &target;
   }
-  WEIR_CHECK(last != nullptr);
+  if (last == nullptr) {
+    // The builder has seen to port 0 and the dead letters.
+    WEIR_CHECK(port > 0);
+    counters_.dropped += batch->rows();
+    return;
+  }
+  if (port != kDeadLetterPort) counters_.records_out += batch->rows();
   for (NodeTarget& target : targets_) {
     if (target.port != port) continue;
     BatchPtr rows = &target == last ? std::move(batch) : batch->Clone();

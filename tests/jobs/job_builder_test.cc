@@ -85,6 +85,46 @@ TEST(JobBuilderTest, AllErrorsAreToldAtOnceByStage) {
   EXPECT_THAT(message, HasSubstr("stage 'loose': nothing reads its output"));
 }
 
+TEST(JobBuilderTest, AUnionIsAnEdgeFromEachOfItsStreams) {
+  JobBuilder job("union");
+  auto a = job.From("a", Events());
+  auto b = job.From("b", Events());
+  auto key = [](const Event& e) { return e.id; };
+  a.Union(b, a).Dedup("dedup", {.window = Hours(1)}, key).To("out", Blackhole<Event>());
+  StatusOr<BuiltJob> built = job.Build();
+  ASSERT_TRUE(built.ok()) << built.status();
+  const int dedup = built->graph.FindStage("dedup");
+  std::vector<int> from;
+  for (size_t e = 0; e < built->graph.edges.size(); ++e) {
+    const EdgeSpec& edge = built->graph.edges[e];
+    if (edge.to != dedup) continue;
+    from.push_back(edge.from);
+    EXPECT_EQ(edge.partitioning, Partitioning::kKeyed);
+    EXPECT_TRUE(built->edges[e].hash_keys);
+  }
+  EXPECT_EQ(from, (std::vector<int>{0, 1, 0}));
+}
+
+TEST(JobBuilderTest, WhatIsMeantBehindAUnionMustBeClear) {
+  JobBuilder job("union");
+  JobBuilder other("other");
+  auto a = job.From("a", Events());
+  auto b = job.From("b", Events());
+  a.Union(other.From("c", Events())).To("out", Blackhole<Event>());
+  a.Union(b).OnFailure(FailurePolicy::kDrop).To("all", Blackhole<Event>());
+  a.Union(b).Side<Event>(1).To("side", Blackhole<Event>());
+  const std::string message(job.Build().status().message());
+  EXPECT_THAT(message, HasSubstr("stage 'a': Union() with a stream of another JobBuilder"));
+  EXPECT_THAT(message, HasSubstr("stage 'a': OnFailure() behind Union()"));
+  EXPECT_THAT(message, HasSubstr("stage 'a': Side() behind Union()"));
+}
+
+TEST(JobBuilderTest, AStageWhoseMainOutputNobodyReadsIsAnError) {
+  JobBuilder job("side");
+  job.From("a", Events()).Side<Event>(1).To("out", Blackhole<Event>());
+  EXPECT_THAT(std::string(job.Build().status().message()), HasSubstr("stage 'a': nothing reads"));
+}
+
 TEST(JobBuilderTest, WithoutDeadLettersARejectedRowEndsTheJob) {
   JobBuilder job("strict");
   job.From("source", Events()).To("out", Blackhole<Event>());

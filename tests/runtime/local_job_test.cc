@@ -1,6 +1,5 @@
 // Whole jobs in this process: numbers in, a count per key, rows committed with checkpoints; with
-// failures, restarts, stops and other
-// parallelisms, every row comes out exactly once.
+// failures, restarts, stops and other parallelisms, every row comes out exactly once.
 #include "runtime/local_job.h"
 
 #include <gmock/gmock.h>
@@ -8,159 +7,24 @@
 
 #include <atomic>
 #include <map>
-#include <mutex>
-#include <thread>
 
 #include "jobs/stream.h"
 #include "state/keyed_state.h"
 #include "tests/support/faulty_disk.h"
+#include "tests/support/number_job.h"
 #include "tests/support/temp_dir.h"
 
 namespace weir {
 namespace {
 
-constexpr int kSplits = 16;
 constexpr int64_t kKeys = 10;
 
-// What the instances of a test job share with the test.
-struct Shared {
-  int64_t per_split = 2000;
-  std::atomic<int64_t> rows_until_failure = -1;  // counted down by the source; fails at 0
-  std::atomic<bool> hold_end = false;
-  std::atomic<int> commits_to_fail = 0;
-  std::atomic<int> freezes_to_fail = 0;
-  std::function<void()> on_commit;  // called behind every commit
-
-  std::mutex mutex;
-  std::map<std::string, std::vector<std::pair<int64_t, int64_t>>> pending;    // by handle
-  std::map<std::string, std::vector<std::pair<int64_t, int64_t>>> committed;  // by handle
-};
-
-class NumberSource final : public Source {
- public:
-  explicit NumberSource(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
-
-  Status Open(OperatorContext& context) override {
-    WEIR_ASSIGN_OR_RETURN(positions_, ValueState<int64_t>::Register(*context.keyed, "positions"));
-    for (int i = 0; i < kSplits; ++i) {
-      std::string name = "split-" + std::to_string(i);
-      if (!context.key_groups.Contains(KeyGroupOf(MakeStateKey(name).hash))) continue;
-      WEIR_ASSIGN_OR_RETURN(auto position, positions_.Get(MakeStateKey(name)));
-      splits_.push_back({name, i, position.value_or(0)});
-    }
-    return absl::OkStatus();
-  }
-
-  StatusOr<PollResult> Poll(Output& out) override {
-    while (next_ < splits_.size() && splits_[next_].position == shared_->per_split) ++next_;
-    if (next_ == splits_.size()) {
-      // While a test wants to stop the job, the job does not end by itself.
-      // Nothing more will be committed, which such a test may wait for.
-      if (shared_->hold_end && shared_->on_commit) shared_->on_commit();
-      const int64_t soon = RealEnvironment().clock.MonotonicMicros() + 1000;
-      if (shared_->hold_end) return PollResult{PollResult::kIdle, soon};
-      return PollResult{PollResult::kFinished};
-    }
-    Split& split = splits_[next_];
-    auto batch = std::make_unique<Batch<int64_t>>();
-    for (int i = 0; i < 64 && split.position < shared_->per_split; ++i) {
-      const int64_t value = split.index + kSplits * split.position++;
-      batch->Add(value, value);
-      if (shared_->rows_until_failure.fetch_sub(1) == 1) return absl::UnavailableError("injected");
-    }
-    WEIR_RETURN_IF_ERROR(positions_.Set(MakeStateKey(split.name), split.position));
-    out.Emit(0, std::move(batch));
-    // Slowly enough for checkpoints to come between.
-    return PollResult{PollResult::kIdle, RealEnvironment().clock.MonotonicMicros() + 50};
-  }
-  Timestamp watermark() const override { return kMinTimestamp; }
-
- private:
-  struct Split {
-    std::string name;
-    int index;
-    int64_t position;
-  };
-  std::shared_ptr<Shared> shared_;
-  ValueState<int64_t> positions_;
-  std::vector<Split> splits_;
-  size_t next_ = 0;
-};
-
-using Row = std::tuple<int64_t, int64_t>;  // key, count so far
-
-class CountPerKey {
- public:
-  Status Open(KeyedStore& store) {
-    WEIR_ASSIGN_OR_RETURN(count_, ValueState<int64_t>::Register(store, "count"));
-    return absl::OkStatus();
-  }
-  Status Process(const int64_t& value, ProcessContext<Row>& context) {
-    WEIR_ASSIGN_OR_RETURN(auto before, count_.Get(context.key()));
-    WEIR_RETURN_IF_ERROR(count_.Set(context.key(), before.value_or(0) + 1));
-    context.Emit({value % kKeys, before.value_or(0) + 1});
-    return absl::OkStatus();
-  }
-
- private:
-  ValueState<int64_t> count_;
-};
-
-class CollectSink final : public Sink {
- public:
-  explicit CollectSink(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
-
-  Status Open(OperatorContext& context) override {
-    name_ = std::to_string(context.attempt) + "/" + std::to_string(context.subtask);
-    return absl::OkStatus();
-  }
-  StatusOr<Progress> Write(BatchPtr batch, Output&) override {
-    for (const Row& row : Batch<Row>::Of(*batch).values())
-      rows_.emplace_back(std::get<0>(row), std::get<1>(row));
-    return Progress::kDone;
-  }
-  std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) override {
-    if (rows_.empty()) return nullptr;
-    if (shared_->freezes_to_fail.fetch_sub(1) > 0) {
-      rows_.clear();
-      return std::make_unique<FailingFrozen>();
-    }
-    StateSnapshot snapshot;
-    snapshot.handles.push_back(name_ + "/" + std::to_string(checkpoint));
-    std::lock_guard lock(shared_->mutex);
-    shared_->pending[snapshot.handles[0]] = std::exchange(rows_, {});
-    return std::make_unique<FrozenSnapshot>(std::move(snapshot));
-  }
-  Status Commit(std::string_view handle) override {
-    if (shared_->commits_to_fail.fetch_sub(1) > 0) return absl::UnavailableError("injected commit");
-    {
-      std::lock_guard lock(shared_->mutex);
-      auto piece = shared_->pending.extract(std::string(handle));
-      if (piece.empty()) {
-        if (shared_->committed.count(std::string(handle)) > 0) return absl::OkStatus();
-        return absl::DataLossError("the piece is gone");
-      }
-      shared_->committed[piece.key()] = std::move(piece.mapped());
-    }
-    if (shared_->on_commit) shared_->on_commit();
-    return absl::OkStatus();
-  }
-  Status Recover(const Recovery&) override {
-    std::lock_guard lock(shared_->mutex);
-    shared_->pending.clear();
-    return absl::OkStatus();
-  }
-
- private:
-  class FailingFrozen final : public Frozen {
-    StatusOr<StateSnapshot> Write(SnapshotWriter&) override {
-      return absl::ResourceExhaustedError("injected: the disk is full");
-    }
-  };
-  std::shared_ptr<Shared> shared_;
-  std::string name_;
-  std::vector<std::pair<int64_t, int64_t>> rows_;
-};
+using testing::CollectSink;
+using testing::CountPerKey;
+using testing::kSplits;
+using testing::NumberSource;
+using testing::Row;
+using testing::Shared;
 
 class LocalJobTest : public ::testing::Test {
  protected:
@@ -174,7 +38,7 @@ class LocalJobTest : public ::testing::Test {
               SourceSpec<int64_t>{
                   .make = [s = shared_] { return std::make_unique<NumberSource>(s); }})
         .KeyBy([](const int64_t& v) { return v % kKeys; })
-        .Process<Row>("count", CountPerKey())
+        .Process<Row>("count", CountPerKey(kKeys))
         .To("collect",
             SinkSpec<Row>{.make = [s = shared_] { return std::make_unique<CollectSink>(s); }});
     auto built = builder.Build();
