@@ -55,7 +55,10 @@ inline constexpr size_t kStateKeyBytesMax = 64 << 10;    // of a key, and of a m
 inline constexpr size_t kStateValueBytesMax = 64 << 20;  // of one value or entry
 inline constexpr size_t kIdsKeptBytes =
     64ull << 20;  // ids of a dedup subtask that stay in memory after they were written
-inline constexpr int kRocksOpenFilesMax = 256;  // that one RocksDB keeps open
+inline constexpr size_t kTimersAheadPerGroup =
+    16;  // timers of a kind that an instance holds in memory of each key group, the next to fire
+inline constexpr size_t kTimersAheadMax = 64 << 10;  // of all key groups of an instance
+inline constexpr int kRocksOpenFilesMax = 256;       // that one RocksDB keeps open
 inline constexpr size_t kBlockCacheBytes =
     32ull << 20;  // of all RocksDBs of a process, until a budget is set
 

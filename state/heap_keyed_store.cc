@@ -172,8 +172,7 @@ class HeapKeyedStore final : public KeyedStore {
   StatusOr<StateId> Register(std::string name, Schema value, std::optional<Schema> sub_key,
                              StateOptions options) override {
     if (options.ttl != 0) {
-      return absl::UnimplementedError(
-          fmt::format("state '{}': state in memory has no ttl", name));
+      return absl::UnimplementedError(fmt::format("state '{}': state in memory has no ttl", name));
     }
     WEIR_ASSIGN_OR_RETURN(StateId id, states_.Register(options_.stage, std::move(name),
                                                        std::move(value), std::move(sub_key)));
@@ -236,10 +235,11 @@ class HeapKeyedStore final : public KeyedStore {
     return absl::OkStatus();
   }
 
-  Status Scan(StateId state, const StateKey& key, const EntryVisitor& visit) override {
+  Status Scan(StateId state, const StateKey& key, std::string_view from,
+              const EntryVisitor& visit) override {
     const std::string prefix = Compose(state, key, {});
-    for (MergedScan scan(Tiers(), prefix); !scan.done() && scan.key().starts_with(prefix);
-         scan.Next()) {
+    for (MergedScan scan(Tiers(), prefix + std::string(from));
+         !scan.done() && scan.key().starts_with(prefix); scan.Next()) {
       last_schemas_[static_cast<size_t>(state)] = scan.entry().schema;
       if (!visit(scan.key().substr(prefix.size()), scan.entry().value)) break;
     }

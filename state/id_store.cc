@@ -153,9 +153,10 @@ IdFilter::Slices IdStore::PagedOfRestored() const {
   const std::map<int64_t, uint64_t> counts = shared_->files->CountIds();
   uint64_t ids = 0;
   for (const auto& [slice, count] : counts) ids += count;
+  const size_t files_bytes = std::min(shared_->files->memory_bytes(), options_.memory_bytes_max);
   IdFilter::Slices paged = 0;
   for (const auto& [slice, count] : counts) {
-    if (ids <= options_.memory_bytes_max / kFilterBytesPerId) break;
+    if (ids <= (options_.memory_bytes_max - files_bytes) / kFilterBytesPerId) break;
     paged |= IdFilter::Only(slice);
     ids -= count;
   }
@@ -181,6 +182,10 @@ void IdStore::TakeNotice() {
   shared_->files->Refresh();
   log_.Evict(written_, options_.kept_bytes / kBytesPerId);
   PageIfFull();
+}
+
+size_t IdStore::memory_bytes() const {
+  return filter_.bytes() + log_.bytes() + shared_->files->memory_bytes();
 }
 
 // One more slice at a time; a sweep over the filter follows before the next.

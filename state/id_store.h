@@ -54,7 +54,7 @@ struct IdStoreOptions {
   std::function<void()> wake;  // called, from any thread, when Ready() may have become true
   size_t unwritten_bytes_max = limits::kFrozenBytesMax;  // ids in memory alone before a spill
   size_t kept_bytes = limits::kIdsKeptBytes;             // written ids that stay in memory
-  size_t memory_bytes_max = SIZE_MAX;                    // filter and log, before slices are paged
+  size_t memory_bytes_max = SIZE_MAX;  // of all that memory_bytes() counts, before slices are paged
 };
 
 class IdStore {
@@ -95,7 +95,7 @@ class IdStore {
 
   uint64_t size() const { return size_; }  // live ids
   int paged_slices() const { return std::popcount(paged_); }
-  size_t memory_bytes() const { return filter_.bytes() + log_.bytes(); }
+  size_t memory_bytes() const;
 
  private:
   struct Shared;  // with frozen generations and the I/O pool

@@ -121,6 +121,7 @@ StatusOr<std::unique_ptr<IdFiles>> IdFiles::Open(Options options,
       WEIR_RETURN_IF_ERROR(files->Rewrite(restored.snapshot, *reader, keep_from));
     }
   }
+  files->MeasureMemory();
   return files;
 }
 
@@ -214,6 +215,7 @@ Status IdFiles::Write(std::span<const IdGeneration> generations, int64_t keep_fr
     WEIR_RETURN_IF_ERROR(FromRocks(db_->Resume(), "resuming " + db_->GetName()));
   }
   Status status = WriteNow(generations, keep_from);
+  MeasureMemory();
   write_failed_ = !status.ok();
   if (write_failed_) {
     const std::string unfinished = options_.local_dir + "/new";
@@ -302,6 +304,16 @@ Status IdFiles::FreeSlices(int64_t keep_from) {
   }
   std::erase_if(dropped_, [](const auto& family) { return family.use_count() == 1; });
   return absl::OkStatus();
+}
+
+void IdFiles::MeasureMemory() {
+  size_t bytes = 0;
+  for (const auto& [slice, family] : *families_) {
+    uint64_t readers = 0;
+    db_->GetIntProperty(family.get(), rocksdb::DB::Properties::kEstimateTableReadersMem, &readers);
+    bytes += readers;
+  }
+  memory_bytes_.store(bytes, std::memory_order_relaxed);
 }
 
 void IdFiles::Publish(Families families) {

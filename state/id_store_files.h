@@ -59,6 +59,9 @@ class IdFiles {
   // Sets `found` where the id lies in exactly that slice. Sorts the queries by slice and id.
   Status Find(std::span<Query> queries);
 
+  // What RocksDB holds in memory to find ids: filters and indexes of all files. Any thread.
+  size_t memory_bytes() const { return memory_bytes_.load(std::memory_order_relaxed); }
+
   // How many ids each slice has, more or less.
   std::map<int64_t, uint64_t> CountIds() const;
   // Calls visit(slice, id) for all ids, by slice.
@@ -76,12 +79,14 @@ class IdFiles {
   Status WriteNow(std::span<const IdGeneration> generations, int64_t keep_from);
   Status Ingest(const std::map<int64_t, std::string>& file_of_slice);
   void Publish(Families families);
+  void MeasureMemory();
   std::shared_ptr<rocksdb::ColumnFamilyHandle> Own(rocksdb::ColumnFamilyHandle* handle);
 
   const Options options_;
   std::unique_ptr<rocksdb::DB> db_;
   uint64_t files_written_ = 0;  // I/O side
   bool write_failed_ = false;   // I/O side: the last write did
+  std::atomic<size_t> memory_bytes_ = 0;
   // Dropped families that the task may still be reading; destroyed on the I/O side.
   std::vector<std::shared_ptr<rocksdb::ColumnFamilyHandle>> dropped_;
 

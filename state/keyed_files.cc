@@ -18,8 +18,6 @@ namespace {
 
 rocksdb::Options KeyedOptions() {
   rocksdb::Options options = WorkingCopyOptions();
-  // Mapped pages would count as the process's memory; blocks in the cache are held to the budget.
-  options.allow_mmap_reads = false;
   options.compaction_style = rocksdb::kCompactionStyleUniversal;
   options.num_levels = 1;
   options.level0_file_num_compaction_trigger = 8;
@@ -331,14 +329,15 @@ Status KeyedFiles::Find(std::span<Query> queries, const Found& found) {
   return absl::OkStatus();
 }
 
-std::unique_ptr<KeyedFiles::Cursor> KeyedFiles::Scan(std::string_view prefix) {
+std::unique_ptr<KeyedFiles::Cursor> KeyedFiles::Scan(std::string_view prefix,
+                                                     std::string_view from) {
   auto cursor = std::make_unique<Cursor>();
   cursor->end_ = EndOf(prefix);
   cursor->end_slice_ = cursor->end_;
   rocksdb::ReadOptions read;
   if (!cursor->end_.empty()) read.iterate_upper_bound = &cursor->end_slice_;
   cursor->it_.reset(db_->NewIterator(read));
-  cursor->it_->Seek(rocksdb::Slice(prefix));
+  cursor->it_->Seek(rocksdb::Slice(std::string(prefix) + std::string(from)));
   return cursor;
 }
 

@@ -82,7 +82,8 @@ class KeyedFiles {
     rocksdb::Slice end_slice_;
     std::unique_ptr<rocksdb::Iterator> it_;
   };
-  std::unique_ptr<Cursor> Scan(std::string_view prefix);
+  // The entries that begin with `prefix`, from `prefix` + `from` on.
+  std::unique_ptr<Cursor> Scan(std::string_view prefix, std::string_view from);
 
   uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }  // on disk
 

@@ -152,15 +152,12 @@ class MapState {
   // must not be changed meanwhile.
   template <class Visit>
   Status ForEach(const StateKey& key, Visit visit) const {
-    bool broken = false;
-    WEIR_RETURN_IF_ERROR(
-        store_->Scan(id_, key, [&](std::string_view sub_key, std::string_view bytes) {
-          K decoded{};
-          V value{};
-          broken = !Decode(sub_key, bytes, decoded, value);
-          return !broken && visit(std::move(decoded), std::move(value));
-        }));
-    return broken ? UndecodableState(name_, "an entry is broken") : absl::OkStatus();
+    return Scan(key, {}, std::move(visit));
+  }
+  // The same for the entries from `from` on.
+  template <class Visit>
+  Status ForEachFrom(const StateKey& key, Argument from, Visit visit) const {
+    return Scan(key, std::string(EncodeSubKey(from)), std::move(visit));
   }
   // Calls visit(key bytes, K, V) for every entry of the instance, by key group, until it returns
   // false.
@@ -182,6 +179,18 @@ class MapState {
     sub_key_buffer_.clear();
     SubKey<K>::Encode(sub_key, sub_key_buffer_);
     return sub_key_buffer_;
+  }
+  template <class Visit>
+  Status Scan(const StateKey& key, std::string_view from, Visit visit) const {
+    bool broken = false;
+    WEIR_RETURN_IF_ERROR(
+        store_->Scan(id_, key, from, [&](std::string_view sub_key, std::string_view bytes) {
+          K decoded{};
+          V value{};
+          broken = !Decode(sub_key, bytes, decoded, value);
+          return !broken && visit(std::move(decoded), std::move(value));
+        }));
+    return broken ? UndecodableState(name_, "an entry is broken") : absl::OkStatus();
   }
   bool Decode(std::string_view sub_key, std::string_view bytes, K& key, V& value) const {
     return SubKey<K>::Take(sub_key, key) && sub_key.empty() &&

@@ -65,10 +65,11 @@ class KeyedStore {
   virtual Status Put(StateId state, const StateKey& key, std::string_view sub_key,
                      std::string_view value) = 0;
   virtual Status Delete(StateId state, const StateKey& key, std::string_view sub_key) = 0;
-  // Calls visit(sub_key, value) for all entries of a key, ordered by sub_key, until it returns
-  // false. The store must not be changed meanwhile.
+  // Calls visit(sub_key, value) for the entries of a key whose sub_key is not less than `from`,
+  // ordered by sub_key, until it returns false. The store must not be changed meanwhile.
   using EntryVisitor = std::function<bool(std::string_view sub_key, std::string_view value)>;
-  virtual Status Scan(StateId state, const StateKey& key, const EntryVisitor& visit) = 0;
+  virtual Status Scan(StateId state, const StateKey& key, std::string_view from,
+                      const EntryVisitor& visit) = 0;
   // The same for every key of the state, in order of key group.
   using KeyVisitor =
       std::function<bool(std::string_view key, std::string_view sub_key, std::string_view value)>;

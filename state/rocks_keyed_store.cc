@@ -188,16 +188,10 @@ class RocksKeyedStore final : public KeyedStore {
     return absl::OkStatus();
   }
 
-  Status Scan(StateId state, const StateKey& key, const EntryVisitor& visit) override {
+  Status Scan(StateId state, const StateKey& key, std::string_view from,
+              const EntryVisitor& visit) override {
     const std::string prefix = Compose(state, key, {});
-    absl::btree_map<std::string_view, const KeyedRecord*> newest;
-    for (const Index& index : indexes_) {
-      for (auto it = index.entries->lower_bound(prefix);
-           it != index.entries->end() && it->first.starts_with(prefix); ++it) {
-        newest.insert(*it);
-      }
-    }
-    const StatusOr<bool> go_on = Merge(state, prefix, Overlay(newest.begin(), newest.end()),
+    const StatusOr<bool> go_on = Merge(state, prefix, from, IndexWalk(indexes_, prefix, from),
                                        [&](std::string_view composed, std::string_view value) {
                                          return visit(composed.substr(prefix.size()), value);
                                        });
@@ -205,7 +199,7 @@ class RocksKeyedStore final : public KeyedStore {
   }
 
   Status ScanAll(StateId state, const KeyVisitor& visit) override {
-    absl::btree_map<int, Overlay> by_group;
+    absl::btree_map<int, SortedRecords> by_group;
     log_.ForEachUnwritten([&](const KeyedRecord& record) {
       const ComposedKey parts = Decompose(record.key());
       if (parts.state == state) by_group[parts.group].emplace_back(record.key(), &record);
@@ -214,14 +208,14 @@ class RocksKeyedStore final : public KeyedStore {
     for (int group = options_.key_groups.first; group < options_.key_groups.last; ++group) {
       prefix.clear();
       ComposePrefix(group, state, prefix);
-      Overlay& overlay = by_group[group];
-      std::sort(overlay.begin(), overlay.end());
-      WEIR_ASSIGN_OR_RETURN(
-          bool go_on,
-          Merge(state, prefix, overlay, [&](std::string_view composed, std::string_view value) {
-            const ComposedKey parts = Decompose(composed);
-            return visit(parts.key, parts.sub_key, value);
-          }));
+      SortedRecords& records = by_group[group];
+      std::sort(records.begin(), records.end());
+      WEIR_ASSIGN_OR_RETURN(bool go_on,
+                            Merge(state, prefix, {}, RecordWalk{records},
+                                  [&](std::string_view composed, std::string_view value) {
+                                    const ComposedKey parts = Decompose(composed);
+                                    return visit(parts.key, parts.sub_key, value);
+                                  }));
       if (!go_on) break;
     }
     return absl::OkStatus();
@@ -244,8 +238,54 @@ class RocksKeyedStore final : public KeyedStore {
     std::shared_ptr<Entries> entries = std::make_shared<Entries>();
     uint64_t end = UINT64_MAX;  // of the generation; set by the cut
   };
-  // Entries that hide those of the files, in order of their keys.
-  using Overlay = std::vector<std::pair<std::string_view, const KeyedRecord*>>;
+  // Both walk over records that hide those of the files, in the order of their keys.
+  using SortedRecords = std::vector<std::pair<std::string_view, const KeyedRecord*>>;
+  struct RecordWalk {
+    const SortedRecords& records;
+    size_t next = 0;
+    bool valid() const { return next < records.size(); }
+    std::string_view key() const { return records[next].first; }
+    const KeyedRecord& record() const { return *records[next].second; }
+    void Next() { ++next; }
+  };
+  // Of a map's entries that begin with `prefix`, those from `prefix` + `from` on.
+  class IndexWalk {
+   public:
+    IndexWalk(const std::deque<Index>& newest_first, std::string_view prefix, std::string_view from)
+        : prefix_(prefix) {
+      const std::string start = std::string(prefix) + std::string(from);
+      for (const Index& index : newest_first) {
+        generations_.emplace_back(index.entries->lower_bound(start), index.entries->end());
+      }
+      Settle();
+    }
+    bool valid() const { return current_ != nullptr; }
+    std::string_view key() const { return current_->first->first; }
+    const KeyedRecord& record() const { return *current_->first->second; }
+    void Next() {
+      const std::string_view passed = key();
+      for (auto& [at, end] : generations_) {
+        if (at != end && at->first == passed) ++at;
+      }
+      Settle();
+    }
+
+   private:
+    using Place = std::pair<Index::Entries::const_iterator, Index::Entries::const_iterator>;
+
+    // On the smallest key; of several generations that have it, in the newest one.
+    void Settle() {
+      current_ = nullptr;
+      for (Place& place : generations_) {
+        if (place.first == place.second || !place.first->first.starts_with(prefix_)) continue;
+        if (current_ == nullptr || place.first->first < key()) current_ = &place;
+      }
+    }
+
+    const std::string_view prefix_;
+    std::vector<Place> generations_;  // newest first
+    Place* current_ = nullptr;
+  };
 
   size_t IndexBytes() const { return index_entries_ * kIndexEntryBytes; }
 
@@ -334,29 +374,29 @@ class RocksKeyedStore final : public KeyedStore {
     return absl::OkStatus();
   }
 
-  // Calls visit(composed key, value) for the entries that begin with the prefix, in order, until it
-  // returns false, which is then the result.
-  template <class Visit>
-  StatusOr<bool> Merge(StateId state, std::string_view prefix, const Overlay& overlay,
+  // Calls visit(composed key, value) for the entries that begin with the prefix, from `prefix` +
+  // `from` on and in order, until it returns false, which is then the result. `newer` is what is not
+  // in the files yet.
+  template <class Walk, class Visit>
+  StatusOr<bool> Merge(StateId state, std::string_view prefix, std::string_view from, Walk newer,
                        Visit visit) {
-    std::unique_ptr<KeyedFiles::Cursor> cursor = shared_->files->Scan(prefix);
+    std::unique_ptr<KeyedFiles::Cursor> cursor = shared_->files->Scan(prefix, from);
     auto show = [&](std::string_view key, std::string_view stored) -> StatusOr<bool> {
       StoredValue value;
       WEIR_ASSIGN_OR_RETURN(bool there, Read(state, stored, value));
       return !there || visit(key, value.value);
     };
-    auto next = overlay.begin();
-    while (next != overlay.end() || cursor->valid()) {
+    while (newer.valid() || cursor->valid()) {
       bool go_on = true;
-      if (next == overlay.end() || (cursor->valid() && cursor->key() < next->first)) {
+      if (!newer.valid() || (cursor->valid() && cursor->key() < newer.key())) {
         WEIR_ASSIGN_OR_RETURN(go_on, show(cursor->key(), cursor->stored()));
         cursor->Next();
       } else {
-        if (cursor->valid() && cursor->key() == next->first) cursor->Next();
-        if (!next->second->deleted()) {
-          WEIR_ASSIGN_OR_RETURN(go_on, show(next->first, next->second->value()));
+        if (cursor->valid() && cursor->key() == newer.key()) cursor->Next();
+        if (!newer.record().deleted()) {
+          WEIR_ASSIGN_OR_RETURN(go_on, show(newer.key(), newer.record().value()));
         }
-        ++next;
+        newer.Next();
       }
       if (!go_on) return false;
     }

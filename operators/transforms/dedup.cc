@@ -15,10 +15,11 @@ Status DedupBase::Open(OperatorContext& context) {
   options.local_dir = context.local_dir;
   options.env = context.env;
   options.wake = context.wake;
-  // Up to twice as many bytes may be unwritten, and are sorted beside that; most is the filter's.
-  options.unwritten_bytes_max = std::min(options_.unwritten_bytes_max, context.memory_bytes / 8);
+  // Up to twice as many bytes may be unwritten; sorting and writing them takes up to twice as much
+  // again. What is left is for finding ids.
+  options.unwritten_bytes_max = std::min(options_.unwritten_bytes_max, context.memory_bytes / 16);
   options.kept_bytes = std::min(options_.kept_bytes, context.memory_bytes / 16);
-  options.memory_bytes_max = context.memory_bytes / 8 * 7;
+  options.memory_bytes_max = context.memory_bytes / 8 * 5;
   WEIR_ASSIGN_OR_RETURN(store_, IdStore::Open(std::move(options), *context.restore));
   return absl::OkStatus();
 }

@@ -122,7 +122,7 @@ class ProcessOperator final : public Operator {
     row_ = std::make_unique<internal::RowTransaction>(*context.keyed);
     WEIR_RETURN_IF_ERROR(function_.Open(*row_));
     if constexpr (kHasTimers) {
-      WEIR_RETURN_IF_ERROR(timers_.Open(*row_));
+      WEIR_RETURN_IF_ERROR(timers_.Open(*row_, context.key_groups));
       WakeForTimers();
     }
     return absl::OkStatus();
@@ -217,7 +217,7 @@ class ProcessOperator final : public Operator {
         if (status.ok()) continue;
         WEIR_RETURN_IF_ERROR(timers_.Remove(kind, timer.state_key(), timer.time));
         WEIR_RETURN_IF_ERROR(row_->Commit());
-        timers_.Commit();
+        WEIR_RETURN_IF_ERROR(timers_.Commit());
         out.Reject("timer at " + FormatTimestamp(timer.time) + ": " +
                        std::string(internal::ErrorText(status)),
                    timer.key, time);
@@ -239,7 +239,7 @@ class ProcessOperator final : public Operator {
     if (status.ok() && row_->failure().ok()) {
       row_->Commit().IgnoreError();  // it is in failure()
       builder_.CommitRow();
-      if constexpr (kHasTimers) timers_.Commit();
+      if constexpr (kHasTimers) row_->Note(timers_.Commit()).IgnoreError();  // likewise
     } else {
       row_->Abort();
       builder_.DropRow();

@@ -151,9 +151,11 @@ std::vector<const RowTransaction::Write*> RowTransaction::Sorted(StateId state,
   return found;
 }
 
-Status RowTransaction::Scan(StateId state, const StateKey& key, const EntryVisitor& visit) {
+Status RowTransaction::Scan(StateId state, const StateKey& key, std::string_view from,
+                            const EntryVisitor& visit) {
   WEIR_RETURN_IF_ERROR(CheckStateSizes(names_[static_cast<size_t>(state)], key, {}, {}));
-  const std::vector<const Write*> own = Sorted(state, &key);
+  std::vector<const Write*> own = Sorted(state, &key);
+  std::erase_if(own, [&](const Write* w) { return w->sub_key < from; });
   size_t next = 0;
   bool go_on = true;
   auto visit_own = [&](const Write& w) {
@@ -161,7 +163,7 @@ Status RowTransaction::Scan(StateId state, const StateKey& key, const EntryVisit
     if (!w.deleted) go_on = visit(w.sub_key, w.value);
   };
   WEIR_RETURN_IF_ERROR(
-      Note(below_.Scan(state, key, [&](std::string_view sub_key, std::string_view value) {
+      Note(below_.Scan(state, key, from, [&](std::string_view sub_key, std::string_view value) {
         while (go_on && next < own.size() && own[next]->sub_key < sub_key) visit_own(*own[next++]);
         if (!go_on) return false;
         if (next < own.size() && own[next]->sub_key == sub_key) {

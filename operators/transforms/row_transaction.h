@@ -22,6 +22,8 @@ class RowTransaction final : public KeyedStore {
   Status Commit();  // the first error that the store below returned for this row
   void Abort();
   const Status& failure() const { return failure_; }
+  // Keeps the status there if it is the first error; returns it.
+  Status Note(Status status);
   // Prefetch() for every state that has been registered.
   Status PrefetchAll(std::span<const StateKey> keys);
 
@@ -37,7 +39,8 @@ class RowTransaction final : public KeyedStore {
   Status Put(StateId state, const StateKey& key, std::string_view sub_key,
              std::string_view value) override;
   Status Delete(StateId state, const StateKey& key, std::string_view sub_key) override;
-  Status Scan(StateId state, const StateKey& key, const EntryVisitor& visit) override;
+  Status Scan(StateId state, const StateKey& key, std::string_view from,
+              const EntryVisitor& visit) override;
   Status ScanAll(StateId state, const KeyVisitor& visit) override;
   std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) override {
     return below_.Freeze(checkpoint);
@@ -58,7 +61,6 @@ class RowTransaction final : public KeyedStore {
   Write& FindOrAdd(StateId state, const StateKey& key, std::string_view sub_key);
   // The row's writes to a state, and to one key of it if given, in the order of a scan.
   std::vector<const Write*> Sorted(StateId state, const StateKey* key) const;
-  Status Note(Status status);
 
   KeyedStore& below_;
   std::vector<StateId> states_;

@@ -208,8 +208,9 @@ class FailingStore final : public KeyedStore {
   Status Delete(StateId s, const StateKey& key, std::string_view sub) override {
     return below->Delete(s, key, sub);
   }
-  Status Scan(StateId s, const StateKey& key, const EntryVisitor& visit) override {
-    return below->Scan(s, key, visit);
+  Status Scan(StateId s, const StateKey& key, std::string_view from,
+              const EntryVisitor& visit) override {
+    return below->Scan(s, key, from, visit);
   }
   Status ScanAll(StateId s, const KeyVisitor& visit) override { return below->ScanAll(s, visit); }
   std::unique_ptr<Frozen> Freeze(CheckpointId) override { return nullptr; }

@@ -20,10 +20,10 @@ class RowTransactionTest : public ::testing::Test {
     auto value = row_.Get(state_, key, sub);
     return value.value() ? std::string(**value) : "none";
   }
-  std::string Scan(const StateKey& key, size_t at_most = 100) {
+  std::string Scan(const StateKey& key, size_t at_most = 100, std::string_view from = {}) {
     std::string seen;
     size_t n = 0;
-    EXPECT_TRUE(row_.Scan(state_, key,
+    EXPECT_TRUE(row_.Scan(state_, key, from,
                           [&](std::string_view sub, std::string_view value) {
                             seen.append(sub).append("=").append(value).append(" ");
                             return ++n < at_most;
@@ -91,6 +91,9 @@ TEST_F(RowTransactionTest, ScansMergeInOrder) {
     std::string seen = Scan(a_, n);
     EXPECT_EQ(std::count(seen.begin(), seen.end(), ' '), static_cast<long>(n));
   }
+  EXPECT_EQ(Scan(a_, 100, "b"), "b=old c=new d=new g=new ");
+  EXPECT_EQ(Scan(a_, 2, "bb"), "c=new d=new ");
+  EXPECT_EQ(Scan(a_, 100, "h"), "");
 }
 
 TEST_F(RowTransactionTest, ManyWritesOfOneRowAreFoundAndForgotten) {

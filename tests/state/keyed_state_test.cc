@@ -168,6 +168,17 @@ TEST_P(KeyedStateTest, VisitsAMapInTheOrderOfItsKeysAcrossAllTiers) {
                   .ok());
   EXPECT_EQ(seen.size(), 2u);
   EXPECT_EQ(*map->Get(a_, 300), std::nullopt);
+  for (const auto& [from, expected] : std::vector<std::pair<int64_t, std::vector<int64_t>>>{
+           {-5, {-5, 0, 7}}, {-4, {0, 7}}, {7, {7}}, {8, {}}}) {
+    std::vector<int64_t> keys;
+    ASSERT_TRUE(map->ForEachFrom(a_, from,
+                                 [&](int64_t k, std::string) {
+                                   keys.push_back(k);
+                                   return true;
+                                 })
+                    .ok());
+    EXPECT_EQ(keys, expected) << "from " << from;
+  }
 }
 
 TEST_P(KeyedStateTest, KeysAndSubKeysDoNotRunIntoEachOther) {

@@ -135,6 +135,20 @@ class Small(KeyedCase):
         self.assert_exact()
 
 
+class Timers(KeyedCase):
+    """Five million timers, which all fire when the input has ended, within 256 MiB."""
+
+    keys = 5_000_000
+    memory = 256 * MIB
+
+    def test_they_are_state_and_take_no_more_memory_than_there_is(self):
+        parameters = self.parameters(totals="true")
+        result = weir.run(VISITS, parameters, data=self.data, memory="256MiB", checkpoint_interval="5s", timeout=600)
+        self.assert_finished(result)
+        self.assert_memory(result, self.memory)
+        self.assert_exact(totals=True)
+
+
 class Large(KeyedCase):
     """20 million keys, half of them cold, within 512 MiB."""
 
