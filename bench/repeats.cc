@@ -5,8 +5,8 @@
 // repeats an id from at least three hours before, that is, one that is not among the newest slices
 // of a window of 24 hours. Prints how many lines and repeats there are.
 //
-// check: reads the lines that came out on stdin and tells how many ids are missing, doubled, or were
-// never sent; exit code 1 if any.
+// check: reads the lines that came out on stdin and tells how many ids are missing, doubled, or
+// were never sent; exit code 1 if any.
 
 #include <fmt/format.h>
 

@@ -375,8 +375,8 @@ class RocksKeyedStore final : public KeyedStore {
   }
 
   // Calls visit(composed key, value) for the entries that begin with the prefix, from `prefix` +
-  // `from` on and in order, until it returns false, which is then the result. `newer` is what is not
-  // in the files yet.
+  // `from` on and in order, until it returns false, which is then the result. `newer` is what is
+  // not in the files yet.
   template <class Walk, class Visit>
   StatusOr<bool> Merge(StateId state, std::string_view prefix, std::string_view from, Walk newer,
                        Visit visit) {
