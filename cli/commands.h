@@ -29,4 +29,12 @@ struct PlanFlags {
 };
 int Plan(const PlanFlags& flags);
 
+struct NewFlags {
+  std::string kind;  // job or plugin
+  std::string name;
+  std::string output = "text";  // or json
+};
+// Makes the folder <name> of a new project in the working directory.
+int New(const NewFlags& flags);
+
 }  // namespace weir::cli

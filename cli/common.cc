@@ -19,10 +19,7 @@ std::vector<std::string> PluginFolders() {
       if (!folder.empty()) folders.push_back(std::filesystem::absolute(folder).lexically_normal());
     }
   }
-  std::error_code error;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (!error) {
-    const std::filesystem::path root = program.parent_path().parent_path();
+  if (const std::filesystem::path root = InstallationRoot(); !root.empty()) {
     folders.push_back(root / "plugins");           // of a build
     folders.push_back(root / "lib/weir/plugins");  // where it is installed
   }
@@ -30,6 +27,29 @@ std::vector<std::string> PluginFolders() {
 }
 
 }  // namespace
+
+std::string InstallationRoot() {
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? "" : program.parent_path().parent_path().string();
+}
+
+StatusOr<JobLibrary> LoadLibrary(const std::string& library) {
+  std::error_code error;
+  const bool is_name = library.find('/') == std::string::npos && library.find('.') == library.npos;
+  if (!is_name || std::filesystem::exists(library, error)) return JobLibrary::Load(library);
+  std::vector<std::string> folders;
+  for (const char* folder : {"jobs", "lib/weir/jobs"}) {
+    const std::filesystem::path path = std::filesystem::path(InstallationRoot()) / folder;
+    const std::filesystem::path file = path / ("lib" + library + ".so");
+    if (std::filesystem::exists(file, error)) return JobLibrary::Load(file);
+    folders.push_back(path);
+  }
+  return absl::NotFoundError(
+      fmt::format("there is no job library '{}': no such file here, and no lib{}.so in {}; name a "
+                  "library by its path, such as build/jobs/lib{}.so",
+                  library, library, fmt::join(folders, " or "), library));
+}
 
 Parameters LocalParameters(Parameters::Values values) {
   return Parameters(std::move(values), LocalResources(), "", PluginsIn(PluginFolders()));

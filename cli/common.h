@@ -41,6 +41,14 @@ void PrintError(const Status& status);
 // twice.
 StatusOr<Parameters::Values> ParseParameters(const std::vector<std::string>& flags);
 
+// The folder above that of this program: the build folder, or where Weir is installed. Empty if the
+// system does not tell.
+std::string InstallationRoot();
+
+// The job library that a command line names: a path, or the name of a ready-made one, which is
+// looked for in jobs and lib/weir/jobs of InstallationRoot().
+StatusOr<JobLibrary> LoadLibrary(const std::string& library);
+
 // The parameters with what they name resolved on this machine: files, and plugins, which are looked
 // for in the folders of WEIR_PLUGIN_PATH, then in ../plugins and ../lib/weir/plugins beside the
 // folder of this program. The only place that reads the environment for a job.

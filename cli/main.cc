@@ -15,12 +15,13 @@ const char* malloc_conf = "dirty_decay_ms:1000,muzzy_decay_ms:0";
 
 namespace {
 
-constexpr const char* kVersion = "weir 0.1.0";
+constexpr const char* kVersion = "weir " WEIR_VERSION;
 
 void AddJobFlags(CLI::App& command, weir::cli::JobFlags& job) {
   command
       .add_option("LIB", job.library,
-                  "The job library, for example build/jobs/libevent_pipeline.so")
+                  "The job library, for example build/jobs/libevent_pipeline.so, or the name of a "
+                  "ready-made one, event_pipeline")
       ->required();
   command
       .add_option("-D,--param", job.parameters,
@@ -88,6 +89,18 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"text", "json", "dot"}))
       ->capture_default_str();
 
+  NewFlags make;
+  CLI::App* new_command = app.add_subcommand("new", "Make a project of your own from a template");
+  new_command->add_option("KIND", make.kind, "job or plugin")
+      ->required()
+      ->check(CLI::IsMember({"job", "plugin"}));
+  new_command->add_option("NAME", make.name, "The job's or plugin's name, and that of its folder")
+      ->required();
+
+  new_command->add_option("-o,--output", make.output, "Form of the output")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+
   for (CLI::App* command : {run_command, plan_command}) {
     if (AsksForCommandHelp(*command, argc, argv)) {
       std::cout << command->help();
@@ -103,6 +116,7 @@ int main(int argc, char** argv) {
     if (run.job.help) std::cout << run_command->help() << "\n";
     return Run(run);
   }
+  if (new_command->parsed()) return New(make);
   if (plan.job.help) std::cout << plan_command->help() << "\n";
   return Plan(plan);
 }

@@ -109,7 +109,7 @@ void PrintDot(const JobGraph& graph, const ExecutionPlan& plan) {
 }  // namespace
 
 int Plan(const PlanFlags& flags) {
-  StatusOr<JobLibrary> library = JobLibrary::Load(flags.job.library);
+  StatusOr<JobLibrary> library = LoadLibrary(flags.job.library);
   if (!library.ok()) return PrintError(library.status()), kConfiguration;
   if (flags.job.help) return PrintParameters(*library), kDone;
   StatusOr<Parameters::Values> values = ParseParameters(flags.job.parameters);

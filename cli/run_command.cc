@@ -83,7 +83,7 @@ class StopOnSignal {
 int Run(const RunFlags& flags) {
   InstallCrashHandler();
   StopOnSignal signals;  // before any thread starts, so that all inherit the mask
-  StatusOr<JobLibrary> library = JobLibrary::Load(flags.job.library);
+  StatusOr<JobLibrary> library = LoadLibrary(flags.job.library);
   if (!library.ok()) return PrintError(library.status()), kConfiguration;
   if (flags.job.help) return PrintParameters(*library), kDone;
   StatusOr<Parameters::Values> values = ParseParameters(flags.job.parameters);

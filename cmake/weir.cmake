@@ -1,4 +1,4 @@
-# What the CMakeLists of the rooms, of jobs and of tests call.
+# What the CMakeLists of the rooms and of tests call. Those of jobs and plugins call cmake/WeirLibraries.cmake.
 
 # weir_room(core SOURCES a.cc b.cc [PROTOS p.proto] [LINK targets]): one room of libweir, an object library.
 function(weir_room name)
@@ -31,37 +31,6 @@ function(weir_proto target proto)
   add_custom_target(${target}_${stem}_proto DEPENDS ${out}.h ${out}.cc)
   target_sources(${target} PRIVATE ${out}.cc)
   add_dependencies(${target} ${target}_${stem}_proto)
-endfunction()
-
-# weir_add_job(name SOURCES ...): a job library, build/jobs/lib<name>.so, linked to the one shared libweir.
-function(weir_add_job name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
-  add_library(job_${name} SHARED ${ARG_SOURCES})
-  target_link_libraries(job_${name} PRIVATE weir ${ARG_LINK})
-  target_compile_options(job_${name} PRIVATE -fno-gnu-unique)
-  set_target_properties(job_${name} PROPERTIES
-    OUTPUT_NAME ${name}
-    CXX_VISIBILITY_PRESET hidden
-    VISIBILITY_INLINES_HIDDEN ON
-    LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/jobs)
-endfunction()
-
-# weir_add_plugin(name SOURCES ... [LINK targets] [FOLDER folder]): a plugin, build/plugins/lib<name>.so, or in another folder of
-# the build. It links to nothing of Weir. Hidden visibility and -fno-gnu-unique keep its symbols apart from those of others.
-function(weir_add_plugin name)
-  cmake_parse_arguments(ARG "" "FOLDER" "SOURCES;LINK" ${ARGN})
-  if(NOT ARG_FOLDER)
-    set(ARG_FOLDER plugins)
-  endif()
-  add_library(plugin_${name} MODULE ${ARG_SOURCES})
-  target_include_directories(plugin_${name} PRIVATE ${PROJECT_SOURCE_DIR})
-  target_link_libraries(plugin_${name} PRIVATE ${ARG_LINK})
-  target_compile_options(plugin_${name} PRIVATE -fno-gnu-unique)
-  set_target_properties(plugin_${name} PROPERTIES
-    OUTPUT_NAME ${name}
-    CXX_VISIBILITY_PRESET hidden
-    VISIBILITY_INLINES_HIDDEN ON
-    LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${ARG_FOLDER})
 endfunction()
 
 # weir_test(name SOURCES ... [LABEL fast|slow] [SANITIZE] [TIMEOUT seconds] [LINK targets]): a GoogleTest binary, one of ctest's
