@@ -44,10 +44,13 @@ class MemorySnapshots final : public SnapshotWriter, public SnapshotReader {
     return out.flush() ? absl::OkStatus() : absl::UnavailableError(local_path);
   }
 
-  size_t files() const { return files_.size(); }
+  size_t files() const {
+    std::lock_guard lock(mutex_);
+    return files_.size();
+  }
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<std::string, std::string> files_;  // guarded by mutex_
 };
 

@@ -2,6 +2,7 @@
 // it is moved, timers that are recorded, counters, and an OperatorContext of all these.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <set>
 #include <utility>
@@ -10,11 +11,14 @@
 
 namespace weir::testing {
 
+// Any thread may read it.
 class ManualClock final : public Clock {
  public:
-  Timestamp Now() override { return now; }
+  Timestamp Now() override { return now + wall_ahead; }
   int64_t MonotonicMicros() override { return now; }
-  Timestamp now = Seconds(1'000'000);
+
+  std::atomic<int64_t> now = Seconds(1'000'000);
+  std::atomic<Duration> wall_ahead = 0;  // how far the wall clock has jumped
 };
 
 class ManualTimers final : public TimerService {
