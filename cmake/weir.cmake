@@ -56,7 +56,7 @@ function(weir_test name)
       "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan.supp")
   endif()
   add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE weir GTest::gmock GTest::gtest GTest::gtest_main ${ARG_LINK})
+  target_link_libraries(${name} PRIVATE weir_testing weir GTest::gmock GTest::gtest GTest::gtest_main ${ARG_LINK})
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES
     LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${environment}")

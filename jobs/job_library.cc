@@ -34,11 +34,13 @@ StatusOr<JobLibrary> JobLibrary::Load(const std::string& path) {
   return JobLibrary(path, std::move(sha256), entry);
 }
 
-StatusOr<BuiltJob> JobLibrary::Build(Parameters& parameters) const {
-  JobBuilder builder(name());
+StatusOr<BuiltJob> BuildJob(std::string name,
+                            const std::function<void(JobBuilder&, Parameters&)>& build,
+                            Parameters& parameters) {
+  JobBuilder builder(std::move(name));
   std::vector<std::string> errors;
   try {
-    entry_->build(builder, parameters);
+    build(builder, parameters);
   } catch (const std::exception& e) {
     errors.push_back(fmt::format("the builder threw: {}", e.what()));
   }

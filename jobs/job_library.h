@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -25,6 +26,12 @@ struct JobEntry {
   void (*build)(JobBuilder&, Parameters&);
 };
 
+// Runs a builder for a job of this name. InvalidArgument lists every error of parameters and graph,
+// a line each.
+StatusOr<BuiltJob> BuildJob(std::string name,
+                            const std::function<void(JobBuilder&, Parameters&)>& build,
+                            Parameters& parameters);
+
 // A loaded library. Never unloaded: rows, code and graphs may live as long as the process.
 class JobLibrary {
  public:
@@ -36,8 +43,9 @@ class JobLibrary {
   std::string name() const { return entry_->name; }
   const std::string& sha256() const { return sha256_; }
 
-  // Runs the builder. InvalidArgument lists every error of parameters and graph, a line each.
-  StatusOr<BuiltJob> Build(Parameters& parameters) const;
+  StatusOr<BuiltJob> Build(Parameters& parameters) const {
+    return BuildJob(name(), entry_->build, parameters);
+  }
   // Runs the builder for its parameters alone; errors are ignored.
   std::vector<Parameters::Declaration> Describe() const;
 

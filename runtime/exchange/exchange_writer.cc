@@ -48,7 +48,7 @@ void ExchangeWriter::SetWatermark(Watermark watermark, int64_t now_micros) {
 }
 
 void ExchangeWriter::StartWaiting(int64_t now_micros) {
-  if (!flush_due_) flush_due_ = now_micros + limits::kCoalesceDelay;
+  if (!flush_due_) flush_due_ = now_micros + options_.coalesce_delay;
 }
 
 // Sends as much as the channel's credit allows; with `partial`, also less than a full batch. True

@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/limits.h"
 #include "jobs/built_job.h"
 #include "runtime/exchange/channel.h"
 
@@ -22,6 +23,7 @@ class ExchangeWriter {
     const EdgeCode* code;
     std::vector<std::shared_ptr<Channel>> channels;  // by receiving subtask; one for a forward edge
     bool encode = false;  // encode and decode every batch, as a wire would
+    Duration coalesce_delay = limits::kCoalesceDelay;  // 0: rows wait for the end of the step
   };
   explicit ExchangeWriter(Options options);
 

@@ -115,7 +115,7 @@ Status ChainNode::Finish(const StatusOr<Progress>& progress) {
 bool ChainNode::pending_watermark() const { return !(input_watermark_ == passed_watermark_); }
 
 bool ChainNode::runnable() const {
-  if (waiting_) return !needs_wake_ || woken_->load(std::memory_order_acquire);
+  if (waiting_) return !needs_wake_ || woken();
   return !inbox_.empty() || pending_watermark();
 }
 
@@ -169,6 +169,8 @@ Status ChainNode::StartDrain(DrainReason reason, int64_t now_micros) {
 
 StatusOr<PollResult> ChainNode::Poll(int64_t now_micros) {
   PollResult result;
+  // Before the call: what wakes the source while it looks is seen at the next step.
+  woken_->store(false, std::memory_order_release);
   Status status = Guard(now_micros, [&]() -> Status {
     WEIR_ASSIGN_OR_RETURN(result, source_->Poll(*this));
     return absl::OkStatus();

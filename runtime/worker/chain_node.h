@@ -76,6 +76,8 @@ class ChainNode final : public Output {
   bool waiting() const { return waiting_; }  // for room downstream or a wake-up
   bool runnable() const;                     // some RunOnce() would do something
   bool pending_watermark() const;
+  // Somebody called OperatorContext::wake since the last call that could hear it.
+  bool woken() const { return woken_->load(std::memory_order_acquire); }
 
   // One call of the operator: Resume, the next batch, or the watermark. REQUIRES: runnable().
   Status RunOnce(int64_t now_micros);

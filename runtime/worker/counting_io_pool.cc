@@ -1,5 +1,7 @@
 #include "runtime/worker/counting_io_pool.h"
 
+#include <chrono>
+
 namespace weir {
 
 void CountingIoPool::Submit(std::function<void()> work) {
@@ -20,6 +22,12 @@ void CountingIoPool::Submit(std::function<void()> work) {
 void CountingIoPool::WaitUntilIdle() {
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [this] { return under_way_ == 0; });
+}
+
+bool CountingIoPool::WaitUntilIdleFor(Duration real_time) {
+  std::unique_lock lock(mutex_);
+  return idle_.wait_for(lock, std::chrono::microseconds(real_time),
+                        [this] { return under_way_ == 0; });
 }
 
 }  // namespace weir

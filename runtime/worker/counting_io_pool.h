@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "core/environment.h"
+#include "core/time.h"
 
 namespace weir {
 
@@ -17,6 +18,8 @@ class CountingIoPool final : public IoPool {
   void Submit(std::function<void()> work) override;
   // Until nothing is under way. Work that submits more work counts as one piece with it.
   void WaitUntilIdle();
+  // The same for at most so long, by the machine's own clock; whether nothing is under way.
+  bool WaitUntilIdleFor(Duration real_time);
 
  private:
   IoPool& pool_;

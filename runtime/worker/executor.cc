@@ -6,6 +6,7 @@
 #include <atomic>
 
 #include "runtime/worker/memory_plan.h"
+#include "runtime/worker/task_wiring.h"
 #include "state/rocks_memory.h"
 
 namespace weir {
@@ -141,102 +142,30 @@ Status Executor::Deploy(uint32_t number, const runtime::Deploy& deploy) {
   return absl::OkStatus();
 }
 
-namespace {
-
-// What subtask `subtask` of a stage restores from: the snapshots of all earlier instances that
-// share a key group with it.
-struct StageRestore {
-  Restore op;
-  Restore keyed;
-};
-StageRestore RestoreOf(const StageState& stage, const KeyGroupRange& key_groups,
-                       SnapshotReader* reader) {
-  StageRestore restore{{OperatorSnapshotsFor(stage, key_groups), reader},
-                       {KeyedSnapshotsFor(stage, key_groups), reader}};
-  for (Restore* part : {&restore.op, &restore.keyed}) {
-    std::erase_if(part->snapshots, [](const auto& r) { return r.snapshot.format.empty(); });
-  }
-  return restore;
-}
-
-}  // namespace
-
 void Executor::MakeTasks(const std::optional<Manifest>& restored) {
   Attempt& attempt = *attempt_;
-  const ExecutionPlan& plan = attempt.plan;
-  const int parallelism = plan.parallelism;
-  for (int i = 0; i < parallelism; ++i) {
+  for (int i = 0; i < attempt.plan.parallelism; ++i) {
     attempt.slots.push_back(std::make_unique<Slot>(i, env_.clock));
   }
-
-  size_t channel_count = 0;
-  for (const TaskGroup& group : plan.groups) {
-    for (int e : group.output_edges) {
-      const bool keyed = job_.graph.edges[e].partitioning == Partitioning::kKeyed;
-      channel_count += keyed ? parallelism * parallelism : parallelism;
-    }
-  }
-  const size_t channel_bytes = std::max(
-      limits::kChannelBytesMin, attempt.memory.exchange_bytes / std::max<size_t>(1, channel_count));
-
-  std::map<TaskId, Task::Setup> setups;
-  for (int group = 0; group < static_cast<int>(plan.groups.size()); ++group) {
-    for (int subtask = 0; subtask < parallelism; ++subtask) {
-      const TaskId id{group, subtask};
-      Task::Setup& setup = setups[id];
-      setup.id = id;
-      setup.job = &job_;
-      setup.plan = &plan;
-      setup.memory = &attempt.memory;
-      setup.local_dir = attempt.local_dir;
-      setup.encode_edges = options_.encode_edges;
-      setup.listener = this;
-      setup.context.job_id = attempt.job_id;
-      setup.context.attempt = attempt.number;
-      setup.context.env = &attempt.env;
-      setup.context.wake = [slot = attempt.slots[subtask].get()] { slot->Wake(); };
-    }
-  }
-  for (int e = 0; e < static_cast<int>(job_.graph.edges.size()); ++e) {
-    const EdgeSpec& edge = job_.graph.edges[e];
-    const int from = plan.group_of[edge.from];
-    const int to = plan.group_of[edge.to];
-    if (from == to) continue;
-    const bool keyed = edge.partitioning == Partitioning::kKeyed;
-    for (int sender = 0; sender < parallelism; ++sender) {
-      Task::Output& output = setups[{from, sender}].outputs.emplace_back();
-      output.edge = e;
-      for (int receiver = keyed ? 0 : sender; receiver < (keyed ? parallelism : sender + 1);
-           ++receiver) {
-        auto channel = std::make_shared<Channel>(
-            channel_bytes, [slot = attempt.slots[receiver].get()] { slot->Wake(); },
-            [slot = attempt.slots[sender].get()] { slot->Wake(); });
-        output.channels.push_back(channel);
-        setups[{to, receiver}].inputs.push_back({std::move(channel), e, edge.input_port});
-      }
-    }
-  }
-  for (auto& [id, setup] : setups) {
-    for (int stage : plan.groups[id.group].stages) {
-      if (!restored) continue;
-      const StageState* earlier = restored->FindStage(job_.graph.stages[stage].name);
-      if (earlier == nullptr) continue;
-      StageRestore restore =
-          RestoreOf(*earlier, KeyGroupsOf(id.subtask, parallelism), attempt.reader.get());
-      setup.restore[stage] = std::move(restore.op);
-      setup.keyed_restore[stage] = std::move(restore.keyed);
-      if (job_.graph.stages[stage].role != StageRole::kSink) continue;
-      // Handles are dealt out evenly: any subtask can commit any of them.
-      size_t turn = 0;
-      for (const SubtaskState& subtask : earlier->subtasks) {
-        for (const std::string& handle : subtask.operator_state.handles) {
-          if (static_cast<int>(turn++ % parallelism) == id.subtask) {
-            attempt.handles[{id, stage}].push_back(handle);
-          }
-        }
-      }
-    }
-    auto task = std::make_unique<Task>(std::move(setup));
+  TaskWiring wiring;
+  wiring.job = &job_;
+  wiring.plan = &attempt.plan;
+  wiring.memory = &attempt.memory;
+  wiring.listener = this;
+  wiring.context.job_id = attempt.job_id;
+  wiring.context.attempt = attempt.number;
+  wiring.context.env = &attempt.env;
+  wiring.local_dir = attempt.local_dir;
+  wiring.restored = restored ? &*restored : nullptr;
+  wiring.reader = attempt.reader.get();
+  wiring.waker = [&attempt](int subtask) {
+    return [slot = attempt.slots[subtask].get()] { slot->Wake(); };
+  };
+  wiring.encode_edges = options_.encode_edges;
+  std::map<TaskId, WiredTask> wired_tasks = WireTasks(wiring);
+  for (auto& [id, wired] : wired_tasks) {
+    for (auto& [stage, handles] : wired.handles) attempt.handles[{id, stage}] = std::move(handles);
+    auto task = std::make_unique<Task>(std::move(wired.setup));
     attempt.slot_of(id).Post([task = task.get(), slot = &attempt.slot_of(id)] {
       slot->AddTask(task);
       task->Open();

@@ -36,8 +36,9 @@ Task::Task(Setup setup) : setup_(std::move(setup)) {
   }
   for (Output& output : setup_.outputs) {
     const EdgeSpec& edge = graph.edges[output.edge];
-    writers_.push_back(std::make_unique<ExchangeWriter>(ExchangeWriter::Options{
-        &edge, &setup_.job->edges[output.edge], std::move(output.channels), setup_.encode_edges}));
+    writers_.push_back(std::make_unique<ExchangeWriter>(
+        ExchangeWriter::Options{&edge, &setup_.job->edges[output.edge], std::move(output.channels),
+                                setup_.encode_edges, setup_.coalesce_delay}));
     const size_t node = node_of[edge.from];
     writer_node_.push_back(node);
     nodes_[node]->targets().push_back(
@@ -100,7 +101,7 @@ bool Task::Step() {
     if (*taken == Taken::kNothing) break;
     worked = true;
     now = clock.MonotonicMicros();
-  } while (now - start < limits::kStepMax);
+  } while (now - start < setup_.step_max);
   SendDue(now);
   if (worked) busy_micros_ += now - start;
   if (Congested()) {
@@ -114,8 +115,14 @@ bool Task::Step() {
 
 std::optional<int64_t> Task::next_wake() const {
   if (phase_ != Phase::kRunning && phase_ != Phase::kFinished) return std::nullopt;
-  std::optional<int64_t> next = published_ + limits::kProgressInterval;
-  auto consider = [&](int64_t time) { next = std::min(*next, time); };
+  const int64_t report = published_ + limits::kProgressInterval;
+  return std::min(report, next_due().value_or(report));
+}
+
+std::optional<int64_t> Task::next_due() const {
+  if (phase_ != Phase::kRunning && phase_ != Phase::kFinished) return std::nullopt;
+  std::optional<int64_t> next;
+  auto consider = [&](int64_t time) { next = std::min(next.value_or(time), time); };
   for (const auto& writer : writers_) {
     // A writer without credit is woken by the credit.
     if (writer->flush_due() && !writer->congested()) consider(*writer->flush_due());
@@ -124,7 +131,7 @@ std::optional<int64_t> Task::next_wake() const {
   const bool stuck = Congested() || std::any_of(nodes_.begin(), nodes_.end(),
                                                 [](const auto& node) { return node->waiting(); });
   if (stuck) return next;
-  if (!gate_ && !input_ended_ && !stopped_) consider(next_poll_);
+  if (!gate_ && !input_ended_ && !stopped_ && next_poll_ != kMaxTimestamp) consider(next_poll_);
   Clock& clock = setup_.context.env->clock;
   for (const auto& node : nodes_) {
     if (auto timer = node->timers().next_delay()) consider(*timer);
@@ -178,7 +185,8 @@ StatusOr<Task::Taken> Task::StepOnce(int64_t now) {
 StatusOr<Task::Taken> Task::TakeInput(int64_t now) {
   ChainNode& head = *nodes_[0];
   if (!gate_) {
-    if (input_ended_ || stopped_ || now < next_poll_) return Taken::kNothing;
+    if (input_ended_ || stopped_) return Taken::kNothing;
+    if (now < next_poll_ && !head.woken()) return Taken::kNothing;
     WEIR_ASSIGN_OR_RETURN(PollResult polled, head.Poll(now));
     next_poll_ = polled.kind == PollResult::kIdle ? polled.next_poll : 0;
     if (polled.kind == PollResult::kFinished) {

@@ -78,6 +78,8 @@ class Task {
     std::vector<Output> outputs;
     bool encode_edges = false;
     TaskListener* listener = nullptr;
+    Duration step_max = limits::kStepMax;              // 0: one piece of work a step
+    Duration coalesce_delay = limits::kCoalesceDelay;  // as ExchangeWriter::Options has it
   };
   explicit Task(Setup setup);
   ~Task();
@@ -88,11 +90,13 @@ class Task {
   void TriggerCheckpoint(Barrier barrier, std::shared_ptr<SnapshotWriter> writer);
   void OnCheckpointComplete(CheckpointId checkpoint);
 
-  // Works for at most about limits::kStepMax. False: there is nothing to do before next_wake() or a
+  // Works for at most about Setup::step_max. False: there is nothing to do before next_wake() or a
   // wake-up.
   bool Step();
   // Clock::MonotonicMicros(); nullopt: only a wake-up helps.
   std::optional<int64_t> next_wake() const;
+  // When there is work because of the time alone, reports of progress aside.
+  std::optional<int64_t> next_due() const;
 
   TaskProgressReport progress() const;
   const std::vector<std::unique_ptr<ChainNode>>& nodes() const { return nodes_; }

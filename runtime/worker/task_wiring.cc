@@ -1,0 +1,99 @@
+#include "runtime/worker/task_wiring.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+namespace weir {
+namespace {
+
+size_t ChannelBytes(const TaskWiring& wiring) {
+  const int parallelism = wiring.plan->parallelism;
+  size_t channels = 0;
+  for (const TaskGroup& group : wiring.plan->groups) {
+    for (int e : group.output_edges) {
+      const bool keyed = wiring.job->graph.edges[e].partitioning == Partitioning::kKeyed;
+      channels += keyed ? parallelism * parallelism : parallelism;
+    }
+  }
+  return std::max(limits::kChannelBytesMin,
+                  wiring.memory->exchange_bytes / std::max<size_t>(1, channels));
+}
+
+void MakeChannels(const TaskWiring& wiring, std::map<TaskId, WiredTask>& tasks) {
+  const JobGraph& graph = wiring.job->graph;
+  const int parallelism = wiring.plan->parallelism;
+  const size_t channel_bytes = ChannelBytes(wiring);
+  for (int e = 0; e < static_cast<int>(graph.edges.size()); ++e) {
+    const EdgeSpec& edge = graph.edges[e];
+    const int from = wiring.plan->group_of[edge.from];
+    const int to = wiring.plan->group_of[edge.to];
+    if (from == to) continue;
+    const bool keyed = edge.partitioning == Partitioning::kKeyed;
+    for (int sender = 0; sender < parallelism; ++sender) {
+      Task::Output& output = tasks[{from, sender}].setup.outputs.emplace_back();
+      output.edge = e;
+      for (int receiver = keyed ? 0 : sender; receiver < (keyed ? parallelism : sender + 1);
+           ++receiver) {
+        auto channel =
+            std::make_shared<Channel>(channel_bytes, wiring.waker(receiver), wiring.waker(sender));
+        output.channels.push_back(channel);
+        tasks[{to, receiver}].setup.inputs.push_back({std::move(channel), e, edge.input_port});
+      }
+    }
+  }
+}
+
+// What an instance restores from: the snapshots of all earlier instances that share a key group
+// with it.
+void RestoreStage(const TaskWiring& wiring, int stage, int subtask, WiredTask& task) {
+  const StageSpec& spec = wiring.job->graph.stages[stage];
+  const StageState* earlier = wiring.restored->FindStage(spec.name);
+  if (earlier == nullptr) return;
+  const int parallelism = wiring.plan->parallelism;
+  const KeyGroupRange key_groups = KeyGroupsOf(subtask, parallelism);
+  Restore op{OperatorSnapshotsFor(*earlier, key_groups), wiring.reader};
+  Restore keyed{KeyedSnapshotsFor(*earlier, key_groups), wiring.reader};
+  for (Restore* part : {&op, &keyed}) {
+    std::erase_if(part->snapshots, [](const auto& r) { return r.snapshot.format.empty(); });
+  }
+  task.setup.restore[stage] = std::move(op);
+  task.setup.keyed_restore[stage] = std::move(keyed);
+  if (spec.role != StageRole::kSink) return;
+  size_t turn = 0;
+  for (const SubtaskState& state : earlier->subtasks) {
+    for (const std::string& handle : state.operator_state.handles) {
+      if (static_cast<int>(turn++ % parallelism) == subtask) task.handles[stage].push_back(handle);
+    }
+  }
+}
+
+}  // namespace
+
+std::map<TaskId, WiredTask> WireTasks(const TaskWiring& wiring) {
+  const ExecutionPlan& plan = *wiring.plan;
+  std::map<TaskId, WiredTask> tasks;
+  for (int group = 0; group < static_cast<int>(plan.groups.size()); ++group) {
+    for (int subtask = 0; subtask < plan.parallelism; ++subtask) {
+      const TaskId id{group, subtask};
+      WiredTask& task = tasks[id];
+      task.setup.id = id;
+      task.setup.job = wiring.job;
+      task.setup.plan = wiring.plan;
+      task.setup.memory = wiring.memory;
+      task.setup.local_dir = wiring.local_dir;
+      task.setup.encode_edges = wiring.encode_edges;
+      task.setup.listener = wiring.listener;
+      task.setup.step_max = wiring.step_max;
+      task.setup.coalesce_delay = wiring.coalesce_delay;
+      task.setup.context = wiring.context;
+      task.setup.context.wake = wiring.waker(subtask);
+      if (wiring.restored == nullptr) continue;
+      for (int stage : plan.groups[group].stages) RestoreStage(wiring, stage, subtask, task);
+    }
+  }
+  MakeChannels(wiring, tasks);
+  return tasks;
+}
+
+}  // namespace weir
