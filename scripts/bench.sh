@@ -11,9 +11,10 @@ bench() {
   local targets
   case "$1" in
     pipeline) targets=(weir_cli job_event_pipeline generate_events pipeline_limit) ;;
+    nexmark) targets=(weir_cli job_nexmark nexmark_limit) ;;
     dedup | keyed) targets=("$1_bench" "$1_limit") ;;
     *)
-      say "usage: scripts/bench.sh [pipeline | dedup | keyed] [OPTION...]; scripts/bench.sh pipeline --help"
+      say "usage: scripts/bench.sh [pipeline | dedup | keyed | nexmark] [OPTION...]; scripts/bench.sh pipeline --help"
       exit 64
       ;;
   esac
@@ -27,4 +28,5 @@ else
   bench pipeline
   bench dedup
   bench keyed
+  bench nexmark
 fi
