@@ -18,6 +18,23 @@ SourceSpec<Event> EventFiles(FileSourceOptions options, EventFields fields) {
   return spec;
 }
 
+SourceSpec<NexmarkEvent> Nexmark(NexmarkOptions options) {
+  return {
+      .kind = "nexmark",
+      .options = fmt::format(
+          "events={} rate={} splits={} base_time={} event_delay={} out_of_order_group={} hot={},{},"
+          "{} active_people={} in_flight_auctions={} bytes={},{},{}",
+          options.events, options.rate, options.splits, FormatTimestamp(options.base_time),
+          FormatDuration(options.event_delay), options.out_of_order_group,
+          options.hot_auction_ratio, options.hot_bidder_ratio, options.hot_seller_ratio,
+          options.active_people, options.in_flight_auctions, options.person_bytes,
+          options.auction_bytes, options.bid_bytes),
+      .make = [options]() -> std::unique_ptr<Source> {
+        return std::make_unique<NexmarkSource>(options);
+      },
+      .check = [options](Environment&, std::string_view) { return CheckNexmarkOptions(options); }};
+}
+
 SinkSpec<Event> EventFileSink(FileSinkOptions options) {
   return internal::LinesToFiles<Event, EventLines>(std::move(options));
 }

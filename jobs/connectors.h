@@ -18,6 +18,7 @@
 #include "operators/sources/event_decoder.h"
 #include "operators/sources/file_source.h"
 #include "operators/sources/json_line_decoder.h"
+#include "operators/sources/nexmark_source.h"
 
 namespace weir {
 
@@ -66,6 +67,9 @@ template <class T>
 SourceSpec<T> JsonFiles(FileSourceOptions options) {
   return internal::LineFiles<T>(std::move(options), [] { return MakeJsonLineDecoder<T>(); });
 }
+
+// The events of the NEXMark benchmark, from nowhere (operators/sources/nexmark_generator.h).
+SourceSpec<NexmarkEvent> Nexmark(NexmarkOptions options);
 
 // Sinks.
 

@@ -6,15 +6,18 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+BENCHMARKS=(pipeline dedup keyed memory nexmark)
+
 # bench NAME [OPTION...]: builds what the benchmark needs and runs it.
 bench() {
   local targets
   case "$1" in
     pipeline) targets=(weir_cli job_event_pipeline generate_events pipeline_limit) ;;
     memory) targets=(weir_cli job_event_pipeline repeats) ;;
+    nexmark) targets=(weir_cli job_nexmark nexmark_limit) ;;
     dedup | keyed) targets=("$1_bench" "$1_limit") ;;
     *)
-      say "usage: scripts/bench.sh [pipeline | dedup | keyed | memory] [OPTION...]; scripts/bench.sh pipeline --help"
+      say "usage: scripts/bench.sh [NAME [OPTION...]], with a NAME of ${BENCHMARKS[*]}; scripts/bench.sh pipeline --help"
       exit 64
       ;;
   esac
@@ -25,8 +28,7 @@ bench() {
 if (($# > 0)); then
   bench "$@"
 else
-  bench pipeline
-  bench dedup
-  bench keyed
-  bench memory
+  for name in "${BENCHMARKS[@]}"; do
+    bench "$name"
+  done
 fi
