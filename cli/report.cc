@@ -7,6 +7,62 @@
 #include "core/json.h"
 
 namespace weir::cli {
+namespace {
+
+constexpr size_t kTenantsShown = 5;  // in the table
+
+// The rest, which is no tenant, has null for a name.
+void WriteTenants(const TenantCounts& tenants, JsonWriter& json) {
+  auto counts = [&](const std::vector<uint64_t>& of) {
+    for (size_t i = 0; i < of.size(); ++i) {
+      json.Key(tenants.kinds()[i]);
+      json.Uint(of[i]);
+    }
+  };
+  json.Key("tenants");
+  json.StartArray();
+  for (const TenantCounts::Tenant& tenant : tenants.Sorted()) {
+    json.StartObject();
+    json.Key("tenant");
+    json.String(tenant.name);
+    counts(tenant.counts);
+    json.EndObject();
+  }
+  if (!tenants.others().empty()) {
+    json.StartObject();
+    json.Key("tenant");
+    json.Null();
+    counts(tenants.others());
+    json.EndObject();
+  }
+  json.EndArray();
+}
+
+std::string TenantLines(const TenantCounts& tenants) {
+  std::string text;
+  auto line = [&](std::string_view name, const std::vector<uint64_t>& counts) {
+    std::string list;
+    for (size_t i = 0; i < counts.size(); ++i) {
+      list += fmt::format("{}{} {}", i == 0 ? "" : ", ", counts[i], tenants.kinds()[i]);
+    }
+    text += fmt::format("  {}: {}\n", name, list);
+  };
+  const std::vector<TenantCounts::Tenant> sorted = tenants.Sorted();
+  const size_t shown = std::min(sorted.size(), kTenantsShown);
+  for (size_t i = 0; i < shown; ++i) {
+    // Quoted, so that no name looks like something else or moves the terminal's cursor.
+    JsonWriter name;
+    name.String(sorted[i].name);
+    line(fmt::format("tenant {}", name.text()), sorted[i].counts);
+  }
+  if (shown < sorted.size()) {
+    text += fmt::format("  and {} more tenants: see -o json\n", sorted.size() - shown);
+  }
+  if (!tenants.others().empty()) line("all tenants that are not named", tenants.others());
+  return text;
+}
+
+}  // namespace
 
 std::string ReportJson(const LocalJobResult& result) {
   const JobStatus& status = result.status;
@@ -43,6 +99,7 @@ std::string ReportJson(const LocalJobResult& result) {
       json.Uint(count);
     }
     json.EndObject();
+    if (!op.completed.tenants.empty()) WriteTenants(op.completed.tenants, json);
     json.EndObject();
   }
   json.EndArray();
@@ -96,6 +153,7 @@ std::string ReportTable(const LocalJobResult& result) {
     for (const auto& [name, count] : op.completed.named) {
       text += fmt::format("  {:<{}} {:>12}\n", name, width + 9, count);
     }
+    text += TenantLines(op.completed.tenants);
   }
   text += fmt::format(
       "\ncheckpoints: {} completed, {} failed, last {}; restarts: {}; memory: {} at "

@@ -77,6 +77,14 @@ inline constexpr size_t kRulesFileBytesMax = 1 << 20;
 inline constexpr size_t kRulesValuesMax = 100'000;  // values of a rules file, aliases unfolded
 inline constexpr size_t kRulesErrorsMax = 100;      // errors of a rules file that are told
 
+// report
+inline constexpr size_t kReportTenantsMax = 1000;     // that are named; the rest is summed up
+inline constexpr size_t kReportTenantBytesMax = 256;  // of a name; longer ones are not named
+
+// rebatch by key, of one instance
+inline constexpr size_t kRebatchOpenMax = 1024;           // batches that gather rows at a time
+inline constexpr size_t kRebatchOpenBytes = 16ull << 20;  // of all of them
+
 // plugins
 inline constexpr size_t kPluginFileBytesMax = 256ull << 20;
 inline constexpr size_t kPluginNameBytesMax = 48;         // of a name, and of a version

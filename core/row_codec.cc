@@ -4,16 +4,17 @@ namespace weir::internal {
 
 // rows, whether key hashes follow, the times (each as the difference to the one before: most rows
 // are close together), the key hashes.
-void EncodeColumns(const BatchBase& batch, std::string& out) {
-  PutVarint(batch.rows(), out);
-  out.push_back(batch.key_hashes().empty() ? 0 : 1);
+void EncodeColumns(std::span<const Timestamp> times, std::span<const uint64_t> key_hashes,
+                   std::string& out) {
+  PutVarint(times.size(), out);
+  out.push_back(key_hashes.empty() ? 0 : 1);
   uint64_t before = 0;
-  for (Timestamp time : batch.times()) {
+  for (Timestamp time : times) {
     const uint64_t bits = static_cast<uint64_t>(time);
     PutSigned(static_cast<int64_t>(bits - before), out);
     before = bits;
   }
-  for (uint64_t hash : batch.key_hashes()) PutFixed64(hash, out);
+  for (uint64_t hash : key_hashes) PutFixed64(hash, out);
 }
 
 bool DecodeColumns(ByteReader& in, Columns& columns) {

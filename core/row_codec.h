@@ -3,7 +3,9 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "core/batch.h"
 #include "core/codec.h"
@@ -39,7 +41,11 @@ std::shared_ptr<const RowCodec> MakeRowCodec();
 namespace internal {
 
 // The columns of a batch; the rows follow them.
-void EncodeColumns(const BatchBase& batch, std::string& out);
+void EncodeColumns(std::span<const Timestamp> times, std::span<const uint64_t> key_hashes,
+                   std::string& out);
+inline void EncodeColumns(const BatchBase& batch, std::string& out) {
+  EncodeColumns(batch.times(), batch.key_hashes(), out);
+}
 struct Columns {
   std::vector<Timestamp> times;
   std::vector<uint64_t> key_hashes;

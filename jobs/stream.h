@@ -17,6 +17,7 @@
 #include "operators/transforms/dedup.h"
 #include "operators/transforms/filter.h"
 #include "operators/transforms/flat_map.h"
+#include "operators/transforms/keyed_rebatch.h"
 #include "operators/transforms/map.h"
 #include "operators/transforms/plugin.h"
 #include "operators/transforms/process.h"
@@ -75,6 +76,25 @@ void FillKeyHashes(BatchBase& batch, Hash hash) {
     hashes.push_back(value);
   }
   batch.set_key_hashes(std::move(hashes));
+}
+
+// For the edges into operators that know their keys by Hash128 (Dedup, KeyedRebatch).
+template <class T, class KeyFn>
+std::function<void(BatchBase&)> HashByFingerprint(KeyFn key) {
+  return [key](BatchBase& batch) {
+    std::string bytes;
+    FillKeyHashes<T>(batch, [&](const T& row) { return Hash128(KeyBytes(key(row), bytes)).high; });
+  };
+}
+
+// For the edges into operators with keyed state.
+template <class T, class KeyFn>
+std::function<void(BatchBase&)> HashByStateKey(KeyFn key) {
+  return [key](BatchBase& batch) mutable {
+    std::string bytes;
+    FillKeyHashes<T>(batch,
+                     [&](const T& row) { return MakeStateKey(KeyBytes(key(row), bytes)).hash; });
+  };
 }
 
 }  // namespace internal
@@ -136,19 +156,30 @@ class Stream {
                    [options, codec] { return std::make_unique<RebatchOperator>(options, codec); });
   }
 
-  // Keeps the first of all rows whose key is the same within the window. key:
-  // std::string_view(const T&).
+  // The same for each key by itself: a batch has rows of one key alone, for what is chained behind
+  // it. key as in KeyBy().
   template <class KeyFn>
-  Stream<T> Dedup(std::string_view name, DedupOptions options, KeyFn key) {
-    auto hash = [key](BatchBase& batch) {
-      internal::FillKeyHashes<T>(batch, [&](const T& row) { return Hash128(key(row)).high; });
-    };
+  Stream<T> Rebatch(std::string_view name, RebatchOptions options, KeyFn key) {
+    if (Status valid = ValidateByKey(options); !valid.ok()) {
+      draft_->AddError(name, std::string(valid.message()));
+    }
     return Then<T>(
-        {.name = std::string(name),
-         .kind = "dedup",
-         .id_state = true,
-         .options = "window=" + FormatDuration(options.window)},
-        [options, key] { return std::make_unique<weir::Dedup<T, KeyFn>>(options, key); }, hash);
+        {.name = std::string(name), .kind = "rebatch", .options = ToTextByKey(options)},
+        [options, key] { return std::make_unique<KeyedRebatch<T, KeyFn>>(options, key); },
+        internal::HashByFingerprint<T>(key));
+  }
+
+  // Keeps the first of all rows whose key is the same within the window. key as in KeyBy(); a tuple
+  // for several fields. tenant: std::string_view(const T&); the report then tells unique rows,
+  // duplicates and late ones of each.
+  template <class KeyFn, class TenantFn = NoTenant>
+  Stream<T> Dedup(std::string_view name, DedupOptions options, KeyFn key, TenantFn tenant = {}) {
+    return Then<T>(
+        {.name = std::string(name), .kind = "dedup", .id_state = true, .options = ToText(options)},
+        [options, key, tenant] {
+          return std::make_unique<weir::Dedup<T, KeyFn, TenantFn>>(options, key, tenant);
+        },
+        internal::HashByFingerprint<T>(key));
   }
 
   // Writes Event::route by the rules; an event goes out once for each route it takes.
@@ -172,7 +203,7 @@ class Stream {
         std::move(stage->make));
   }
 
-  // key: a string, a string_view into the row or an integer, from const T&.
+  // key: a string, a string_view into the row, an integer or a tuple of these, from const T&.
   template <class KeyFn>
   KeyedStream<T, KeyFn> KeyBy(KeyFn key) {
     return {*this, key};
@@ -256,17 +287,21 @@ class KeyedStream {
   // User code with keyed state: see operators/transforms/process.h for what a function has.
   template <class U, class Function>
   Stream<U> Process(std::string_view name, Function function) {
-    auto hash = [key = key_](BatchBase& batch) mutable {
-      std::string bytes;
-      internal::FillKeyHashes<T>(
-          batch, [&](const T& row) { return MakeStateKey(KeyBytes(key(row), bytes)).hash; });
-    };
     return stream_.template Then<U>(
         {.name = std::string(name), .kind = "process", .keyed_state = true},
         [function, key = key_] {
           return std::make_unique<ProcessOperator<T, U, Function, KeyFn>>(function, key);
         },
-        hash);
+        internal::HashByStateKey<T>(key_));
+  }
+
+  // As Stream's, by this key.
+  Stream<T> Rebatch(std::string_view name, RebatchOptions options = {}) {
+    return stream_.Rebatch(name, options, key_);
+  }
+  template <class TenantFn = NoTenant>
+  Stream<T> Dedup(std::string_view name, DedupOptions options, TenantFn tenant = {}) {
+    return stream_.Dedup(name, options, key_, tenant);
   }
 
  private:

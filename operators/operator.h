@@ -38,7 +38,7 @@ namespace weir {
 enum class Progress {
   kDone,
   kMoreOutput,  // call Resume() once the output has been taken
-  kBlocked,     // call Resume() after a wake-up (OperatorContext::wake)
+  kBlocked,     // call Resume() after a wake-up (OperatorContext::wake, TimerService::SetWakeUp)
 };
 
 enum class DrainReason { kBarrier, kEndOfInput };
@@ -48,7 +48,8 @@ enum class DrainReason { kBarrier, kEndOfInput };
 class Output {
  public:
   virtual ~Output() = default;
-  // Takes the batch; an empty one is dropped.
+  // Takes the batch; an empty one is dropped. Port 0 is always read; of another one that nobody
+  // reads (Stream::Side) the rows are dropped and counted.
   virtual void Emit(int port, BatchPtr batch) = 0;
   // A row that this operator cannot take. It goes where the stage's policy says: to the dead
   // letters (default), away, or it ends the job. Nothing else of the row may be left behind,
@@ -67,9 +68,14 @@ class TimerService {
   // By Clock::MonotonicMicros(), for how long something may take: no jump moves it.
   virtual void SetDelayTimer(int64_t time) = 0;
   virtual void SetEventTimer(Timestamp time) = 0;
+  // By Clock::MonotonicMicros(): an operator that is kBlocked at `time`, or returns kBlocked later,
+  // is woken. No timer fires while an operator is kBlocked, so this is how it gives up waiting. Of
+  // several times the earliest counts; a wake-up spends it.
+  virtual void SetWakeUp(int64_t time) = 0;
 };
 
-enum class TimerKind { kProcessingTime, kEventTime, kDelay };
+// kNotified is no timer: OperatorContext::notify was called.
+enum class TimerKind { kProcessingTime, kEventTime, kDelay, kNotified };
 
 // Counted by the operator itself, since it was opened; the runtime counts rows in, rows out and
 // dead letters. Checkpoints keep the sums over all instances and attempts.
@@ -85,6 +91,9 @@ class OperatorCounters {
   // limits::kNamedCountersMax names is counted together as "others".
   uint64_t& Named(std::string_view name);
   const NamedCounts& named() const { return named_; }
+
+  // What was counted for each tenant. Set its kinds in Open().
+  TenantCounts tenants;
 
  private:
   NamedCounts named_;
@@ -111,6 +120,9 @@ struct OperatorContext {
   OperatorCounters* counters = nullptr;
   // Makes the driver call Resume(). Thread-safe; may be copied and outlive the instance.
   std::function<void()> wake;
+  // The same for an operator that is not kBlocked: the driver calls OnTimer(kNotified, ...) soon,
+  // once for all calls since the last. For results that come while nothing waits for them.
+  std::function<void()> notify;
 };
 
 class Operator {

@@ -26,9 +26,13 @@ constexpr size_t kFilterBytesPerId = 16;
 constexpr uint64_t kNoPosition = UINT64_MAX;
 
 struct InlineState {
-  Duration window = 0;
+  Duration window = 0;  // below 0: of arrival
   int64_t floor = 0;
 };
+
+std::string WindowText(Duration window) {
+  return FormatDuration(std::abs(window)) + (window < 0 ? " of arrival" : " of event time");
+}
 
 std::string Encode(const InlineState& state) {
   std::string bytes;
@@ -67,7 +71,7 @@ struct IdStore::Shared {
             },
             std::move(wake)) {}
 
-  const Duration window;
+  const Duration window;  // as InlineState has it
   const std::unique_ptr<IdFiles> files;
   std::atomic<uint64_t> written = 0;  // log positions below it are in the files
   GenerationQueue<IdGeneration> generations;
@@ -111,6 +115,7 @@ StatusOr<std::unique_ptr<IdStore>> IdStore::Open(IdStoreOptions options, const R
         fmt::format("stage '{}': the window {} is not a positive multiple of {} microseconds",
                     options.stage, FormatDuration(options.window), kReach));
   }
+  const Duration window = options.by_arrival ? -options.window : options.window;
   std::vector<RestoredSnapshot> snapshots;
   int64_t floor = kSliceMin;
   for (const RestoredSnapshot& restored : restore.snapshots) {
@@ -118,11 +123,11 @@ StatusOr<std::unique_ptr<IdStore>> IdStore::Open(IdStoreOptions options, const R
       continue;
     }
     WEIR_ASSIGN_OR_RETURN(InlineState state, Decode(restored.snapshot, options.stage));
-    if (state.window != options.window) {
+    if (state.window != window) {
       return absl::FailedPreconditionError(fmt::format(
           "stage '{}': the checkpoint's ids were kept for a window of {}, the job asks for {}; "
           "restore with the old window or start afresh",
-          options.stage, FormatDuration(state.window), FormatDuration(options.window)));
+          options.stage, WindowText(state.window), WindowText(window)));
     }
     // All instances had seen the same watermarks at the barrier; should one have been ahead, the
     // highest floor is the one that lets no id through twice.
@@ -133,7 +138,7 @@ StatusOr<std::unique_ptr<IdStore>> IdStore::Open(IdStoreOptions options, const R
   auto files = IdFiles::Open({options.local_dir, &options.env->disk, options.key_groups}, snapshots,
                              restore.reader, floor - kReach);
   if (!files.ok()) return Annotate(files.status(), fmt::format("stage '{}'", options.stage));
-  auto shared = std::make_shared<Shared>(options.window, *std::move(files), options.wake);
+  auto shared = std::make_shared<Shared>(window, *std::move(files), options.wake);
   auto store = std::unique_ptr<IdStore>(new IdStore(std::move(options), std::move(shared)));
   store->floor_ = floor;
   if (!snapshots.empty()) {

@@ -48,6 +48,7 @@ namespace weir {
 struct IdStoreOptions {
   std::string stage;            // for messages
   Duration window = Hours(24);  // a multiple of kReach microseconds, at least one
+  bool by_arrival = false;      // the caller's slices are of arrival; kept beside the window
   KeyGroupRange key_groups;
   std::string local_dir;  // exists and is empty; removed by its owner after the attempt
   Environment* env = nullptr;
@@ -68,7 +69,8 @@ class IdStore {
   enum class Verdict : uint8_t { kAccepted, kDuplicate, kLate };
 
   // InvalidArgument for a window that cannot be cut; FailedPrecondition if the snapshots were made
-  // with another window. Without snapshots the store is empty and nothing is late.
+  // with another window, or by another kind of time. Without snapshots the store is empty and
+  // nothing is late.
   static StatusOr<std::unique_ptr<IdStore>> Open(IdStoreOptions options, const Restore& restore);
   ~IdStore();
   IdStore(const IdStore&) = delete;

@@ -11,6 +11,7 @@ StageCounters& StageCounters::operator+=(const StageCounters& other) {
   dead_letters += other.dead_letters;
   unusable_times += other.unusable_times;
   for (const auto& [name, count] : other.named) named[name] += count;
+  tenants += other.tenants;
   return *this;
 }
 
@@ -25,6 +26,7 @@ void StageCounters::Write(state::Counters& out) const {
     counter.set_name(name);
     counter.set_count(count);
   }
+  if (!tenants.empty()) tenants.Write(*out.mutable_tenants());
 }
 
 StageCounters StageCounters::Read(const state::Counters& in) {
@@ -35,6 +37,7 @@ StageCounters StageCounters::Read(const state::Counters& in) {
   counters.dead_letters = in.dead_letters();
   counters.unusable_times = in.unusable_times();
   for (const state::NamedCounter& named : in.named()) counters.named[named.name()] += named.count();
+  counters.tenants = TenantCounts::Read(in.tenants());
   return counters;
 }
 

@@ -7,6 +7,8 @@
 #include <map>
 #include <string>
 
+#include "state/tenant_counts.h"
+
 namespace weir {
 
 namespace state {
@@ -23,6 +25,7 @@ struct StageCounters {
   uint64_t unusable_times = 0;
   // The operator's own (OperatorCounters::Named).
   NamedCounts named;
+  TenantCounts tenants;
 
   StageCounters& operator+=(const StageCounters& other);
   bool operator==(const StageCounters&) const = default;

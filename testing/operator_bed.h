@@ -2,8 +2,10 @@
 // it is moved, timers that are recorded, counters, and an OperatorContext of all these.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -26,6 +28,7 @@ class ManualTimers final : public TimerService {
   void SetProcessingTimer(Timestamp time) override { processing.insert(time); }
   void SetDelayTimer(int64_t time) override { delay.insert(time); }
   void SetEventTimer(Timestamp time) override { event.insert(time); }
+  void SetWakeUp(int64_t time) override { wake_up = std::min(time, wake_up.value_or(time)); }
 
   // Fires the timers of both clocks that are due at `now`, in order. False if one did not return
   // kDone.
@@ -37,6 +40,7 @@ class ManualTimers final : public TimerService {
   std::set<Timestamp> processing;
   std::set<int64_t> delay;
   std::set<Timestamp> event;
+  std::optional<int64_t> wake_up;  // whoever calls Resume() spends it
 
  private:
   static bool Fire(TimerKind kind, std::set<Timestamp>& due, Timestamp now, Operator& op,
@@ -64,6 +68,7 @@ struct OperatorBed {
     context.timers = &timers;
     context.counters = &counters;
     context.wake = [] {};
+    context.notify = [] {};
   }
   OperatorBed(const OperatorBed&) = delete;
   OperatorBed& operator=(const OperatorBed&) = delete;

@@ -40,10 +40,13 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
     }
   }
 
-  weir::Stream<weir::Event> events =
-      job.From("source", weir::EventFiles(source, fields))
-          .Rebatch("rebatch")
-          .Dedup("dedup", {.window = window}, [](const weir::Event& event) { return event.id; });
+  const auto id = [](const weir::Event& event) { return event.id; };
+  const auto tenant = [](const weir::Event& event) { return event.tenant; };
+  weir::Stream<weir::Event> batches =
+      job.From("source", weir::EventFiles(source, fields)).Rebatch("rebatch");
+  weir::Stream<weir::Event> events = fields.tenant.empty()
+                                         ? batches.Dedup("dedup", {.window = window}, id)
+                                         : batches.Dedup("dedup", {.window = window}, id, tenant);
   for (const weir::PluginResource& plugin : plugins) {
     // So that no plugin's name can be that of another stage.
     events = events.Plugin("plugin-" + plugin.name, plugin, fields);

@@ -6,11 +6,21 @@
 
 namespace weir {
 
+std::string ToText(const DedupOptions& options) {
+  return "window=" + FormatDuration(options.window) +
+         (options.time == DedupTime::kArrival ? " time=arrival" : "");
+}
+
 Status DedupBase::Open(OperatorContext& context) {
   counters_ = context.counters;
+  // The order of IdStore::Verdict.
+  counters_->tenants.SetKinds({"unique", "duplicates", "late"});
+  // The report shows zeros, too.
+  for (const char* name : {"unique", "duplicates", "late"}) counters_->Named(name);
   IdStoreOptions options;
   options.stage = context.stage;
   options.window = options_.window;
+  options.by_arrival = by_arrival();
   options.key_groups = context.key_groups;
   options.local_dir = context.local_dir;
   options.env = context.env;
@@ -21,6 +31,11 @@ Status DedupBase::Open(OperatorContext& context) {
   options.kept_bytes = std::min(options_.kept_bytes, context.memory_bytes / 16);
   options.memory_bytes_max = context.memory_bytes / 8 * 5;
   WEIR_ASSIGN_OR_RETURN(store_, IdStore::Open(std::move(options), *context.restore));
+  if (by_arrival()) {
+    const bool fresh = store_->floor() == IdStore::kSliceMin;
+    arrival_.emplace(context.env->clock,
+                     fresh ? kMinTimestamp : store_->StartOf(store_->floor() + IdStore::kReach));
+  }
   return absl::OkStatus();
 }
 
@@ -35,33 +50,56 @@ StatusOr<Progress> DedupBase::Resume(Output& out) {
   WEIR_ASSIGN_OR_RETURN(bool ready, store_->Ready());
   if (!ready) return Progress::kBlocked;
   BatchPtr batch = std::move(waiting_);
-  const size_t rows = batch->rows();
   ids_.clear();
-  ids_.reserve(rows);
-  AppendFingerprints(*batch, ids_);
-  CutIntoSlices(batch->times());
+  ids_.reserve(batch->rows());
+  keep_.assign(batch->rows(), 1);
+  if (AppendFingerprints(*batch, ids_, keep_, out)) batch->Retain(keep_);
+  const size_t rows = batch->rows();
+  if (by_arrival()) {
+    slices_.assign(rows, SliceOfArrival());
+  } else {
+    CutIntoSlices(batch->times());
+  }
   verdicts_.resize(rows);
   WEIR_RETURN_IF_ERROR(store_->Accept(ids_, slices_, verdicts_));
 
   keep_.resize(rows);
   size_t kept = 0;
+  size_t late = 0;
   for (size_t row = 0; row < rows; ++row) {
     keep_[row] = verdicts_[row] == IdStore::Verdict::kAccepted;
     kept += keep_[row];
   }
   if (kept < rows) {
-    size_t late = 0;
     for (size_t row = 0; row < rows; ++row) {
       if (verdicts_[row] != IdStore::Verdict::kLate) continue;
       ++late;
       RejectRow(*batch, row, LateStatus(batch->times()[row]), out);
     }
-    counters_->dropped += rows - kept - late;
+  }
+  Count(*batch, kept, late);
+  if (kept < rows) {
     batch->Retain(keep_);
     CompactIfSparse(batch);
   }
   out.Emit(0, std::move(batch));
   return Progress::kDone;
+}
+
+void DedupBase::Count(const BatchBase& batch, size_t kept, size_t late) {
+  const size_t duplicates = batch.rows() - kept - late;
+  counters_->dropped += duplicates;
+  counters_->Named("unique") += kept;
+  counters_->Named("duplicates") += duplicates;
+  counters_->Named("late") += late;
+  CountTenants(batch, verdicts_, counters_->tenants);
+}
+
+// Also lets go of what is older than the window.
+int64_t DedupBase::SliceOfArrival() {
+  const int64_t slice = store_->SliceOf(arrival_->Now());
+  store_->RaiseFloor(slice - IdStore::kReach);
+  return slice;
 }
 
 // Most rows of a batch lie in the slice of the row before, which saves a division each.
@@ -89,7 +127,11 @@ Status DedupBase::LateStatus(Timestamp time) const {
 }
 
 StatusOr<Progress> DedupBase::OnWatermark(Timestamp watermark, Output&) {
-  store_->RaiseFloor(store_->SliceOf(watermark) - IdStore::kReach);
+  if (by_arrival()) {
+    SliceOfArrival();
+  } else {
+    store_->RaiseFloor(store_->SliceOf(watermark) - IdStore::kReach);
+  }
   return Progress::kDone;
 }
 

@@ -4,38 +4,16 @@
 
 #include <algorithm>
 
+#include "operators/transforms/open_rows.h"
+
 namespace weir {
 namespace {
 
-constexpr std::string_view kFormat = "rebatch/1";
-constexpr std::string_view kStateName = "open batch";
-// A smaller open batch lies in the manifest, a larger one is a file.
-constexpr size_t kInlineBytesMax = 4096;
+constexpr OpenRowsState kState{"rebatch/1", "open batch"};
 // A batch that was gathered from more slabs than this copies its rows into one.
 constexpr size_t kSlabsMax = 64;
 // Rows that are dealt out at once: segments are numbered with 16 bits.
 constexpr size_t kPieceRowsMax = 32'768;
-
-class FrozenBatch final : public Frozen {
- public:
-  FrozenBatch(std::string bytes, const Schema& schema) : bytes_(std::move(bytes)) {
-    snapshot_.format = kFormat;
-    snapshot_.schemas.push_back({std::string(kStateName), schema});
-  }
-  StatusOr<StateSnapshot> Write(SnapshotWriter& writer) override {
-    if (bytes_.size() <= kInlineBytesMax) {
-      snapshot_.inline_bytes = std::move(bytes_);
-    } else {
-      WEIR_ASSIGN_OR_RETURN(StateFile file, writer.AddBytes(bytes_, "open-batch"));
-      snapshot_.files.push_back(std::move(file));
-    }
-    return std::move(snapshot_);
-  }
-
- private:
-  std::string bytes_;
-  StateSnapshot snapshot_;
-};
 
 BatchPtr CopyIntoOneSlab(const RowCodec& codec, const BatchBase& batch) {
   std::string bytes;
@@ -68,71 +46,16 @@ RebatchOperator::RebatchOperator(RebatchOptions options, std::shared_ptr<const R
     : options_(options), codec_(std::move(codec)), open_(codec_->NewBatch()) {}
 
 Status RebatchOperator::Open(OperatorContext& context) {
-  stage_ = context.stage;
   clock_ = &context.env->clock;
   timers_ = context.timers;
   WEIR_RETURN_IF_ERROR(Validate(options_));
 
-  std::vector<const RestoredSnapshot*> snapshots;
-  for (const RestoredSnapshot& s : context.restore->snapshots) snapshots.push_back(&s);
-  std::sort(snapshots.begin(), snapshots.end(),
-            [](auto* a, auto* b) { return a->subtask < b->subtask; });
-  for (const RestoredSnapshot* restored : snapshots) {
-    Status status = TakeUp(*restored, context.restore->reader, context);
-    if (!status.ok()) {
-      return Annotate(status, fmt::format("operator '{}': the open batch of subtask {} of {}",
-                                          stage_, restored->subtask, restored->parallelism));
-    }
-  }
+  WEIR_ASSIGN_OR_RETURN(open_, TakeUpOpenRows(kState, *codec_, context));
   if (!open_->empty()) {
     rows_received_ = open_->rows();
     cut_restored_ = true;
     timers_->SetDelayTimer(clock_->MonotonicMicros());  // full ones need not wait for company
   }
-  return absl::OkStatus();
-}
-
-Status RebatchOperator::TakeUp(const RestoredSnapshot& restored, SnapshotReader* reader,
-                               const OperatorContext& context) {
-  const StateSnapshot& snapshot = restored.snapshot;
-  if (snapshot.format.empty()) return absl::OkStatus();
-  if (snapshot.format != kFormat || snapshot.schemas.size() != 1 || snapshot.files.size() > 1) {
-    return absl::FailedPreconditionError(
-        fmt::format("was written as '{}', this version reads '{}'", snapshot.format, kFormat));
-  }
-  const Schema& written = snapshot.schemas[0].schema;
-  std::vector<std::string> reasons = IncompatibleFields(written, codec_->schema(), kStateName);
-  if (!reasons.empty()) {
-    return absl::FailedPreconditionError(
-        fmt::format("cannot be read as the rows are now: {}", fmt::join(reasons, "; ")));
-  }
-  std::string bytes = snapshot.inline_bytes;
-  if (!snapshot.files.empty()) {
-    WEIR_ASSIGN_OR_RETURN(bytes, reader->ReadBytes(snapshot.files[0]));
-  }
-  SlabPtr slab = CopyToSlab(bytes);
-  const bool same = written.ToText() == codec_->schema().ToText();
-  WEIR_ASSIGN_OR_RETURN(BatchPtr batch, same ? codec_->DecodeBatch(std::move(slab))
-                                             : codec_->DecodeBatchAs(written, std::move(slab)));
-
-  // Who takes a row must follow from the snapshot alone, and must be one of the instances that get
-  // it: those that own some of the earlier instance's key groups.
-  const KeyGroupRange earlier = restored.key_groups();
-  std::span<const uint64_t> hashes = batch->key_hashes();
-  std::vector<uint8_t> keep(batch->rows());
-  for (size_t i = 0; i < keep.size(); ++i) {
-    int group = hashes.empty() ? earlier.first : KeyGroupOf(hashes[i]);
-    // Rows that were keyed further up and dealt out otherwise since.
-    if (!earlier.Contains(group)) group = earlier.first;
-    keep[i] = SubtaskOf(group, context.parallelism) == context.subtask;
-  }
-  batch->Retain(keep);
-  if (batch->empty()) return absl::OkStatus();
-  if (!open_->empty() && open_->key_hashes().empty() != batch->key_hashes().empty()) {
-    return absl::DataLossError("has key hashes, and that of another subtask has none");
-  }
-  codec_->CompactIfSparse(batch);
-  open_->Append(*batch);
   return absl::OkStatus();
 }
 
@@ -268,7 +191,8 @@ std::unique_ptr<Frozen> RebatchOperator::Freeze(CheckpointId) {
   if (open_->empty()) return nullptr;
   std::string bytes;
   codec_->EncodeBatch(*open_, bytes);
-  return std::make_unique<FrozenBatch>(std::move(bytes), codec_->schema());
+  return FreezeOpenRows(kState, codec_->schema(),
+                        [bytes = std::move(bytes)]() mutable { return std::move(bytes); });
 }
 
 }  // namespace weir

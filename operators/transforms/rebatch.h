@@ -5,9 +5,7 @@
 // came, and what is open at the end of the input. A batch of the input may make several.
 //
 // The open batch is state: it stays where it is at a barrier and may outlive a checkpoint. After a
-// restart at another parallelism every one of its rows is taken up exactly once: by the owner of
-// its key group where rows have key hashes, else by the instance that owns the first key group of
-// the earlier one.
+// restart at another parallelism every one of its rows is taken up exactly once (open_rows.h).
 //
 // No watermark overtakes a row: one that comes while a batch is open goes on when the rows that
 // came before it have.
@@ -29,6 +27,10 @@ struct RebatchOptions {
   size_t rows = limits::kBatchRowsDefault;
   size_t bytes = 4 << 20;  // of rows, their columns and what they point to (BatchBase::bytes)
   Duration delay = Milliseconds(100);
+
+  // Of a rebatch by key (keyed_rebatch.h), for each instance. Never zero.
+  size_t open_batches = limits::kRebatchOpenMax;
+  size_t open_bytes = limits::kRebatchOpenBytes;  // of all open batches together
 };
 
 // "rows=1024 bytes=4MiB delay=100ms", for plans and fingerprints.
@@ -49,8 +51,6 @@ class RebatchOperator final : public Operator {
   Timestamp OutputWatermark(Timestamp input) const override;
 
  private:
-  Status TakeUp(const RestoredSnapshot& restored, SnapshotReader* reader,
-                const OperatorContext& context);
   // Cuts what was restored, which may be more than one batch, before anything else happens.
   void CutRestored(Output& out);
   // Adds rows behind the open ones and emits every batch that is full.
@@ -62,7 +62,6 @@ class RebatchOperator final : public Operator {
 
   const RebatchOptions options_;
   const std::shared_ptr<const RowCodec> codec_;
-  std::string stage_;
   Clock* clock_ = nullptr;
   TimerService* timers_ = nullptr;
 

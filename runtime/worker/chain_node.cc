@@ -35,11 +35,15 @@ ChainNode::ChainNode(Setup setup) : setup_(std::move(setup)) {
   context.restore = &setup_.restore;
   context.timers = &timers_;
   context.counters = &operator_counters_;
-  // The flag outlives the node, so a late wake-up of something on the I/O pool hurts nobody.
-  context.wake = [woken = woken_, wake_slot = std::move(context.wake)] {
-    woken->store(true, std::memory_order_release);
-    wake_slot();
+  // The flags outlive the node, so a late wake-up of something on the I/O pool hurts nobody.
+  auto raise = [wake_slot = std::move(context.wake)](std::shared_ptr<std::atomic<bool>> flag) {
+    return [flag = std::move(flag), wake_slot] {
+      flag->store(true, std::memory_order_release);
+      wake_slot();
+    };
   };
+  context.wake = raise(woken_);
+  context.notify = raise(notified_);
 }
 
 std::string ChainNode::where() const {
@@ -114,8 +118,10 @@ Status ChainNode::Finish(const StatusOr<Progress>& progress) {
 
 bool ChainNode::pending_watermark() const { return !(input_watermark_ == passed_watermark_); }
 
-bool ChainNode::runnable() const {
-  if (waiting_) return !needs_wake_ || woken();
+bool ChainNode::runnable(int64_t now_micros) const {
+  if (waiting_) {
+    return !needs_wake_ || woken() || timers_.wake_up().value_or(INT64_MAX) <= now_micros;
+  }
   return !inbox_.empty() || pending_watermark();
 }
 
@@ -123,6 +129,7 @@ Status ChainNode::RunOnce(int64_t now_micros) {
   return Guard(now_micros, [&]() -> Status {
     if (waiting_) {
       woken_->store(false, std::memory_order_release);
+      timers_.SpendWakeUp();
       return Finish(operator_->Resume(*this));
     }
     if (!inbox_.empty()) {
@@ -148,8 +155,16 @@ Status ChainNode::RunOnce(int64_t now_micros) {
 Status ChainNode::FireTimer(Timestamp wall, bool& fired, int64_t now_micros) {
   fired = false;
   if (waiting_ || !operator_) return absl::OkStatus();
-  TimerKind kind = TimerKind::kDelay;
-  auto timer = timers_.TakeDelay(now_micros);
+  TimerKind kind = TimerKind::kNotified;
+  std::optional<int64_t> timer;
+  if (notified_->load(std::memory_order_relaxed) &&
+      notified_->exchange(false, std::memory_order_acquire)) {
+    timer = now_micros;
+  }
+  if (!timer) {
+    kind = TimerKind::kDelay;
+    timer = timers_.TakeDelay(now_micros);
+  }
   if (!timer) {
     kind = TimerKind::kProcessingTime;
     timer = timers_.TakeProcessing(wall);
@@ -254,6 +269,7 @@ StageCounters ChainNode::counters() const {
   counters.dropped += operator_counters_.dropped;
   counters.unusable_times += operator_counters_.unusable_times;
   counters.named = operator_counters_.named();
+  counters.tenants = operator_counters_.tenants;
   return counters;
 }
 

@@ -3,6 +3,7 @@
 // whose Commit() is called on the I/O pool.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <memory>
@@ -23,6 +24,7 @@ class NodeTimers final : public TimerService {
   void SetProcessingTimer(Timestamp time) override { processing_.insert(time); }
   void SetDelayTimer(int64_t time) override { delay_.insert(time); }
   void SetEventTimer(Timestamp time) override { event_.insert(time); }
+  void SetWakeUp(int64_t time) override { wake_up_ = std::min(time, wake_up_.value_or(time)); }
 
   // Takes the earliest timer at or before `time`.
   std::optional<Timestamp> TakeProcessing(Timestamp time) { return Take(processing_, time); }
@@ -31,6 +33,8 @@ class NodeTimers final : public TimerService {
   std::optional<Timestamp> next_processing() const {
     return processing_.empty() ? std::nullopt : std::optional(*processing_.begin());
   }
+  void SpendWakeUp() { wake_up_.reset(); }
+  std::optional<int64_t> wake_up() const { return wake_up_; }
   std::optional<int64_t> next_delay() const {
     return delay_.empty() ? std::nullopt : std::optional(*delay_.begin());
   }
@@ -40,6 +44,7 @@ class NodeTimers final : public TimerService {
   std::set<Timestamp> processing_;
   std::set<int64_t> delay_;
   std::set<Timestamp> event_;
+  std::optional<int64_t> wake_up_;
 };
 
 class ChainNode;
@@ -74,14 +79,16 @@ class ChainNode final : public Output {
 
   // What the node has to do next, on its own account.
   bool waiting() const { return waiting_; }  // for room downstream or a wake-up
-  bool runnable() const;                     // some RunOnce() would do something
+  bool runnable(int64_t now_micros) const;   // some RunOnce() would do something
+  // When it is woken without anybody's help; nullopt: it waits for no time.
+  std::optional<int64_t> wake_up() const { return needs_wake_ ? timers_.wake_up() : std::nullopt; }
   bool pending_watermark() const;
   // Somebody called OperatorContext::wake since the last call that could hear it.
   bool woken() const { return woken_->load(std::memory_order_acquire); }
 
   // One call of the operator: Resume, the next batch, or the watermark. REQUIRES: runnable().
   Status RunOnce(int64_t now_micros);
-  // One timer that is due by the wall clock or, for delays, by `now_micros`.
+  // A notification, or one timer that is due by the wall clock or, for delays, by `now_micros`.
   Status FireTimer(Timestamp wall, bool& fired, int64_t now_micros);
   // Calls Drain; it has finished once the node is not waiting().
   Status StartDrain(DrainReason reason, int64_t now_micros);
@@ -133,6 +140,7 @@ class ChainNode final : public Output {
   bool waiting_ = false;
   bool needs_wake_ = false;  // Blocked, so Resume only after a wake-up
   std::shared_ptr<std::atomic<bool>> woken_ = std::make_shared<std::atomic<bool>>(false);
+  std::shared_ptr<std::atomic<bool>> notified_ = std::make_shared<std::atomic<bool>>(false);
 
   std::unique_ptr<Batch<DeadLetter>> dead_letters_;
   SlabArena dead_letter_bytes_;

@@ -127,6 +127,9 @@ std::optional<int64_t> Task::next_due() const {
     // A writer without credit is woken by the credit.
     if (writer->flush_due() && !writer->congested()) consider(*writer->flush_due());
   }
+  for (const auto& node : nodes_) {
+    if (auto wake_up = node->wake_up()) consider(*wake_up);
+  }
   // A task that waits for credit or for an operator is woken by them; until then it takes nothing.
   const bool stuck = Congested() || std::any_of(nodes_.begin(), nodes_.end(),
                                                 [](const auto& node) { return node->waiting(); });
@@ -165,7 +168,7 @@ StatusOr<Task::Taken> Task::StepOnce(int64_t now) {
   }
   bool waiting = false;
   for (size_t i = nodes_.size(); i-- > 0;) {
-    if (nodes_[i]->runnable()) {
+    if (nodes_[i]->runnable(now)) {
       WEIR_RETURN_IF_ERROR(nodes_[i]->RunOnce(now));
       PropagateWatermarks(now);
       return Taken::kSomething;

@@ -85,6 +85,30 @@ TEST(JobBuilderTest, AllErrorsAreToldAtOnceByStage) {
   EXPECT_THAT(message, HasSubstr("stage 'loose': nothing reads its output"));
 }
 
+TEST(JobBuilderTest, RebatchByKeyDealsOutByKeyAndSaysWhatIsWrongWithItsOptions) {
+  auto build = [](RebatchOptions options) {
+    JobBuilder job("rebatch");
+    auto tenant = [](const Event& e) { return e.tenant; };
+    job.From("a", Events())
+        .Rebatch("all", options)
+        .Rebatch("by-tenant", options, tenant)
+        .KeyBy(tenant)
+        .Rebatch("again", options)
+        .To("out", Blackhole<Event>());
+    return job.Build();
+  };
+  StatusOr<BuiltJob> built = build({.rows = 10});
+  ASSERT_TRUE(built.ok()) << built.status();
+  for (const EdgeSpec& edge : built->graph.edges) {
+    const bool by_key = edge.to == 2 || edge.to == 3;
+    EXPECT_EQ(edge.partitioning, by_key ? Partitioning::kKeyed : Partitioning::kForward);
+  }
+  EXPECT_NE(built->graph.Fingerprint(),
+            build({.rows = 10, .open_batches = 7})->graph.Fingerprint());
+  EXPECT_THAT(std::string(build({.delay = 0}).status().message()),
+              HasSubstr("stage 'by-tenant': rebatch by key: the delay is 0"));
+}
+
 TEST(JobBuilderTest, AUnionIsAnEdgeFromEachOfItsStreams) {
   JobBuilder job("union");
   auto a = job.From("a", Events());

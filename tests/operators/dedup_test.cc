@@ -198,6 +198,158 @@ TEST_F(DedupTest, BlocksWhileTheStoreIsFullAndGoesOnAfterTheWakeUp) {
   dedup.Close();
 }
 
+TEST_F(DedupTest, SeveralFieldsAreOneKey) {
+  auto key = [](const Order& order) { return std::tuple(order.id, order.amount); };
+  Dedup<Order, decltype(key)> dedup({.window = kWindow}, key);
+  ASSERT_TRUE(dedup.Open(bed_.context).ok());
+  Feed(dedup, {{{"a", 1}, 0}, {{"a", 11}, 0}, {{"a1", 1}, 0}, {{"a", 1}, 0}}, out_);
+  EXPECT_THAT(Amounts(out_), ElementsAre(1, 11, 1));
+}
+
+TEST_F(DedupTest, ARowWithoutAKeyIsRejectedAndTheOthersAreJudged) {
+  auto key = [](const Order& order) {
+    if (order.id.empty()) throw std::runtime_error("an order has an id");
+    return order.id;
+  };
+  Dedup<Order, decltype(key)> dedup({.window = kWindow}, key);
+  ASSERT_TRUE(dedup.Open(bed_.context).ok());
+  Feed(dedup, {{{"", 1}, 5}, {{"a", 2}, 0}, {{"", 3}, 0}, {{"a", 4}, 0}, {{"b", 5}, 0}}, out_);
+  EXPECT_THAT(Amounts(out_), ElementsAre(2, 5));
+  ASSERT_EQ(out_.rejected.size(), 2u);
+  EXPECT_EQ(out_.rejected[0].error, "an order has an id");
+  EXPECT_EQ(out_.rejected[0].record, R"({"id":"","amount":1})");
+  EXPECT_EQ(out_.rejected[0].time, 5);
+  EXPECT_EQ(bed_.counters.named().at("unique"), 2u);
+  EXPECT_EQ(bed_.counters.named().at("duplicates"), 1u);
+}
+
+TEST_F(DedupTest, CountsUniqueDuplicateAndLateRows) {
+  OrderDedup dedup({.window = kWindow}, KeyOf);
+  ASSERT_TRUE(dedup.Open(bed_.context).ok());
+  EXPECT_EQ(bed_.counters.named(), (NamedCounts{{"unique", 0}, {"duplicates", 0}, {"late", 0}}));
+  ASSERT_TRUE(dedup.OnWatermark(Seconds(1009), out_).ok());
+  Feed(dedup, {{{"a", 1}, Seconds(1000)}, {{"a", 2}, Seconds(1000)}, {{"b", 3}, 0}}, out_);
+  Feed(dedup, {{{"a", 4}, Seconds(1000)}}, out_);
+  EXPECT_EQ(bed_.counters.named(), (NamedCounts{{"unique", 1}, {"duplicates", 2}, {"late", 1}}));
+  EXPECT_TRUE(bed_.counters.tenants.empty()) << "nobody asked for them";
+}
+
+TEST_F(DedupTest, CountsForEachTenant) {
+  auto key = [](const Event& event) { return event.id; };
+  auto tenant = [](const Event& event) { return event.tenant; };
+  Dedup<Event, decltype(key), decltype(tenant)> dedup({.window = kWindow}, key, tenant);
+  ASSERT_TRUE(dedup.Open(bed_.context).ok());
+  ASSERT_TRUE(dedup.OnWatermark(Seconds(1009), out_).ok());
+  auto batch = std::make_unique<Batch<Event>>();
+  auto add = [&](std::string_view id, std::string_view tenant_name, Timestamp time) {
+    Event event;
+    event.id = id;
+    event.tenant = tenant_name;
+    batch->Add(event, time);
+  };
+  add("1", "acme", Seconds(1000));
+  add("2", "", Seconds(1000));
+  add("1", "acme", Seconds(1000));
+  add("3", "acme", 0);
+  add("2", "zoo", Seconds(1000));
+  add("4", "acme", Seconds(1000));
+  ASSERT_TRUE(dedup.Process(0, std::move(batch), out_).ok());
+  const TenantCounts& tenants = bed_.counters.tenants;
+  EXPECT_THAT(tenants.kinds(), ElementsAre("unique", "duplicates", "late"));
+  const auto sorted = tenants.Sorted();
+  ASSERT_EQ(sorted.size(), 3u);
+  EXPECT_EQ(sorted[0].name, "acme");
+  EXPECT_THAT(sorted[0].counts, ElementsAre(2, 1, 1));
+  EXPECT_EQ(sorted[1].name, "");
+  EXPECT_THAT(sorted[1].counts, ElementsAre(1, 0, 0));
+  EXPECT_EQ(sorted[2].name, "zoo");
+  EXPECT_THAT(sorted[2].counts, ElementsAre(0, 1, 0));
+  EXPECT_THAT(tenants.others(), IsEmpty());
+}
+
+class DedupByArrivalTest : public DedupTest {
+ protected:
+  // Wall and monotonic clock apart, as a machine has them.
+  struct TwoClocks final : Clock {
+    Timestamp Now() override { return wall; }
+    int64_t MonotonicMicros() override { return mono; }
+    void Pass(Duration time) {
+      wall += time;
+      mono += time;
+    }
+    Timestamp wall = Seconds(1'000'000);
+    int64_t mono = Seconds(5);
+  };
+  void Open(OperatorBed& bed, OrderDedup& dedup) {
+    bed.context.env = &env_;
+    NewFolder(bed);
+    ASSERT_TRUE(dedup.Open(bed.context).ok());
+  }
+
+  const DedupOptions options_{.window = kWindow, .time = DedupTime::kArrival};
+  TwoClocks clock_;
+  Environment env_{clock_, RealEnvironment().disk, RealEnvironment().io, RealEnvironment().random};
+};
+
+TEST_F(DedupByArrivalTest, TheWindowGoesByWhenRowsComeAndNothingIsLate) {
+  OrderDedup dedup(options_, KeyOf);
+  Open(bed_, dedup);
+  EXPECT_EQ(dedup.watermark_drift_max(), std::nullopt);
+  Feed(dedup, {{{"a", 1}, Hours(9)}, {{"a", 2}, 0}}, out_);
+  ASSERT_TRUE(dedup.OnWatermark(Hours(99), out_).ok());
+  clock_.Pass(Seconds(70));
+  Feed(dedup, {{{"a", 3}, 0}}, out_);
+  clock_.Pass(Seconds(30));
+  Feed(dedup, {{{"a", 4}, 0}}, out_);
+  EXPECT_THAT(Amounts(out_), ElementsAre(1, 4));
+  EXPECT_THAT(out_.rejected, IsEmpty());
+}
+
+TEST_F(DedupByArrivalTest, AWallClockThatJumpsMovesNothing) {
+  OrderDedup dedup(options_, KeyOf);
+  Open(bed_, dedup);
+  Feed(dedup, {{{"a", 1}, 0}}, out_);
+  for (Duration jump : {Hours(1000), -Hours(3000)}) {
+    clock_.wall += jump;
+    Feed(dedup, {{{"a", 2}, 0}}, out_);
+  }
+  EXPECT_THAT(Amounts(out_), ElementsAre(1));
+}
+
+TEST_F(DedupByArrivalTest, ARestartGoesOnWhereItWasAlsoWithAClockThatIsBehind) {
+  MemorySnapshots snapshots;
+  OrderDedup dedup(options_, KeyOf);
+  Open(bed_, dedup);
+  Feed(dedup, {{{"a", 1}, 0}}, out_);
+  std::vector<StateSnapshot> taken = {dedup.Freeze(1)->Write(snapshots).value()};
+  clock_.wall -= Hours(5);
+  clock_.mono = 0;  // another machine
+  OperatorBed bed;
+  bed.restore = RestoreFor(0, 1, taken, snapshots);
+  OrderDedup again(options_, KeyOf);
+  Open(bed, again);
+  Feed(again, {{{"a", 2}, 0}, {{"b", 3}, 0}}, out_);
+  EXPECT_THAT(Amounts(out_), ElementsAre(1, 3));
+  EXPECT_THAT(out_.rejected, IsEmpty());
+  clock_.Pass(Seconds(100));
+  Feed(again, {{{"b", 4}, 0}}, out_);
+  EXPECT_THAT(Amounts(out_), ElementsAre(1, 3, 4));
+}
+
+TEST_F(DedupByArrivalTest, IdsThatWereKeptByAnotherKindOfTimeAreRefused) {
+  MemorySnapshots snapshots;
+  OrderDedup dedup(options_, KeyOf);
+  Open(bed_, dedup);
+  Feed(dedup, {{{"a", 1}, 0}}, out_);
+  OperatorBed bed;
+  bed.restore = RestoreFor(0, 1, {dedup.Freeze(1)->Write(snapshots).value()}, snapshots);
+  NewFolder(bed);
+  OrderDedup by_event_time({.window = kWindow}, KeyOf);
+  Status status = by_event_time.Open(bed.context);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("of arrival"));
+}
+
 TEST_F(DedupTest, AWindowThatCannotBeCutIsRefused) {
   OrderDedup dedup({.window = 7}, KeyOf);
   Status status = dedup.Open(bed_.context);

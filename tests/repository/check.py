@@ -14,6 +14,7 @@ from compile_check import check_headers_alone, check_snippets  # noqa: E402
 from flights_check import check_flights  # noqa: E402
 from include_check import check_includes  # noqa: E402
 from link_check import check_links  # noqa: E402
+from table_check import check_tables  # noqa: E402
 from text_check import check_headers, check_lengths, check_marks  # noqa: E402
 from tree import Tree  # noqa: E402
 
@@ -24,6 +25,7 @@ READING = {
     "headers": check_headers,
     "links": check_links,
     "flights": check_flights,
+    "tables": check_tables,
 }
 COMPILING = {"headers_alone": check_headers_alone, "snippets": check_snippets}
 

@@ -15,6 +15,7 @@ from compile_check import check_headers_alone, check_snippets  # noqa: E402
 from flights_check import check_flights  # noqa: E402
 from include_check import check_includes  # noqa: E402
 from link_check import check_links  # noqa: E402
+from table_check import check_tables  # noqa: E402
 from text_check import check_headers, check_lengths, check_marks  # noqa: E402
 from tree import Tree  # noqa: E402
 
@@ -258,6 +259,31 @@ class FlightsTest(CheckTest):
         self.plant("examples/flights/README.md", self.README)
         self.input('{"id":"1"}', '{"id":"2"}', '{"id":"1","x":1}')
         self.assert_only(self.found(check_flights), "differ")
+
+
+class TableTest(CheckTest):
+    def check(self, rows, methods="  auto Map(std::string_view name, Fn fn) {\n  StreamEnd To(std::string_view name) {\n"):
+        self.plant("jobs/stream.h", f"class Stream {{\n public:\n{methods} private:\n  Stream<T> Hidden() {{\n}};\n")
+        self.plant("docs/jobs.md", f"# Jobs\n\n| on a stream | does |\n|---|---|\n{rows}\n| a | b |\n")
+        return self.found(check_tables)
+
+    def test_accepts_a_table_with_every_method(self):
+        self.assertEqual(self.check("| `Map(name, fn)` | maps |\n| `To(name, sink)` | ends |\n"), [])
+
+    def test_finds_a_method_without_a_row(self):
+        self.assert_only(self.check("| `Map(name, fn)` | maps |\n"), "jobs/stream.h:4", "To() has no row")
+
+    def test_finds_a_row_without_a_method(self):
+        rows = "| `Map(name, fn)` | maps |\n| `To(name, sink)` | ends |\n| `Hidden().Gone<U>(name)` | no more |\n"
+        found = self.check(rows)
+        self.assertEqual(len(found), 2, found)
+        self.assertIn("docs/jobs.md:7", found[0])
+        self.assertIn("Gone() is no method", found[1])
+
+    def test_finds_a_table_that_is_gone(self):
+        self.plant("jobs/stream.h", "class Stream {\n};\n")
+        self.plant("docs/jobs.md", "# Jobs\n")
+        self.assert_only(self.found(check_tables), "docs/jobs.md:1", "is missing")
 
 
 if __name__ == "__main__":

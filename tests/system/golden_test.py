@@ -66,8 +66,8 @@ class GoldenCase(weir.Case):
 
     def assert_same_operators(self, one, other):
         def totals(result):
-            members = ("name", "kind", "records_in", "records_out", "records_dropped", "dead_letters")
-            return [{member: operator[member] for member in members} for operator in result.report["operators"]]
+            members = ("name", "kind", "records_in", "records_out", "records_dropped", "dead_letters", "counters", "tenants")
+            return [{member: operator.get(member) for member in members} for operator in result.report["operators"]]
 
         self.assertEqual(totals(one), totals(other))
 
@@ -89,7 +89,16 @@ class EventPipeline(GoldenCase):
         self.assertEqual(collections.Counter(set().union(*expected.values())), distinct)
         self.assert_same_operators(straight, resumed)
         self.assertEqual(straight.operator("dedup")["records_dropped"], LINES - DISTINCT)
+        self.assertEqual(straight.operator("dedup")["counters"], {"duplicates": LINES - DISTINCT, "late": 0, "unique": DISTINCT})
+        self.assertEqual(resumed.operator("dedup")["tenants"], self.tenants())
 
+    def tenants(self):
+        """What the report must say of each tenant, the busiest first."""
+        lines = [line for some in flights().values() for line in some]
+        unique = collections.Counter(json.loads(line)["tenant"] for line in set(lines))
+        counts = collections.Counter(json.loads(line)["tenant"] for line in lines)
+        rows = [{"tenant": name, "unique": unique[name], "duplicates": count - unique[name], "late": 0} for name, count in counts.items()]
+        return sorted(rows, key=lambda row: (-counts[row["tenant"]], row["tenant"]))
 
     def test_one_checkpoint_at_two_other_parallelisms(self):
         straight = self.straight(weir.PIPELINE, self.parameters(self.folder / "straight"))
