@@ -81,6 +81,10 @@ inline constexpr size_t kRulesErrorsMax = 100;      // errors of a rules file th
 inline constexpr size_t kReportTenantsMax = 1000;     // that are named; the rest is summed up
 inline constexpr size_t kReportTenantBytesMax = 256;  // of a name; longer ones are not named
 
+// async
+inline constexpr size_t kAsyncConcurrencyMax = 1024;       // calls of one instance at a time
+inline constexpr Duration kAsyncShutdownMax = Seconds(2);  // that calls under way are waited for
+
 // rebatch by key, of one instance
 inline constexpr size_t kRebatchOpenMax = 1024;           // batches that gather rows at a time
 inline constexpr size_t kRebatchOpenBytes = 16ull << 20;  // of all of them

@@ -14,6 +14,7 @@
 
 #include "core/hash.h"
 #include "jobs/job_builder.h"
+#include "operators/transforms/async.h"
 #include "operators/transforms/dedup.h"
 #include "operators/transforms/filter.h"
 #include "operators/transforms/flat_map.h"
@@ -23,6 +24,8 @@
 #include "operators/transforms/process.h"
 #include "operators/transforms/rebatch.h"
 #include "operators/transforms/router.h"
+#include "operators/transforms/sample.h"
+#include "operators/transforms/throttle.h"
 
 namespace weir {
 
@@ -216,6 +219,49 @@ class Stream {
     return {*draft_, stage};
   }
 
+  // Keeps a share of the rows, by the hash of their key (as in KeyBy()), or each by itself. Rows
+  // that are kept may be given the weight they stand for: set_weight is void(T&, double).
+  template <class KeyFn = EachRow, class WeightFn = NoWeight>
+  Stream<T> Sample(std::string_view name, SampleOptions options, KeyFn key = {},
+                   WeightFn set_weight = {}) {
+    if (Status valid = Validate(options); !valid.ok()) {
+      draft_->AddError(name, std::string(valid.message()));
+    }
+    return Then<T>({.name = std::string(name), .kind = "sample", .options = ToText(options)},
+                   [options, key, set_weight] {
+                     return std::make_unique<weir::Sample<T, KeyFn, WeightFn>>(options, key,
+                                                                               set_weight);
+                   });
+  }
+
+  // Lets no more than so many rows of a key through in a time. The others are dropped, or come from
+  // Side<T>(kThrottledPort). key as in KeyBy().
+  template <class KeyFn>
+  Stream<T> Throttle(std::string_view name, ThrottleOptions options, KeyFn key) {
+    if (Status valid = Validate(options); !valid.ok()) {
+      draft_->AddError(name, std::string(valid.message()));
+    }
+    return Then<T>(
+        {.name = std::string(name),
+         .kind = "throttle",
+         .keyed_state = true,
+         .options = ToText(options)},
+        [options, key] { return std::make_unique<weir::Throttle<T, KeyFn>>(options, key); },
+        internal::HashByStateKey<T>(key));
+  }
+
+  // A call to something outside for each row, several at a time. fn: StatusOr<U>(const T&), which
+  // may block and is called from several threads, or void(const T&, AsyncReply<U>), which must not.
+  template <class U, class Fn>
+  Stream<U> Async(std::string_view name, AsyncOptions options, Fn fn) {
+    if (Status valid = Validate(options); !valid.ok()) {
+      draft_->AddError(name, std::string(valid.message()));
+    }
+    return Then<U>(
+        {.name = std::string(name), .kind = "async", .options = ToText(options)},
+        [options, fn] { return std::make_unique<AsyncOperator<T, U, Fn>>(options, fn); });
+  }
+
   // What happens to rows that the stage in front cannot take.
   Stream<T> OnFailure(FailurePolicy policy) {
     if (outputs_.size() > 1) {
@@ -298,6 +344,13 @@ class KeyedStream {
   // As Stream's, by this key.
   Stream<T> Rebatch(std::string_view name, RebatchOptions options = {}) {
     return stream_.Rebatch(name, options, key_);
+  }
+  template <class WeightFn = NoWeight>
+  Stream<T> Sample(std::string_view name, SampleOptions options, WeightFn set_weight = {}) {
+    return stream_.Sample(name, options, key_, set_weight);
+  }
+  Stream<T> Throttle(std::string_view name, ThrottleOptions options) {
+    return stream_.Throttle(name, options, key_);
   }
   template <class TenantFn = NoTenant>
   Stream<T> Dedup(std::string_view name, DedupOptions options, TenantFn tenant = {}) {

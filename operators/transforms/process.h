@@ -46,7 +46,7 @@
 #include <vector>
 
 #include "operators/transforms/collector.h"
-#include "operators/transforms/key_bytes.h"
+#include "operators/transforms/key_column.h"
 #include "operators/transforms/keyed_timers.h"
 #include "operators/transforms/row_transaction.h"
 #include "operators/transforms/user_call.h"
@@ -104,16 +104,13 @@ concept NamesOnTimer = requires {
 
 template <class In, class Out, class Function, class KeyFn>
 class ProcessOperator final : public Operator {
-  using Key = std::decay_t<std::invoke_result_t<KeyFn&, const In&>>;
-  // Keys that lie in the row's slab are not copied.
-  static constexpr bool kKeyIsView = std::is_same_v<Key, std::string_view>;
   static constexpr bool kHasTimers = internal::HasTimers<Function, Out>;
   static_assert(kHasTimers || !internal::NamesOnTimer<Function>,
                 "OnTimer must be Status OnTimer(TimerKind, Timestamp, ProcessContext<Out>&)");
 
  public:
   ProcessOperator(Function function, KeyFn key_fn)
-      : function_(std::move(function)), key_fn_(std::move(key_fn)) {}
+      : function_(std::move(function)), row_keys_(std::move(key_fn)) {}
 
   Status Open(OperatorContext& context) override {
     WEIR_CHECK(context.keyed != nullptr);  // the stage asks for keyed state
@@ -132,7 +129,7 @@ class ProcessOperator final : public Operator {
     WEIR_CHECK(input_ == nullptr && !firing_);  // Resume() comes first
     input_ = std::move(batch);
     next_ = 0;
-    ReadKeys(out);
+    row_keys_.Read(Batch<In>::Of(std::as_const(*input_)), out);
     return Resume(out);
   }
 
@@ -152,10 +149,10 @@ class ProcessOperator final : public Operator {
       if (!ready_) return Progress::kBlocked;
       if constexpr (kHasTimers) {
         if (firing_) {
-          timers_.DueKeys(firing_->first, firing_->second, limits::kBatchRowsDefault, keys_);
+          timers_.DueKeys(firing_->first, firing_->second, limits::kBatchRowsDefault, timer_keys_);
         }
       }
-      WEIR_RETURN_IF_ERROR(row_->PrefetchAll(keys_));
+      WEIR_RETURN_IF_ERROR(row_->PrefetchAll(firing_ ? timer_keys_ : row_keys_.keys()));
     }
     WEIR_ASSIGN_OR_RETURN(const bool done, input_ != nullptr ? ProcessSome(out) : FireSome(out));
     if (!done) return Progress::kMoreOutput;
@@ -169,9 +166,9 @@ class ProcessOperator final : public Operator {
   StatusOr<bool> ProcessSome(Output& out) {
     const Batch<In>& in = Batch<In>::Of(std::as_const(*input_));
     for (; next_ < in.rows() && builder_.rows() < limits::kBatchRowsDefault; ++next_) {
-      if (!has_key_[next_]) continue;
+      if (!row_keys_.has_key(next_)) continue;
       const Status status = CallFor(
-          keys_[next_], in.times()[next_],
+          row_keys_.keys()[next_], in.times()[next_],
           [&](ProcessContext<Out>& context) { return function_.Process(in[next_], context); });
       WEIR_RETURN_IF_ERROR(row_->failure());
       if (!status.ok()) internal::RejectRow(in[next_], in.times()[next_], status, out);
@@ -254,38 +251,7 @@ class ProcessOperator final : public Operator {
     }
   }
 
-  // keys_[i] is the key of row i. A row whose key function fails is rejected and has none.
-  void ReadKeys(Output& out) {
-    const Batch<In>& in = Batch<In>::Of(std::as_const(*input_));
-    keys_.assign(in.rows(), StateKey{});
-    has_key_.assign(in.rows(), 1);
-    key_bytes_.clear();
-    key_ends_.assign(in.rows(), 0);
-    for (size_t i = 0; i < in.rows(); ++i) {
-      Status status = internal::GuardedCall([&]() -> Status {
-        if constexpr (kKeyIsView) {
-          keys_[i].bytes = key_fn_(in[i]);
-        } else {
-          key_bytes_.append(KeyBytes(key_fn_(in[i]), one_key_));
-        }
-        return absl::OkStatus();
-      });
-      key_ends_[i] = key_bytes_.size();
-      if (status.ok()) continue;
-      has_key_[i] = 0;
-      internal::RejectRow(in[i], in.times()[i], status, out);
-    }
-    for (size_t i = 0; i < in.rows(); ++i) {
-      if constexpr (!kKeyIsView) {
-        const size_t begin = i == 0 ? 0 : key_ends_[i - 1];
-        keys_[i].bytes = std::string_view(key_bytes_).substr(begin, key_ends_[i] - begin);
-      }
-      keys_[i] = MakeStateKey(keys_[i].bytes);
-    }
-  }
-
   Function function_;
-  KeyFn key_fn_;
   Clock* clock_ = nullptr;
   TimerService* wakes_ = nullptr;
   std::unique_ptr<internal::RowTransaction> row_;
@@ -299,11 +265,8 @@ class ProcessOperator final : public Operator {
   std::optional<std::pair<TimerKind, Timestamp>> firing_;
   bool ready_ = false;  // the store is, for what is under way
   size_t next_ = 0;
-  std::vector<StateKey> keys_;  // of the rows, or of the timers that fire
-  std::vector<uint8_t> has_key_;
-  std::string key_bytes_;  // all of the batch's, one behind the other
-  std::vector<size_t> key_ends_;
-  std::string one_key_;
+  KeyColumn<In, KeyFn> row_keys_;
+  std::vector<StateKey> timer_keys_;  // of those that fire
 };
 
 }  // namespace weir
