@@ -45,22 +45,5 @@ Duration BackoffBefore(int attempt, const AsyncOptions& options) {
   return std::min(pause, options.backoff_max);
 }
 
-void RowsUnderWay::DoneBelow(uint64_t row) {
-  done_below_ = row;
-  for (; !held_.empty() && held_.front().first <= done_below_; held_.pop_front()) {
-    released_ = std::max(released_, held_.front().second);
-  }
-}
-
-void RowsUnderWay::Watermark(Timestamp watermark) {
-  if (done_below_ == next_) {
-    released_ = std::max(released_, watermark);
-  } else if (!held_.empty() && held_.back().first == next_) {
-    held_.back().second = std::max(held_.back().second, watermark);
-  } else {
-    held_.emplace_back(next_, watermark);
-  }
-}
-
 }  // namespace internal
 }  // namespace weir

@@ -15,8 +15,8 @@
 //
 // An attempt takes at most `timeout`, by the monotonic clock. One that fails with Unavailable,
 // DeadlineExceeded (also when its time is up), ResourceExhausted or Aborted is made again,
-// `retries` times at most, after a pause that doubles from backoff_min to backoff_max. A call that fails for
-// good, with another code at once, rejects its row. An exception is the code Unknown.
+// `retries` times at most, after a pause that doubles from backoff_min to backoff_max. A call that
+// fails for good, with another code at once, rejects its row. An exception is the code Unknown.
 //
 // A function that blocks must bear to be called from several threads at once.
 //
@@ -42,6 +42,7 @@
 #include "operators/operator.h"
 #include "operators/transforms/async_call.h"
 #include "operators/transforms/call_threads.h"
+#include "operators/transforms/held_watermarks.h"
 #include "operators/transforms/user_call.h"
 
 namespace weir {
@@ -65,24 +66,6 @@ namespace internal {
 bool IsWorthARetry(const Status& status);
 // In front of try `attempt`, which is 2 for the first one that is made again.
 Duration BackoffBefore(int attempt, const AsyncOptions& options);
-
-// Which rows of an operator are under way, in the order in which they came, and which watermarks
-// wait for them.
-class RowsUnderWay {
- public:
-  uint64_t Begin() { return next_++; }
-  // All rows below `row` are done.
-  void DoneBelow(uint64_t row);
-  void Watermark(Timestamp watermark);
-  Timestamp released() const { return released_; }
-  uint64_t next() const { return next_; }
-
- private:
-  uint64_t next_ = 0;
-  uint64_t done_below_ = 0;
-  std::deque<std::pair<uint64_t, Timestamp>> held_;  // (rows before it, watermark), both rising
-  Timestamp released_ = kMinTimestamp;
-};
 
 }  // namespace internal
 
@@ -124,11 +107,11 @@ class AsyncOperator final : public Operator {
   StatusOr<Progress> Resume(Output& out) override { return Advance(out); }
   StatusOr<Progress> OnTimer(TimerKind, Timestamp, Output& out) override { return Advance(out); }
   StatusOr<Progress> OnWatermark(Timestamp watermark, Output&) override {
-    rows_.Watermark(watermark);
+    watermarks_.Add(watermark, rows_, RowsOut());
     return Progress::kDone;
   }
   Timestamp OutputWatermark(Timestamp input) const override {
-    return std::min(input, rows_.released());
+    return watermarks_.OutputWatermark(input);
   }
   StatusOr<Progress> Drain(DrainReason, Output& out) override {
     draining_ = true;
@@ -193,7 +176,7 @@ class AsyncOperator final : public Operator {
     // Answers that overtake leave a row's place behind, and of these there is a limit, too.
     const size_t places = options_.concurrency * (options_.ordered ? 1 : kPlacesPerCall);
     while (next_row_ < input_rows() && busy_ < options_.concurrency && under_way_.size() < places) {
-      const uint64_t number = rows_.Begin();
+      const uint64_t number = rows_++;
       Row& row = under_way_.emplace_back();
       row.batch = input_;
       row.index = next_row_++;
@@ -286,7 +269,7 @@ class AsyncOperator final : public Operator {
       if (!first.gone) break;
       under_way_.pop_front();
     }
-    rows_.DoneBelow(rows_.next() - under_way_.size());
+    watermarks_.Release(RowsOut());
   }
 
   void EmitRow(Row& row, Batch<U>& made, Output& out) {
@@ -313,7 +296,8 @@ class AsyncOperator final : public Operator {
   void GiveUp(const Row& row) {
     if (auto call = row.answer.lock()) call->given_up.store(true, std::memory_order_relaxed);
   }
-  Row& RowAt(uint64_t number) { return under_way_[number - (rows_.next() - under_way_.size())]; }
+  Row& RowAt(uint64_t number) { return under_way_[number - RowsOut()]; }
+  uint64_t RowsOut() const { return rows_ - under_way_.size(); }
   void SetDue(uint64_t number, Row& row, int64_t due) {
     row.due = due;
     due_.insert({due, number});
@@ -333,11 +317,12 @@ class AsyncOperator final : public Operator {
   std::shared_ptr<const BatchBase> input_;  // rows from next_row_ on wait for room
   size_t next_row_ = 0;
   bool draining_ = false;
-  // Consecutive rows, the last one numbered rows_.next() - 1.
+  // Consecutive rows, the last one numbered rows_ - 1.
   std::deque<Row> under_way_;
   size_t busy_ = 0;                 // of them, those that are not gone
   std::vector<uint64_t> finished_;  // rows with a result, to be emitted out of order
-  internal::RowsUnderWay rows_;
+  uint64_t rows_ = 0;               // begun so far
+  HeldWatermarks watermarks_;
   uint64_t last_call_ = 0;
   absl::flat_hash_map<uint64_t, uint64_t> row_of_call_;
   std::set<std::pair<int64_t, uint64_t>> due_;  // (time, row)

@@ -162,7 +162,7 @@ void KeyedRebatchBase::EmitSealed(Output& out) {
     out.Emit(0, std::move(batch));
   }
   sealed_.clear();
-  ReleaseWatermarks();
+  watermarks_.Release(RowsOut());
 }
 
 // Batches are opened in the order of their deadlines.
@@ -199,25 +199,8 @@ StatusOr<Progress> KeyedRebatchBase::Resume(Output& out) { return EmitDue(out); 
 
 StatusOr<Progress> KeyedRebatchBase::OnWatermark(Timestamp watermark, Output& out) {
   TakeUpRestored(out);
-  if (open_.empty()) {
-    released_ = std::max(released_, watermark);
-  } else if (!held_.empty() && held_.back().first == rows_received_) {
-    held_.back().second = std::max(held_.back().second, watermark);
-  } else {
-    held_.emplace_back(rows_received_, watermark);
-  }
+  watermarks_.Add(watermark, rows_received_, RowsOut());
   return Progress::kDone;
-}
-
-void KeyedRebatchBase::ReleaseWatermarks() {
-  const uint64_t emitted_below = open_.empty() ? rows_received_ : open_.front().first_row;
-  for (; !held_.empty() && held_.front().first <= emitted_below; held_.pop_front()) {
-    released_ = std::max(released_, held_.front().second);
-  }
-}
-
-Timestamp KeyedRebatchBase::OutputWatermark(Timestamp input) const {
-  return std::min(input, released_);
 }
 
 std::unique_ptr<Frozen> KeyedRebatchBase::Freeze(CheckpointId) {

@@ -20,7 +20,6 @@
 // A row whose key function fails is rejected.
 #pragma once
 
-#include <deque>
 #include <list>
 #include <memory>
 #include <optional>
@@ -32,6 +31,7 @@
 #include "core/hash.h"
 #include "core/row_codec.h"
 #include "operators/operator.h"
+#include "operators/transforms/held_watermarks.h"
 #include "operators/transforms/key_bytes.h"
 #include "operators/transforms/rebatch.h"
 #include "operators/transforms/user_call.h"
@@ -55,7 +55,9 @@ class KeyedRebatchBase : public Operator {
   StatusOr<Progress> OnTimer(TimerKind kind, Timestamp time, Output& out) override;
   StatusOr<Progress> Drain(DrainReason reason, Output& out) override;
   std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) override;
-  Timestamp OutputWatermark(Timestamp input) const override;
+  Timestamp OutputWatermark(Timestamp input) const override {
+    return watermarks_.OutputWatermark(input);
+  }
 
  protected:
   // A row's key; of one that has none (`rejected`) nothing else is set.
@@ -101,7 +103,8 @@ class KeyedRebatchBase : public Operator {
   void EmitSealed(Output& out);
   Progress EmitDue(Output& out);
   void SetTimer(int64_t time);
-  void ReleaseWatermarks();
+  // Every row that came before this many has left.
+  uint64_t RowsOut() const { return open_.empty() ? rows_received_ : open_.front().first_row; }
 
   const RebatchOptions options_;
   const std::shared_ptr<const RowCodec> codec_;
@@ -121,10 +124,8 @@ class KeyedRebatchBase : public Operator {
   std::vector<size_t> row_bytes_;
   std::vector<Rows*> targets_;
 
-  // Watermarks that wait for rows: (rows received before it, watermark), both rising.
   uint64_t rows_received_ = 0;
-  std::deque<std::pair<uint64_t, Timestamp>> held_;
-  Timestamp released_ = kMinTimestamp;
+  HeldWatermarks watermarks_;
 };
 
 // `KeyFn` returns a string, a string_view into the row or any type with a Codec.

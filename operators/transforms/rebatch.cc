@@ -149,25 +149,13 @@ void RebatchOperator::EmitOpen(Output& out) {
   open_bytes_ = 0;
   merged_rows_ = 0;
   out.Emit(0, std::exchange(open_, codec_->NewBatch()));
-  for (; !held_.empty() && held_.front().first <= rows_emitted_; held_.pop_front()) {
-    released_ = std::max(released_, held_.front().second);
-  }
+  watermarks_.Release(rows_emitted_);
 }
 
 StatusOr<Progress> RebatchOperator::OnWatermark(Timestamp watermark, Output& out) {
   CutRestored(out);
-  if (rows_received_ == rows_emitted_) {
-    released_ = std::max(released_, watermark);
-  } else if (!held_.empty() && held_.back().first == rows_received_) {
-    held_.back().second = std::max(held_.back().second, watermark);
-  } else {
-    held_.emplace_back(rows_received_, watermark);
-  }
+  watermarks_.Add(watermark, rows_received_, rows_emitted_);
   return Progress::kDone;
-}
-
-Timestamp RebatchOperator::OutputWatermark(Timestamp input) const {
-  return std::min(input, released_);
 }
 
 StatusOr<Progress> RebatchOperator::OnTimer(TimerKind kind, Timestamp time, Output& out) {

@@ -11,7 +11,6 @@
 // came before it have.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,6 +18,7 @@
 
 #include "core/row_codec.h"
 #include "operators/operator.h"
+#include "operators/transforms/held_watermarks.h"
 
 namespace weir {
 
@@ -48,7 +48,9 @@ class RebatchOperator final : public Operator {
   StatusOr<Progress> OnTimer(TimerKind kind, Timestamp time, Output& out) override;
   StatusOr<Progress> Drain(DrainReason reason, Output& out) override;
   std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) override;
-  Timestamp OutputWatermark(Timestamp input) const override;
+  Timestamp OutputWatermark(Timestamp input) const override {
+    return watermarks_.OutputWatermark(input);
+  }
 
  private:
   // Cuts what was restored, which may be more than one batch, before anything else happens.
@@ -72,11 +74,9 @@ class RebatchOperator final : public Operator {
   bool cut_restored_ = false;
   std::vector<size_t> row_bytes_;
 
-  // Watermarks that wait for rows: (rows received before it, watermark), both rising.
   uint64_t rows_received_ = 0;
   uint64_t rows_emitted_ = 0;
-  std::deque<std::pair<uint64_t, Timestamp>> held_;
-  Timestamp released_ = kMinTimestamp;
+  HeldWatermarks watermarks_;
 };
 
 }  // namespace weir

@@ -269,26 +269,12 @@ TEST_F(DedupTest, CountsForEachTenant) {
 
 class DedupByArrivalTest : public DedupTest {
  protected:
-  // Wall and monotonic clock apart, as a machine has them.
-  struct TwoClocks final : Clock {
-    Timestamp Now() override { return wall; }
-    int64_t MonotonicMicros() override { return mono; }
-    void Pass(Duration time) {
-      wall += time;
-      mono += time;
-    }
-    Timestamp wall = Seconds(1'000'000);
-    int64_t mono = Seconds(5);
-  };
   void Open(OperatorBed& bed, OrderDedup& dedup) {
-    bed.context.env = &env_;
     NewFolder(bed);
     ASSERT_TRUE(dedup.Open(bed.context).ok());
   }
 
   const DedupOptions options_{.window = kWindow, .time = DedupTime::kArrival};
-  TwoClocks clock_;
-  Environment env_{clock_, RealEnvironment().disk, RealEnvironment().io, RealEnvironment().random};
 };
 
 TEST_F(DedupByArrivalTest, TheWindowGoesByWhenRowsComeAndNothingIsLate) {
@@ -297,9 +283,9 @@ TEST_F(DedupByArrivalTest, TheWindowGoesByWhenRowsComeAndNothingIsLate) {
   EXPECT_EQ(dedup.watermark_drift_max(), std::nullopt);
   Feed(dedup, {{{"a", 1}, Hours(9)}, {{"a", 2}, 0}}, out_);
   ASSERT_TRUE(dedup.OnWatermark(Hours(99), out_).ok());
-  clock_.Pass(Seconds(70));
+  bed_.clock.now += Seconds(70);
   Feed(dedup, {{{"a", 3}, 0}}, out_);
-  clock_.Pass(Seconds(30));
+  bed_.clock.now += Seconds(30);
   Feed(dedup, {{{"a", 4}, 0}}, out_);
   EXPECT_THAT(Amounts(out_), ElementsAre(1, 4));
   EXPECT_THAT(out_.rejected, IsEmpty());
@@ -310,7 +296,7 @@ TEST_F(DedupByArrivalTest, AWallClockThatJumpsMovesNothing) {
   Open(bed_, dedup);
   Feed(dedup, {{{"a", 1}, 0}}, out_);
   for (Duration jump : {Hours(1000), -Hours(3000)}) {
-    clock_.wall += jump;
+    bed_.clock.wall_ahead += jump;
     Feed(dedup, {{{"a", 2}, 0}}, out_);
   }
   EXPECT_THAT(Amounts(out_), ElementsAre(1));
@@ -322,16 +308,16 @@ TEST_F(DedupByArrivalTest, ARestartGoesOnWhereItWasAlsoWithAClockThatIsBehind) {
   Open(bed_, dedup);
   Feed(dedup, {{{"a", 1}, 0}}, out_);
   std::vector<StateSnapshot> taken = {dedup.Freeze(1)->Write(snapshots).value()};
-  clock_.wall -= Hours(5);
-  clock_.mono = 0;  // another machine
-  OperatorBed bed;
+  OperatorBed bed;  // another machine, which has just been started
+  bed.clock.wall_ahead = bed_.clock.now - Hours(5);
+  bed.clock.now = 0;
   bed.restore = RestoreFor(0, 1, taken, snapshots);
   OrderDedup again(options_, KeyOf);
   Open(bed, again);
   Feed(again, {{{"a", 2}, 0}, {{"b", 3}, 0}}, out_);
   EXPECT_THAT(Amounts(out_), ElementsAre(1, 3));
   EXPECT_THAT(out_.rejected, IsEmpty());
-  clock_.Pass(Seconds(100));
+  bed.clock.now += Seconds(100);
   Feed(again, {{{"b", 4}, 0}}, out_);
   EXPECT_THAT(Amounts(out_), ElementsAre(1, 3, 4));
 }

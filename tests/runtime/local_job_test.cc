@@ -1,7 +1,5 @@
 // Whole jobs in this process: numbers in, a count per key, rows committed with checkpoints; with
 // failures, restarts, stops and other parallelisms, every row comes out exactly once.
-#include "runtime/local_job.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,7 +10,6 @@
 #include "state/keyed_state.h"
 #include "tests/support/faulty_disk.h"
 #include "tests/support/number_job.h"
-#include "tests/support/temp_dir.h"
 
 namespace weir {
 namespace {
@@ -26,12 +23,9 @@ using testing::NumberSource;
 using testing::Row;
 using testing::Shared;
 
-class LocalJobTest : public ::testing::Test {
+class LocalJobTest : public testing::NumberJobTest {
  protected:
-  LocalJobTest() {
-    options_.data_dir = dir_ / "data";
-    options_.identity.job_name = "count";
-    options_.checkpoint_interval = Milliseconds(20);
+  LocalJobTest() : NumberJobTest("count", Milliseconds(20)) {
     JobBuilder builder("count");
     builder
         .From("numbers",
@@ -45,74 +39,27 @@ class LocalJobTest : public ::testing::Test {
     WEIR_CHECK(built.ok());
     job_ = *std::move(built);
   }
-
-  LocalJobResult Run() {
-    auto local = LocalJob::Prepare(job_, options_, *env_);
-    WEIR_CHECK(local.ok());
-    running_ = local->get();
-    LocalJobResult result =
-        (*local)->Run({nullptr, [this](std::string_view line) { log_ += line; }});
-    running_ = nullptr;
-    return result;
-  }
-
-  void StopAtTheFirstCommit() {
-    shared_->hold_end = true;
-    shared_->on_commit = [this] {
-      if (LocalJob* job = running_) job->RequestStop();
-    };
-  }
-
-  // Every key has every count from 1 to its number of rows exactly once.
-  void ExpectExactlyOnce() {
-    std::map<int64_t, std::vector<int64_t>> counts;
-    for (const auto& [handle, rows] : shared_->committed) {
-      for (const auto& [key, count] : rows) counts[key].push_back(count);
-    }
-    ASSERT_EQ(counts.size(), static_cast<size_t>(kKeys));
-    for (auto& [key, seen] : counts) {
-      std::sort(seen.begin(), seen.end());
-      ASSERT_EQ(seen.size(), static_cast<size_t>(kSplits * shared_->per_split / kKeys))
-          << "key " << key;
-      for (size_t i = 0; i < seen.size(); ++i) ASSERT_EQ(seen[i], static_cast<int64_t>(i) + 1);
-    }
-  }
-
-  testing::TempDir dir_;
-  LocalJobOptions options_;
-  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
-  BuiltJob job_;
-  Environment* env_ = &RealEnvironment();
-  std::atomic<LocalJob*> running_ = nullptr;
-  std::string log_;
 };
 
 TEST_F(LocalJobTest, RunsToItsEndAtEveryParallelism) {
   for (int parallelism : {1, 2, 3, 7}) {
     for (bool encode : {false, true}) {
-      shared_->committed.clear();
-      options_.data_dir = dir_ / ("data-" + std::to_string(parallelism) + (encode ? "e" : ""));
-      options_.parallelism = parallelism;
-      options_.encode_edges = encode;
-      LocalJobResult result = Run();
+      LocalJobResult result = RunAfresh(parallelism, encode);
       EXPECT_EQ(result.state, RunState::kFinished);
       EXPECT_EQ(result.status.operators[1].completed.records_in, kSplits * shared_->per_split);
-      ExpectExactlyOnce();
+      ExpectExactlyOnce(kKeys);
     }
   }
 }
 
 TEST_F(LocalJobTest, ATaskThatFailsCostsNothing) {
   for (int parallelism : {1, 3}) {
-    shared_->committed.clear();
-    options_.data_dir = dir_ / ("data-" + std::to_string(parallelism));
-    options_.parallelism = parallelism;
     shared_->rows_until_failure = 20'000;
-    LocalJobResult result = Run();
+    LocalJobResult result = RunAfresh(parallelism);
     EXPECT_EQ(result.state, RunState::kFinished);
     EXPECT_EQ(result.status.restarts, 1);
     EXPECT_THAT(log_, ::testing::HasSubstr("injected"));
-    ExpectExactlyOnce();
+    ExpectExactlyOnce(kKeys);
   }
 }
 
@@ -122,7 +69,7 @@ TEST_F(LocalJobTest, ACommitThatFailsIsRepeated) {
   LocalJobResult result = Run();
   EXPECT_EQ(result.state, RunState::kFinished);
   EXPECT_GE(result.status.restarts, 1);
-  ExpectExactlyOnce();
+  ExpectExactlyOnce(kKeys);
 }
 
 TEST_F(LocalJobTest, ACheckpointThatCannotBeWrittenIsNoCheckpoint) {
@@ -131,7 +78,7 @@ TEST_F(LocalJobTest, ACheckpointThatCannotBeWrittenIsNoCheckpoint) {
   LocalJobResult result = Run();
   EXPECT_EQ(result.state, RunState::kFinished);
   EXPECT_GE(result.status.checkpoints_failed, 1u);
-  ExpectExactlyOnce();
+  ExpectExactlyOnce(kKeys);
 }
 
 TEST_F(LocalJobTest, AFullDataFolderFailsCheckpointsAndLosesNothing) {
@@ -152,7 +99,7 @@ TEST_F(LocalJobTest, AFullDataFolderFailsCheckpointsAndLosesNothing) {
   EXPECT_GE(result.status.checkpoints_failed, 1u);
   EXPECT_THAT(log_, ::testing::HasSubstr(options_.data_dir));
   EXPECT_THAT(log_, ::testing::HasSubstr("No space left"));
-  ExpectExactlyOnce();
+  ExpectExactlyOnce(kKeys);
 }
 
 TEST_F(LocalJobTest, StopsAndGoesOnAtAnotherParallelism) {
@@ -164,14 +111,13 @@ TEST_F(LocalJobTest, StopsAndGoesOnAtAnotherParallelism) {
   LocalJobResult second = Run();
   EXPECT_EQ(second.state, RunState::kSuspended);
   EXPECT_EQ(second.status.restored_from, first.status.last_checkpoint);
-  shared_->on_commit = nullptr;
-  shared_->hold_end = false;
+  LetItEnd();
   options_.parallelism = 1;
   LocalJobResult third = Run();
   EXPECT_EQ(third.state, RunState::kFinished);
   EXPECT_EQ(third.status.restored_from, second.status.last_checkpoint);
   EXPECT_EQ(third.status.operators[0].completed.records_out, kSplits * shared_->per_split);
-  ExpectExactlyOnce();
+  ExpectExactlyOnce(kKeys);
 }
 
 TEST_F(LocalJobTest, AFinishedRunIsReportedAndNotRepeated) {

@@ -6,9 +6,7 @@
 #include <map>
 
 #include "jobs/stream.h"
-#include "runtime/local_job.h"
 #include "tests/support/number_job.h"
-#include "tests/support/temp_dir.h"
 
 namespace weir {
 namespace {
@@ -75,62 +73,33 @@ BuiltJob DiamondJob(std::shared_ptr<Shared> shared,
   return *std::move(built);
 }
 
-class UnionTest : public ::testing::Test {
+class UnionTest : public testing::NumberJobTest {
  protected:
-  UnionTest() {
+  UnionTest() : NumberJobTest("union") {
     shared_->per_split = 300;
-    options_.data_dir = dir_ / "data";
-    options_.identity.job_name = "union";
-    options_.checkpoint_interval = Milliseconds(10);
-  }
-
-  LocalJobResult Run() {
-    auto local = LocalJob::Prepare(job_, options_, RealEnvironment());
-    WEIR_CHECK(local.ok());
-    running_ = local->get();
-    LocalJobResult result = (*local)->Run({});
-    running_ = nullptr;
-    return result;
+    job_ = DiamondJob(shared_, late_);
   }
 
   // Numbers of `a` come twice, those of `b` once more.
-  void ExpectExactlyOnce() {
+  void ExpectAll() {
     std::map<int64_t, int64_t> wanted;
     for (int64_t v = 0; v < kSplits * shared_->per_split; ++v) {
       wanted[v] += 2;
       wanted[v + kFirstOfB] += 1;
     }
-    std::map<int64_t, int64_t> rows;
-    std::map<int64_t, int64_t> highest;
-    for (const auto& [handle, committed] : shared_->committed) {
-      for (const auto& [number, count] : committed) {
-        ++rows[number];
-        highest[number] = std::max(highest[number], count);
-      }
-    }
-    EXPECT_EQ(rows, wanted);
-    EXPECT_EQ(highest, wanted);
+    ExpectExactlyOnce(wanted);
     EXPECT_EQ(*late_, 0);
   }
 
-  testing::TempDir dir_;
-  LocalJobOptions options_;
-  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
   std::shared_ptr<std::atomic<int64_t>> late_ = std::make_shared<std::atomic<int64_t>>(0);
-  BuiltJob job_ = DiamondJob(shared_, late_);
-  std::atomic<LocalJob*> running_ = nullptr;
 };
 
 TEST_F(UnionTest, EveryRowOfEveryStreamComesOnceAndNoneBehindItsWatermark) {
   for (int parallelism : {1, 4}) {
     for (bool encode : {false, true}) {
-      shared_->committed.clear();
       LateMeter::highest = 0;
-      options_.data_dir = dir_ / ("data-" + std::to_string(parallelism) + (encode ? "e" : ""));
-      options_.parallelism = parallelism;
-      options_.encode_edges = encode;
-      EXPECT_EQ(Run().state, RunState::kFinished);
-      ExpectExactlyOnce();
+      EXPECT_EQ(RunAfresh(parallelism, encode).state, RunState::kFinished);
+      ExpectAll();
       // The watermark of a union moves, and ends with the stream that ends first.
       EXPECT_GT(LateMeter::highest, kFirstOfB);
     }
@@ -139,31 +108,24 @@ TEST_F(UnionTest, EveryRowOfEveryStreamComesOnceAndNoneBehindItsWatermark) {
 
 TEST_F(UnionTest, ATaskThatFailsCostsNothing) {
   for (int parallelism : {1, 4}) {
-    shared_->committed.clear();
-    options_.data_dir = dir_ / ("data-" + std::to_string(parallelism));
-    options_.parallelism = parallelism;
     shared_->rows_until_failure = 6'000;
-    LocalJobResult result = Run();
+    LocalJobResult result = RunAfresh(parallelism);
     EXPECT_EQ(result.state, RunState::kFinished);
     EXPECT_EQ(result.status.restarts, 1);
-    ExpectExactlyOnce();
+    ExpectAll();
   }
 }
 
 TEST_F(UnionTest, StopsAndGoesOnAtAnotherParallelism) {
-  shared_->hold_end = true;
-  shared_->on_commit = [this] {
-    if (LocalJob* job = running_) job->RequestStop();
-  };
+  StopAtTheFirstCommit();
   options_.parallelism = 4;
   EXPECT_EQ(Run().state, RunState::kSuspended);
   options_.parallelism = 1;
   EXPECT_EQ(Run().state, RunState::kSuspended);
-  shared_->on_commit = nullptr;
-  shared_->hold_end = false;
+  LetItEnd();
   options_.parallelism = 3;
   EXPECT_EQ(Run().state, RunState::kFinished);
-  ExpectExactlyOnce();
+  ExpectAll();
 }
 
 // Emits numbers on port 0 and odd ones once more on port 1.

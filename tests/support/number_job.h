@@ -1,6 +1,8 @@
-// Numbers in, rows committed with checkpoints: a source and a sink for tests that run whole jobs in
-// this process, with what the test wants to go wrong.
+// Numbers in, rows committed with checkpoints: a source, a sink and a fixture for tests that run
+// whole jobs in this process, with what the test wants to go wrong.
 #pragma once
+
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <atomic>
@@ -8,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -16,7 +19,9 @@
 #include "operators/sink.h"
 #include "operators/source.h"
 #include "operators/transforms/process.h"
+#include "runtime/local_job.h"
 #include "state/keyed_state.h"
+#include "tests/support/temp_dir.h"
 
 namespace weir::testing {
 
@@ -172,6 +177,77 @@ class CollectSink final : public Sink {
   std::shared_ptr<Shared> shared_;
   std::string name_;
   std::vector<std::pair<int64_t, int64_t>> rows_;
+};
+
+// Runs a job on the numbers, made by the test in its constructor.
+class NumberJobTest : public ::testing::Test {
+ protected:
+  explicit NumberJobTest(std::string job_name, Duration checkpoint_interval = Milliseconds(10)) {
+    options_.data_dir = dir_ / "data";
+    options_.identity.job_name = std::move(job_name);
+    options_.checkpoint_interval = checkpoint_interval;
+  }
+
+  // At a parallelism, with a data folder of its own, and nothing committed before.
+  LocalJobResult RunAfresh(int parallelism, bool encode_edges = false) {
+    shared_->committed.clear();
+    options_.data_dir =
+        dir_ / ("data-" + std::to_string(parallelism) + (encode_edges ? "-encoded" : ""));
+    options_.parallelism = parallelism;
+    options_.encode_edges = encode_edges;
+    return Run();
+  }
+  LocalJobResult Run() {
+    auto local = LocalJob::Prepare(job_, options_, *env_);
+    WEIR_CHECK(local.ok());
+    running_ = local->get();
+    LocalJobResult result =
+        (*local)->Run({nullptr, [this](std::string_view line) { log_ += line; }});
+    running_ = nullptr;
+    return result;
+  }
+
+  void StopAtTheFirstCommit() {
+    shared_->hold_end = true;
+    shared_->on_commit = [this] {
+      if (LocalJob* job = running_) job->RequestStop();
+    };
+  }
+  void LetItEnd() {
+    shared_->on_commit = nullptr;
+    shared_->hold_end = false;
+  }
+
+  // Every key has every count from 1 to its number of rows exactly once (CountPerKey).
+  void ExpectExactlyOnce(const std::map<int64_t, int64_t>& rows_of_key) {
+    std::map<int64_t, std::vector<int64_t>> counts;
+    for (const auto& [handle, rows] : shared_->committed) {
+      for (const auto& [key, count] : rows) counts[key].push_back(count);
+    }
+    ASSERT_EQ(counts.size(), rows_of_key.size());
+    for (auto& [key, seen] : counts) {
+      std::sort(seen.begin(), seen.end());
+      std::vector<int64_t> wanted(rows_of_key.at(key));
+      std::iota(wanted.begin(), wanted.end(), 1);
+      ASSERT_EQ(seen, wanted) << "key " << key;
+    }
+  }
+  // The same for a job that counts all numbers of one source, each once.
+  void ExpectExactlyOnce(int64_t keys) {
+    std::map<int64_t, int64_t> rows_of_key;
+    for (int64_t key = 0; key < keys; ++key) {
+      rows_of_key[key] = kSplits * shared_->per_split / keys;
+    }
+    ExpectExactlyOnce(rows_of_key);
+  }
+
+  TempDir dir_;
+  LocalJobOptions options_;
+  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+  BuiltJob job_;
+  Environment* env_ = &RealEnvironment();
+  std::atomic<LocalJob*> running_ = nullptr;
+  std::string log_;
 };
 
 }  // namespace weir::testing
