@@ -121,7 +121,8 @@ struct OperatorContext {
   // Makes the driver call Resume(). Thread-safe; may be copied and outlive the instance.
   std::function<void()> wake;
   // The same for an operator that is not kBlocked: the driver calls OnTimer(kNotified, ...) soon,
-  // once for all calls since the last. For results that come while nothing waits for them.
+  // once for all calls since the last. For results that come while nothing waits for them. Null
+  // where a test has no driver: then they leave with the next call.
   std::function<void()> notify;
 };
 

@@ -92,7 +92,7 @@ class AsyncOperator final : public Operator {
     inbox_ =
         std::make_shared<internal::AsyncInbox<U>>([wake = context.wake, notify = context.notify] {
           wake();
-          notify();
+          if (notify) notify();
         });
     if constexpr (!kCallsBack) threads_ = std::make_unique<CallThreads>(options_.concurrency);
     return absl::OkStatus();
