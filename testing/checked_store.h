@@ -44,9 +44,10 @@ class CheckedStore final : public KeyedStore {
     Check(key);
     return below_->Delete(state, key, sub_key);
   }
-  Status Scan(StateId state, const StateKey& key, const EntryVisitor& visit) override {
+  Status Scan(StateId state, const StateKey& key, std::string_view from,
+              const EntryVisitor& visit) override {
     Check(key);
-    return below_->Scan(state, key, visit);
+    return below_->Scan(state, key, from, visit);
   }
   Status ScanAll(StateId state, const KeyVisitor& visit) override {
     return below_->ScanAll(state, visit);

@@ -14,9 +14,9 @@
 // output must be that of the undisturbed run; what differs is told row by row. Beside that every
 // call is checked against the rules of conformance_rules.h.
 //
-// An operator is called on the thread that calls CheckConformance(); its I/O pool, clock, timers and
-// keyed state are the kit's, the latter in memory. Input should be small (tens of rows): every chance
-// is taken.
+// An operator is called on the thread that calls CheckConformance(); its I/O pool, clock, timers
+// and keyed state are the kit's, the latter in memory. Input should be small (tens of rows): every
+// chance is taken.
 #pragma once
 
 #include <functional>
