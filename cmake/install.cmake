@@ -9,6 +9,8 @@ set(header_folder ${CMAKE_INSTALL_INCLUDEDIR}/weir)
 install(TARGETS weir_cli RUNTIME)
 install(TARGETS weir plugin_api EXPORT WeirTargets
   LIBRARY COMPONENT runtime NAMELINK_COMPONENT dev)
+# The test kit: its code ends up in the tests that link it.
+install(TARGETS weir_testing EXPORT WeirTargets ARCHIVE COMPONENT dev)
 
 # Headers lie under include/weir with their paths, as `#include "jobs/job.h"` names them; what protoc generates is included as
 # weir/<room>/<name>.pb.h, and include/ finds that in the same place.

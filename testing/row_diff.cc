@@ -1,11 +1,12 @@
 #include "testing/row_diff.h"
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include <algorithm>
 #include <map>
 #include <set>
+
+#include "core/json.h"
 
 namespace weir::testing {
 namespace {
@@ -15,27 +16,40 @@ constexpr size_t kPairedMax = 300;
 
 using Leaves = std::map<std::string, std::string>;  // path -> value as JSON
 
-void Flatten(simdjson::dom::element element, const std::string& path, Leaves& leaves) {
-  if (element.is_object() && simdjson::dom::object(element).size() > 0) {
-    for (auto [key, value] : simdjson::dom::object(element)) {
-      Flatten(value, path.empty() ? std::string(key) : fmt::format("{}.{}", path, key), leaves);
-    }
-  } else if (element.is_array() && simdjson::dom::array(element).size() > 0) {
+std::string Quoted(std::string_view text) {
+  JsonWriter writer;
+  writer.String(text);
+  return std::string(writer.text());
+}
+
+void Flatten(const JsonValue& value, const std::string& path, Leaves& leaves) {
+  using Kind = JsonValue::Kind;
+  const Kind kind = value.kind();
+  if (kind == Kind::kObject && value.size() > 0) {
+    value.ForEachMember([&](std::string_view key, const JsonValue& member) {
+      Flatten(member, path.empty() ? std::string(key) : fmt::format("{}.{}", path, key), leaves);
+    });
+  } else if (kind == Kind::kArray && value.size() > 0) {
     size_t i = 0;
-    for (simdjson::dom::element value : simdjson::dom::array(element)) {
-      Flatten(value, fmt::format("{}[{}]", path, i++), leaves);
-    }
+    value.ForEachElement([&](const JsonValue& element) {
+      Flatten(element, fmt::format("{}[{}]", path, i++), leaves);
+    });
   } else {
-    leaves[path] = simdjson::minify(element);
+    leaves[path] = kind == Kind::kObject   ? "{}"
+                   : kind == Kind::kArray  ? "[]"
+                   : kind == Kind::kNull   ? "null"
+                   : kind == Kind::kBool   ? (*value.GetBool() ? "true" : "false")
+                   : kind == Kind::kNumber ? std::string(*value.GetText())
+                                           : Quoted(*value.GetString());
   }
 }
 
 Leaves LeavesOf(const std::string& document) {
-  simdjson::dom::parser parser;
-  simdjson::dom::element element;
+  JsonParser parser;
+  StatusOr<JsonValue> value = parser.ParseUnpadded(document);
   Leaves leaves;
-  if (parser.parse(document).get(element) == simdjson::SUCCESS) {
-    Flatten(element, "", leaves);
+  if (value.ok()) {
+    Flatten(*value, "", leaves);
   } else {
     leaves[""] = document;
   }

@@ -29,8 +29,10 @@
 // reached it, of processing time when the wall clock has; in order of their times; also after a
 // restart. A clock that jumps back delays them, one that jumps ahead fires them early. A timer for
 // the same kind, key and time is one timer. Timers of processing time that still wait when the
-// input has ended are not fired: a bounded job does not wait for the clock. A call that fails is
-// rejected like a row, with the key as its record, and its timer is gone.
+// input has ended are not fired: a bounded job does not wait for the clock. What a call puts out
+// has the time of its timer of event time; for one of processing time it is the first that is not
+// late, just above the watermark. A call that fails is rejected like a row, with the key as its
+// record, and its timer is gone.
 //
 // `KeyFn` is K(const In&): the key by which the stream was keyed. All states are prefetched for the
 // keys of a batch at once. A call puts out about limits::kBatchRowsDefault rows and then asks for
@@ -204,7 +206,8 @@ class ProcessOperator final : public Operator {
         const internal::KeyedTimers::Timer timer = *due;
         const Timestamp time = kind == TimerKind::kEventTime ? timer.time
                                : watermark_ == kMinTimestamp ? until
-                                                             : watermark_;
+                               : watermark_ == kMaxTimestamp ? watermark_
+                                                             : watermark_ + 1;
         const Status status =
             CallFor(timer.state_key(), time, [&](ProcessContext<Out>& context) -> Status {
               WEIR_RETURN_IF_ERROR(timers_.Remove(kind, timer.state_key(), timer.time));
