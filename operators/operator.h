@@ -111,6 +111,9 @@ struct OperatorContext {
   OperatorCounters* counters = nullptr;
   // Makes the driver call Resume(). Thread-safe; may be copied and outlive the instance.
   std::function<void()> wake;
+  // A line for the people who run the job, into its log; the runtime puts the stage and the subtask
+  // in front. Thread-safe. For what is rare: never a line per row or batch.
+  std::function<void(std::string_view line)> log = [](std::string_view) {};
 };
 
 class Operator {

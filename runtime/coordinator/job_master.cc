@@ -106,6 +106,8 @@ void JobMaster::OnMessage(const runtime::ToCoordinator& message, int64_t now_mic
       return OnProgress(message.task_progress(), now_micros);
     case Kind::kCanceled:
       return OnCanceled(now_micros);
+    case Kind::kNotice:
+      return host_.Log(message.notice().line());
     case Kind::MESSAGE_NOT_SET:
       return;
   }

@@ -40,6 +40,9 @@ ChainNode::ChainNode(Setup setup) : setup_(std::move(setup)) {
     woken->store(true, std::memory_order_release);
     wake_slot();
   };
+  context.log = [where = where(), log = std::move(context.log)](std::string_view line) {
+    log(fmt::format("{}: {}", where, line));
+  };
 }
 
 std::string ChainNode::where() const {
