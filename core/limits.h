@@ -79,7 +79,14 @@ inline constexpr size_t kRulesErrorsMax = 100;      // errors of a rules file th
 
 // plugins
 inline constexpr size_t kPluginFileBytesMax = 256ull << 20;
-inline constexpr size_t kPluginNameBytesMax = 48;         // of a name, and of a version
+inline constexpr size_t kPluginNameBytesMax =
+    48;  // of its name and version, and of what it declares
+inline constexpr size_t kPluginStatesMax = 16;
+inline constexpr size_t kPluginOutputsMax = 16;   // beside the main one
+inline constexpr size_t kPluginCountersMax = 32;  // of its own
+inline constexpr size_t kPluginStateValueBytesMax = 64 << 10;
+inline constexpr Duration kPluginBatchBudget =
+    Seconds(5);  // that one call with a batch may take, by default
 inline constexpr size_t kPluginRowEventsMax = 65'536;     // events that may come of one
 inline constexpr size_t kPluginRowBytesMax = 256 << 20;   // of all lines that come of one
 inline constexpr size_t kPluginFieldBytesMax = 64 << 10;  // of an id, tenant or type that it sets

@@ -7,11 +7,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <utility>
-#include <vector>
 
 #include "core/limits.h"
 
@@ -64,7 +62,8 @@ bool SizesFit(const WeirPluginTable& table) {
          table.event_bytes == sizeof(WeirPluginEvent) &&
          table.output_bytes == sizeof(WeirPluginOutput) &&
          table.call_bytes == sizeof(WeirPluginCall) && table.host_bytes == sizeof(WeirPluginHost) &&
-         table.setup_bytes == sizeof(WeirPluginSetup);
+         table.setup_bytes == sizeof(WeirPluginSetup) &&
+         table.state_bytes == sizeof(WeirPluginState);
 }
 
 bool IsVersion(const char* text) {
@@ -74,41 +73,19 @@ bool IsVersion(const char* text) {
          std::all_of(text, text + size, [](unsigned char c) { return c > ' ' && c < 0x7f; });
 }
 
-WeirPluginBytes ToBytes(std::string_view text) { return {text.data(), text.size()}; }
-
-// What create() is handed, and what it says is wrong.
-struct Setup : WeirPluginSetup {
-  std::string errors;
-};
-
-void RejectSetting(const WeirPluginSetup* base, WeirPluginBytes error) {
-  // The host made it, and not const.
-  std::string& errors = const_cast<Setup&>(static_cast<const Setup&>(*base)).errors;
-  if (errors.size() >= limits::kPluginErrorBytesMax) return;
-  if (!errors.empty()) errors += '\n';
-  const bool empty = error.data == nullptr || error.size == 0;
-  errors += empty ? std::string_view("it rejects a setting, and does not say why")
-                  : std::string_view(error.data,
-                                     std::min<uint64_t>(error.size, limits::kPluginErrorBytesMax));
-}
-
 }  // namespace
-
-bool IsPluginName(std::string_view name) {
-  auto ok = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; };
-  return !name.empty() && name.size() <= limits::kPluginNameBytesMax &&
-         std::isalnum(static_cast<unsigned char>(name[0])) &&
-         std::all_of(name.begin(), name.end(), ok);
-}
 
 std::string PluginFileName(std::string_view name) { return fmt::format("lib{}.so", name); }
 
 PluginInstance::PluginInstance(PluginInstance&& other) noexcept
-    : table_(other.table_), instance_(std::exchange(other.instance_, nullptr)) {}
+    : table_(other.table_),
+      instance_(std::exchange(other.instance_, nullptr)),
+      declaration_(std::move(other.declaration_)) {}
 
 PluginInstance& PluginInstance::operator=(PluginInstance&& other) noexcept {
   std::swap(table_, other.table_);
   std::swap(instance_, other.instance_);
+  std::swap(declaration_, other.declaration_);
   return *this;
 }
 
@@ -117,7 +94,7 @@ PluginInstance::~PluginInstance() {
 }
 
 PluginLibrary::PluginLibrary(const WeirPluginTable* table)
-    : table_(table), label_(fmt::format("plugin {} {}", table->name, table->version)) {}
+    : table_(table), identity_{table->name, table->version}, label_(identity_.label()) {}
 
 StatusOr<std::shared_ptr<const PluginLibrary>> PluginLibrary::Load(std::string_view name,
                                                                    const std::string& path,
@@ -163,22 +140,20 @@ StatusOr<std::shared_ptr<const PluginLibrary>> PluginLibrary::Load(std::string_v
 }
 
 StatusOr<PluginInstance> PluginLibrary::Create(const PluginSettings& settings) const {
-  std::vector<WeirPluginSetting> list;
-  for (const auto& [key, value] : settings) list.push_back({ToBytes(key), ToBytes(value)});
-  Setup setup{};
-  setup.settings = list.data();
-  setup.setting_count = list.size();
-  setup.reject = &RejectSetting;
+  PluginSetup setup(settings);
   void* instance = nullptr;
   const int32_t code = table_->create(&setup, &instance);
-  if (code == WEIR_PLUGIN_OK && instance != nullptr && setup.errors.empty()) {
-    return PluginInstance(table_, instance);
+  PluginInstance created;
+  if (code == WEIR_PLUGIN_OK && instance != nullptr) {
+    setup.Finish();
+    created = PluginInstance(table_, instance, std::move(setup.declaration()));
+    if (setup.errors().empty()) return created;
   }
-  if (instance != nullptr && code == WEIR_PLUGIN_OK) table_->destroy(instance);
-  if (setup.errors.empty()) {
-    setup.errors = fmt::format("it cannot be set up (code {}), and does not say why", code);
+  if (setup.errors().empty()) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: it cannot be set up (code {}), and does not say why", label_, code));
   }
-  return absl::InvalidArgumentError(fmt::format("{}: {}", label_, setup.errors));
+  return absl::InvalidArgumentError(fmt::format("{}: {}", label_, setup.errors()));
 }
 
 }  // namespace weir
