@@ -1,5 +1,6 @@
 // The ready-made main job: source -> rebatch -> dedup -> plugins -> router -> files, on any
-// newline-delimited JSON.
+// newline-delimited JSON. What a plugin puts out beside its main output goes to the files at once,
+// by the route "<plugin>-<output>".
 #include "jobs/job.h"
 
 namespace {
@@ -25,6 +26,11 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
 
   const std::vector<weir::PluginResource> plugins =
       params.Plugins("plugins", "names of plugins, in the order in which events pass them");
+  weir::PluginOptions plugin_options;
+  plugin_options.budget =
+      params.Time("plugin_budget", "that a plugin may take for a batch before it is reported",
+                  plugin_options.budget);
+  if (plugin_options.budget <= 0) params.AddError("plugin_budget", "must be positive");
 
   const std::string out =
       params.Path("out", "the folder of the results, one folder in it per route");
@@ -44,11 +50,16 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
       job.From("source", weir::EventFiles(source, fields))
           .Rebatch("rebatch")
           .Dedup("dedup", {.window = window}, [](const weir::Event& event) { return event.id; });
+  std::vector<weir::Stream<weir::Event>> sides;
   for (const weir::PluginResource& plugin : plugins) {
     // So that no plugin's name can be that of another stage.
-    events = events.Plugin("plugin-" + plugin.name, plugin, fields);
+    events = events.Plugin("plugin-" + plugin.name, plugin, fields, plugin_options);
+    for (const std::string& output : events.SideNames()) sides.push_back(events.Side(output));
   }
-  events.Route("router", rules).To("files", weir::EventFileSink({.directory = out}));
+  events = events.Route("router", rules);
+  // What plugins put out on the side has its route already, and passes nothing else.
+  for (const weir::Stream<weir::Event>& side : sides) events = events.Union(side);
+  events.To("files", weir::EventFileSink({.directory = out}));
   job.DeadLetters("dead-letters", weir::DeadLetterFileSink(
                                       {.directory = out + "/dead-letters", .by_partition = false}));
 }

@@ -34,6 +34,7 @@ JobMaster::JobMaster(const JobGraph& graph, JobRecord record, Options options, H
     OperatorStatus& op = status_.operators.emplace_back();
     op.name = stage.name;
     op.kind = stage.kind;
+    op.component = stage.component;
   }
 }
 
