@@ -5,6 +5,7 @@
 #include "operators/transforms/plugin.h"
 #include "state/keyed_state.h"
 #include "tests/operators/plugin_harness.h"
+#include "tests/support/failing_store.h"
 #include "tests/support/memory_snapshots.h"
 
 namespace weir::testing {
@@ -136,6 +137,35 @@ TEST(PluginStateTest, AStateOfAnotherTypeIsRefused) {
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("seen"));
+}
+
+TEST(PluginStateTest, TheKeysOfABatchArePrefetchedAtOnceAndAFailingStoreIsNobodysFault) {
+  for (bool FailingStore::*fault :
+       {&FailingStore::fail_get, &FailingStore::fail_put, &FailingStore::fail_prefetch}) {
+    FailingStore store;
+    PluginBed bed("stateful");
+    bed.bed.context.keyed = &store;
+    ASSERT_TRUE(bed.op->Open(bed.bed.context).ok());
+    bed.Run({{"count", "a"}, {"count", "b"}});
+    EXPECT_EQ(store.prefetched, 6u) << "two keys in each of three states";
+    store.*fault = true;
+    EXPECT_EQ(bed.op->Process(0, Events({{"count", "a"}}), bed.out).status().code(),
+              absl::StatusCode::kUnavailable);
+  }
+}
+
+TEST(PluginStateTest, WaitsForAStoreThatIsBusy) {
+  FailingStore store;
+  PluginBed bed("stateful");
+  bed.bed.context.keyed = &store;
+  ASSERT_TRUE(bed.op->Open(bed.bed.context).ok());
+  store.busy = true;
+  EXPECT_EQ(bed.op->Process(0, Events({{"count", "a"}}), bed.out).value(), Progress::kBlocked);
+  EXPECT_EQ(bed.op->Resume(bed.out).value(), Progress::kBlocked);
+  EXPECT_THAT(bed.out.emitted, IsEmpty());
+  store.busy = false;
+  EXPECT_EQ(bed.op->Resume(bed.out).value(), Progress::kDone);
+  EXPECT_THAT(bed.Payloads(), ElementsAre(Says("1")));
 }
 
 TEST(PluginOutputsTest, SideOutputsHavePortsAndRoutes) {

@@ -18,7 +18,23 @@ PLUGINS = weir.BUILD / "plugins"
 TEST_PLUGINS = weir.BUILD / "tests" / "plugins"
 
 
-class Flights(weir.Case):
+def flight_lines():
+    """Those of the flights, each once."""
+    return {line for path in (weir.FLIGHTS / "input").iterdir() for line in oracle.read_lines(path)}
+
+
+class Straight:
+    """Runs without a kill, for cases that say which parameters they have and what is right."""
+
+    def test_straight_at_parallelism_1(self):
+        self.assert_right(weir.run(weir.PIPELINE, self.parameters(), data=self.data))
+
+    def test_straight_at_parallelism_2_through_codecs(self):
+        self.assert_right(weir.run(weir.PIPELINE, self.parameters(), "--test-encode-edges", data=self.data, parallelism=2,
+                                   checkpoint_interval="50ms"))
+
+
+class Flights(Straight, weir.Case):
     """skip_short, delay_class and delay_alert, against what they are said to do, done here once more."""
 
     MILES, LATE, MINUTES = 300, 10, 90
@@ -26,7 +42,7 @@ class Flights(weir.Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        lines = {line for path in (weir.FLIGHTS / "input").iterdir() for line in oracle.read_lines(path)}
+        lines = flight_lines()
         cls.expected = collections.defaultdict(collections.Counter)
         cls.skipped = cls.alerts = 0
         for line in lines:
@@ -72,13 +88,6 @@ class Flights(weir.Case):
                                  "plugin-delay_alert": (kept, kept + self.alerts, 0)})
         self.assertEqual(result.operator("plugin-skip_short")["kind"], "plugin")
 
-    def test_straight_at_parallelism_1(self):
-        self.assert_right(weir.run(weir.PIPELINE, self.parameters(), data=self.data))
-
-    def test_straight_at_parallelism_2_through_codecs(self):
-        self.assert_right(weir.run(weir.PIPELINE, self.parameters(), "--test-encode-edges", data=self.data, parallelism=2,
-                                   checkpoint_interval="50ms"))
-
     def test_five_kills_at_parallelism_1_and_2(self):
         self.assert_right(self.run_with_kills(weir.PIPELINE, self.parameters(rate=4000), 5, (2, 1), seed=5))
 
@@ -107,7 +116,7 @@ class Flights(weir.Case):
             self.assertNotRegex(symbols, "rapidjson|absl")
 
 
-class Keeping(weir.Case):
+class Keeping(Straight, weir.Case):
     """late_count: the state, the side output and the counters of a plugin, against counts made here."""
 
     EVERY, MINUTES = 20, 15
@@ -115,7 +124,7 @@ class Keeping(weir.Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        lines = {line for path in (weir.FLIGHTS / "input").iterdir() for line in oracle.read_lines(path)}
+        lines = flight_lines()
         flights = [json.loads(line) for line in lines]
         cls.late = collections.Counter(flight["tenant"] for flight in flights if flight["delay"] >= cls.MINUTES)
         cls.on_time = collections.Counter(line for line in lines if json.loads(line)["delay"] < cls.MINUTES)
@@ -161,13 +170,6 @@ class Keeping(weir.Case):
         self.assertEqual(counters, {"1.0.0/in": 20_000, "1.0.0/kept": 20_000 - late, "1.0.0/changed": late, "1.0.0/dropped": 0,
                                     "1.0.0/failed": 0, "1.0.0/emitted": 20_000 + alerts,
                                     "1.0.0/count.airports": len(self.late)})
-
-    def test_straight_at_parallelism_1(self):
-        self.assert_right(weir.run(weir.PIPELINE, self.parameters(), data=self.data))
-
-    def test_straight_at_parallelism_2_through_codecs(self):
-        self.assert_right(weir.run(weir.PIPELINE, self.parameters(), "--test-encode-edges", data=self.data, parallelism=2,
-                                   checkpoint_interval="50ms"))
 
     def test_five_kills_at_parallelism_2(self):
         self.assert_right(self.run_with_kills(weir.PIPELINE, self.parameters(rate=4000), 5, (2,), seed=7))
