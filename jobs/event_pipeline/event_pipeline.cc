@@ -1,6 +1,8 @@
 // The ready-made main job: source -> rebatch -> dedup -> plugins -> router -> files, on any
 // newline-delimited JSON. What a plugin puts out beside its main output goes to the files at once,
 // by the route "<plugin>-<output>".
+#include <algorithm>
+
 #include "jobs/job.h"
 
 namespace {
@@ -31,6 +33,21 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
       params.Time("plugin_budget", "that a plugin may take for a batch before it is reported",
                   plugin_options.budget);
   if (plugin_options.budget <= 0) params.AddError("plugin_budget", "must be positive");
+  const std::vector<std::string> isolated =
+      params.List("isolate", "names of plugins that run in a process of their own");
+  weir::PluginOptions isolation = plugin_options;
+  isolation.isolate = true;
+  isolation.timeout = params.Time(
+      "isolate_timeout", "for one event; an isolated plugin that takes longer is started again",
+      isolation.timeout);
+  isolation.memory =
+      params.Size("isolate_memory", "that an isolated plugin may allocate", isolation.memory);
+  for (const std::string& name : isolated) {
+    if (std::none_of(plugins.begin(), plugins.end(),
+                     [&](const auto& plugin) { return plugin.name == name; })) {
+      params.AddError("isolate", "'" + name + "' is none of the plugins");
+    }
+  }
 
   const std::string out =
       params.Path("out", "the folder of the results, one folder in it per route");
@@ -53,7 +70,9 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
   std::vector<weir::Stream<weir::Event>> sides;
   for (const weir::PluginResource& plugin : plugins) {
     // So that no plugin's name can be that of another stage.
-    events = events.Plugin("plugin-" + plugin.name, plugin, fields, plugin_options);
+    const bool isolate = std::count(isolated.begin(), isolated.end(), plugin.name) > 0;
+    events = events.Plugin("plugin-" + plugin.name, plugin, fields,
+                           isolate ? isolation : plugin_options);
     for (const std::string& output : events.SideNames()) sides.push_back(events.Side(output));
   }
   events = events.Route("router", rules);

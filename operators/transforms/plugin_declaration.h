@@ -31,6 +31,12 @@ struct PluginOptions {
   // What one call with a batch, or a part of one, may take. A plugin in this process that takes
   // longer cannot be interrupted: it is counted, and told.
   Duration budget = limits::kPluginBatchBudget;
+
+  // In a process of its own, which may crash, hang and leak at no cost but that of the events that
+  // are to blame.
+  bool isolate = false;
+  Duration timeout = limits::kIsolatedTimeout;     // for one event; isolated only
+  uint64_t memory = limits::kIsolatedMemoryBytes;  // that it may allocate; isolated only
 };
 
 struct PluginIdentity {

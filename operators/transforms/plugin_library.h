@@ -13,11 +13,9 @@
 #include "core/status.h"
 #include "operators/plugin_table.h"
 #include "operators/transforms/plugin_declaration.h"
+#include "operators/transforms/plugin_file.h"
 
 namespace weir {
-
-// "libredact.so".
-std::string PluginFileName(std::string_view name);
 
 // Owns an instance; called from one thread at a time. Keeps nothing else alive.
 class PluginInstance {
