@@ -15,6 +15,15 @@ std::string Guarantee(const StageSpec& stage) {
   return stage.can_revoke ? "exactly once, can revoke" : "exactly once";
 }
 
+// Which of a stage's outputs it is: nothing for the main one.
+std::string PortText(const StageSpec& stage, int port) {
+  if (port == 0) return "";
+  if (port == kDeadLetterPort) return " (rejected)";
+  const auto index = static_cast<size_t>(port) - 1;
+  return index < stage.outputs.size() ? fmt::format(" ({})", stage.outputs[index])
+                                      : fmt::format(" (port {})", port);
+}
+
 void PrintText(const JobGraph& graph, const ExecutionPlan& plan) {
   std::cout << fmt::format("{}: {} stages, {} tasks\n\n", graph.job, graph.stages.size(),
                            plan.tasks());
@@ -29,12 +38,19 @@ void PrintText(const JobGraph& graph, const ExecutionPlan& plan) {
       if (edge.to != static_cast<int>(s)) continue;
       if (!inputs.empty()) inputs += ", ";
       inputs += graph.stages[edge.from].name;
-      if (edge.port == kDeadLetterPort) inputs += " (rejected)";
+      inputs += PortText(graph.stages[edge.from], edge.port);
       if (edge.partitioning == Partitioning::kKeyed) inputs += " (keyed)";
     }
     std::cout << fmt::format("{:<{}} {:<10} {:>11}  {:<28} {:<12} {}\n", stage.name, width,
                              stage.kind, plan.parallelism, inputs, ToString(stage.on_failure),
                              Guarantee(stage));
+  }
+  const char* heading = "\ncomponents:\n";
+  for (const StageSpec& stage : graph.stages) {
+    if (stage.component.empty()) continue;
+    std::cout << std::exchange(heading, "")
+              << fmt::format("  {:<{}} {}{}\n", stage.name, width, stage.component,
+                             stage.keyed_state ? ", with keyed state" : "");
   }
   std::cout << "\ntask groups:\n";
   for (const TaskGroup& group : plan.groups) {
@@ -58,6 +74,8 @@ void PrintJson(const JobGraph& graph, const ExecutionPlan& plan) {
     json.String(stage.name);
     json.Key("kind");
     json.String(stage.kind);
+    json.Key("component");
+    json.String(stage.component);
     json.Key("parallelism");
     json.Int(plan.parallelism);
     json.Key("task_group");
@@ -79,6 +97,8 @@ void PrintJson(const JobGraph& graph, const ExecutionPlan& plan) {
     json.String(graph.stages[edge.from].name);
     json.Key("to");
     json.String(graph.stages[edge.to].name);
+    json.Key("port");
+    json.Int(edge.port);
     json.Key("rejected_rows");
     json.Bool(edge.port == kDeadLetterPort);
     json.Key("partitioning");
@@ -95,8 +115,9 @@ void PrintJson(const JobGraph& graph, const ExecutionPlan& plan) {
 void PrintDot(const JobGraph& graph, const ExecutionPlan& plan) {
   std::cout << "digraph \"" << graph.job << "\" {\n  rankdir=LR; node [shape=box];\n";
   for (const StageSpec& stage : graph.stages) {
-    std::cout << fmt::format("  \"{}\" [label=\"{}\\n{} x {}\"];\n", stage.name, stage.name,
-                             stage.kind, plan.parallelism);
+    std::cout << fmt::format("  \"{}\" [label=\"{}\\n{}{}{} x {}\"];\n", stage.name, stage.name,
+                             stage.kind, stage.component.empty() ? "" : " ", stage.component,
+                             plan.parallelism);
   }
   for (const EdgeSpec& edge : graph.edges) {
     std::cout << fmt::format("  \"{}\" -> \"{}\" [label=\"{}\"{}];\n", graph.stages[edge.from].name,

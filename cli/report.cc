@@ -82,6 +82,8 @@ std::string ReportJson(const LocalJobResult& result) {
     json.String(op.name);
     json.Key("kind");
     json.String(op.kind);
+    json.Key("component");
+    json.String(op.component);
     json.Key("records_in");
     json.Uint(op.completed.records_in);
     json.Key("records_out");
@@ -150,6 +152,7 @@ std::string ReportTable(const LocalJobResult& result) {
     text += fmt::format("{:<{}} {:<10} {:>12} {:>12} {:>12} {:>12}\n", op.name, width, op.kind,
                         op.completed.records_in, op.completed.records_out, op.completed.dropped,
                         op.completed.dead_letters);
+    if (!op.component.empty()) text += fmt::format("  {}\n", op.component);
     for (const auto& [name, count] : op.completed.named) {
       text += fmt::format("  {:<{}} {:>12}\n", name, width + 9, count);
     }

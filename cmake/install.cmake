@@ -7,6 +7,7 @@ set(header_folder ${CMAKE_INSTALL_INCLUDEDIR}/weir)
 
 # The command and its library. Jobs and plugins are installed where they are added (INSTALL).
 install(TARGETS weir_cli RUNTIME)
+install(TARGETS weir_plugin_host RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/weir)  # in which isolated plugins run
 install(TARGETS weir plugin_api EXPORT WeirTargets
   LIBRARY COMPONENT runtime NAMELINK_COMPONENT dev)
 # The test kit: its code ends up in the tests that link it.

@@ -91,12 +91,37 @@ inline constexpr size_t kRebatchOpenBytes = 16ull << 20;  // of all of them
 
 // plugins
 inline constexpr size_t kPluginFileBytesMax = 256ull << 20;
-inline constexpr size_t kPluginNameBytesMax = 48;         // of a name, and of a version
+inline constexpr size_t kPluginNameBytesMax =
+    48;  // of its name and version, and of what it declares
+inline constexpr size_t kPluginStatesMax = 16;
+inline constexpr size_t kPluginOutputsMax = 16;   // beside the main one
+inline constexpr size_t kPluginCountersMax = 32;  // of its own
+inline constexpr size_t kPluginStateValueBytesMax = 64 << 10;
+inline constexpr Duration kPluginBatchBudget =
+    Seconds(5);  // that one call with a batch may take, by default
 inline constexpr size_t kPluginRowEventsMax = 65'536;     // events that may come of one
 inline constexpr size_t kPluginRowBytesMax = 256 << 20;   // of all lines that come of one
 inline constexpr size_t kPluginFieldBytesMax = 64 << 10;  // of an id, tenant or type that it sets
 inline constexpr size_t kPluginErrorBytesMax = 4 << 10;   // of a message; what is longer is cut
 inline constexpr size_t kPluginOutputBytes = 8 << 20;     // new bytes before rows are sent on
+
+// plugins in a process of their own
+inline constexpr Duration kIsolatedTimeout = Seconds(1);    // for one event
+inline constexpr size_t kIsolatedMemoryBytes = 1ull << 30;  // that a plugin's process may allocate
+inline constexpr size_t kIsolatedMemoryBytesMin = 16ull << 20;
+inline constexpr Duration kIsolatedStartMax = Seconds(30);  // to load it and to set it up
+inline constexpr size_t kIsolatedRequestBytes = 8 << 20;  // of events that are handed over at once
+inline constexpr size_t kIsolatedEventBytesMax = 512ull << 20;  // of one event
+inline constexpr size_t kIsolatedSettingsBytesMax = 8 << 20;
+inline constexpr size_t kIsolatedWritesMax =
+    65'536;                                  // into states and counters that may come of one event
+inline constexpr int kIsolatedTriesMax = 2;  // of an event at which the process ends by itself
+inline constexpr int kIsolatedKillsMax = 5;  // likewise, where somebody else seems to end it
+inline constexpr int kIsolatedFailuresInRowMax =
+    16;  // events without a good one between them, before it is waited
+inline constexpr Duration kIsolatedBackoffMin = Milliseconds(1);
+inline constexpr Duration kIsolatedBackoffMax = Milliseconds(200);
+inline constexpr size_t kIsolatedLogBytesPerSecond = 64 << 10;  // of its output that is shown
 
 // checkpoints
 inline constexpr int kCheckpointsKept = 3;

@@ -28,6 +28,8 @@ inline constexpr int kDeadLetterPort = -1;
 struct StageSpec {
   std::string name;  // the identity of its state
   std::string kind;  // "source", "dedup", ...; for people
+  std::string
+      component;  // with a name and a version of its own: a plugin, "redact 1.2.0"; for people
   StageRole role = StageRole::kOperator;
   bool keyed_state = false;
   bool id_state = false;  // ids of a dedup; like keyed state it gets a share of the memory budget
@@ -35,6 +37,7 @@ struct StageSpec {
   std::string options;       // everything that shapes its output, as text; part of the fingerprint
   bool exactly_once = true;  // of a sink: takes part in checkpoints
   bool can_revoke = false;   // of a sink: can take back what it committed
+  std::vector<std::string> outputs;  // names of its ports 1, 2, ... (Stream::Side)
 };
 
 struct EdgeSpec {

@@ -12,6 +12,7 @@
 // stop the builder: Build() reports all of them at once, by stage. Not thread-safe.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -75,12 +76,27 @@ class GraphDraft {
   void AddError(std::string_view stage, std::string_view what);
 
   std::string_view name_of(int stage) const { return built_.graph.stages[stage].name; }
+  // A stage runs this plugin. An error if another stage has another one of the same name: messages,
+  // counters and routes go by it.
+  void NotePlugin(std::string_view stage, const PluginResource& plugin);
+  // The port of one of the stage's side outputs. An error, and any port, if there is none.
+  int PortOf(int stage, std::string_view output);
+  const std::vector<std::string>& side_names(int stage) const {
+    return built_.graph.stages[stage].outputs;
+  }
   void set_on_failure(int stage, FailurePolicy policy);
 
  private:
   friend class JobBuilder;
+  bool IsRead(int stage, int port) const;
+  // It has no code: it stands for a stage that could not be made, and an error was added.
+  bool IsBroken(int stage) const;
   BuiltJob built_;
   std::vector<bool> policy_chosen_;  // beside built_.stages
+  struct Plugin {
+    std::string stage, path, sha256;
+  };
+  std::map<std::string, Plugin> plugins_;  // by name
   std::vector<std::string> errors_;
 };
 

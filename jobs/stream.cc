@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "operators/transforms/isolated_plugin_operator.h"
+
 namespace weir {
 
 std::string ToText(const RouterRules& rules) {
@@ -11,11 +13,64 @@ std::string ToText(const RouterRules& rules) {
 
 namespace internal {
 
-StatusOr<PluginStage> MakePluginStage(const PluginResource& plugin, const EventFields& fields) {
+namespace {
+
+// What a stage needs to know of a plugin, and how its instances are made.
+struct KnownPlugin {
+  PluginIdentity identity;
+  PluginDeclaration declaration;
+  std::function<std::unique_ptr<Operator>()> make;
+};
+
+StatusOr<KnownPlugin> LoadIsolated(const PluginResource& plugin, const EventFields& fields,
+                                   const PluginOptions& options) {
+  if (options.timeout <= 0) {
+    return absl::InvalidArgumentError("the timeout of an isolated plugin must be positive");
+  }
+  if (options.memory < limits::kIsolatedMemoryBytesMin) {
+    return absl::InvalidArgumentError(
+        fmt::format("an isolated plugin needs {} of memory at least, and is given {}",
+                    FormatSize(limits::kIsolatedMemoryBytesMin), FormatSize(options.memory)));
+  }
+  WEIR_ASSIGN_OR_RETURN(std::shared_ptr<const IsolatedPlugin> isolated,
+                        IsolatedPlugin::Load(plugin.name, plugin.file.path, plugin.file.bytes,
+                                             plugin.settings, options));
+  return KnownPlugin{isolated->identity(), isolated->declaration(), [isolated, fields] {
+                       return std::make_unique<IsolatedPluginOperator>(isolated, fields);
+                     }};
+}
+
+StatusOr<KnownPlugin> LoadHere(const PluginResource& plugin, const EventFields& fields,
+                               const PluginOptions& options) {
   WEIR_ASSIGN_OR_RETURN(std::shared_ptr<const PluginLibrary> library,
                         PluginLibrary::Load(plugin.name, plugin.file.path, plugin.file.bytes));
   // An instance for nothing but its opinion of the settings, before anything is written.
-  WEIR_RETURN_IF_ERROR(library->Create(plugin.settings).status());
+  WEIR_ASSIGN_OR_RETURN(const PluginInstance instance, library->Create(plugin.settings));
+  const PluginDeclaration& declaration = instance.declaration();
+  return KnownPlugin{library->identity(), declaration,
+                     [library, settings = plugin.settings, declaration, fields, options] {
+                       return std::make_unique<PluginOperator>(library, settings, declaration,
+                                                               fields, options);
+                     }};
+}
+
+}  // namespace
+
+StatusOr<PluginStage> MakePluginStage(std::string_view name, const PluginResource& plugin,
+                                      const EventFields& fields, const PluginOptions& options) {
+  if (options.budget <= 0) {
+    return absl::InvalidArgumentError("the budget of a plugin must be positive");
+  }
+  WEIR_ASSIGN_OR_RETURN(KnownPlugin known, options.isolate ? LoadIsolated(plugin, fields, options)
+                                                           : LoadHere(plugin, fields, options));
+  const PluginDeclaration& declaration = known.declaration;
+  for (const std::string& output : declaration.outputs) {
+    if (fmt::format("{}-{}", plugin.name, output) != "dead-letters") continue;
+    return absl::InvalidArgumentError(
+        fmt::format("{}: its output '{}' would have the route of "
+                    "the dead letters: name it otherwise",
+                    known.identity.label(), output));
+  }
   JsonWriter settings;
   settings.StartObject();
   for (const auto& [key, value] : plugin.settings) {
@@ -24,13 +79,28 @@ StatusOr<PluginStage> MakePluginStage(const PluginResource& plugin, const EventF
   }
   settings.EndObject();
   PluginStage stage;
-  stage.options = fmt::format("name={} version={} sha256={} fields=[{}|{}|{}|{}|{}] settings={}",
-                              library->name(), library->version(), plugin.file.sha256,
-                              fmt::join(fields.id, ","), fields.time, fields.type, fields.tenant,
-                              fields.priority, settings.text());
-  stage.make = [library, settings = plugin.settings, fields] {
-    return std::make_unique<PluginOperator>(library, settings, fields);
-  };
+  stage.spec.name = std::string(name);
+  stage.spec.kind = "plugin";
+  stage.spec.component = fmt::format("{} {}{}", known.identity.name, known.identity.version,
+                                     options.isolate ? ", isolated" : "");
+  stage.spec.keyed_state = !declaration.states.empty();
+  stage.spec.outputs = declaration.outputs;
+  const std::string declared = ToText(declaration);
+  stage.spec.options = fmt::format(
+      "name={} version={} sha256={} fields=[{}|{}|{}|{}|{}] budget={}{} settings={}{}{}",
+      known.identity.name, known.identity.version, plugin.file.sha256, fmt::join(fields.id, ","),
+      fields.time, fields.type, fields.tenant, fields.priority, FormatDuration(options.budget),
+      options.isolate ? fmt::format(" isolated timeout={} memory={}",
+                                    FormatDuration(options.timeout), FormatSize(options.memory))
+                      : "",
+      settings.text(), declared.empty() ? "" : " ", declared);
+  stage.make = std::move(known.make);
+  if (stage.spec.keyed_state) {
+    stage.hash_keys = [declaration](BatchBase& batch) {
+      FillKeyHashes<Event>(
+          batch, [&](const Event& event) { return MakeStateKey(declaration.KeyOf(event)).hash; });
+    };
+  }
   return stage;
 }
 

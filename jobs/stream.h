@@ -39,10 +39,12 @@ namespace internal {
 
 // A stage that is a plugin: loaded, and its settings accepted by it. The error says what is wrong.
 struct PluginStage {
-  std::string options;  // name, version, SHA-256, fields and settings
+  StageSpec spec;
   std::function<std::unique_ptr<Operator>()> make;
+  std::function<void(BatchBase&)> hash_keys;  // null: it has no state
 };
-StatusOr<PluginStage> MakePluginStage(const PluginResource& plugin, const EventFields& fields);
+StatusOr<PluginStage> MakePluginStage(std::string_view name, const PluginResource& plugin,
+                                      const EventFields& fields, const PluginOptions& options);
 
 template <class R>
 struct ValueOf {
@@ -192,18 +194,19 @@ class Stream {
                        [rules] { return std::make_unique<Router>(rules); });
   }
 
-  // Events through a plugin (docs/plugins.md). fields: what the source reads from lines, and what
-  // is read again from those that the plugin changes.
+  // Events through a plugin (docs/plugins.md): its main output. fields: what the source reads from
+  // lines, and what is read again from those that the plugin changes.
   Stream<Event> Plugin(std::string_view name, const PluginResource& plugin,
-                       const EventFields& fields) requires std::same_as<T, Event> {
-    StatusOr<internal::PluginStage> stage = internal::MakePluginStage(plugin, fields);
+                       const EventFields& fields,
+                       const PluginOptions& options = {}) requires std::same_as<T, Event> {
+    draft_->NotePlugin(name, plugin);
+    StatusOr<internal::PluginStage> stage =
+        internal::MakePluginStage(name, plugin, fields, options);
     if (!stage.ok()) {
       draft_->AddError(name, std::string(stage.status().message()));
-      return *this;
+      return Then<Event>({.name = std::string(name), .kind = "plugin"}, nullptr);
     }
-    return Then<Event>(
-        {.name = std::string(name), .kind = "plugin", .options = std::move(stage->options)},
-        std::move(stage->make));
+    return Then<Event>(std::move(stage->spec), std::move(stage->make), std::move(stage->hash_keys));
   }
 
   // key: a string, a string_view into the row, an integer or a tuple of these, from const T&.
@@ -285,6 +288,15 @@ class Stream {
           "of them");
     }
     return {*draft_, outputs_[0].stage, port};
+  }
+
+  // The names of the stage in front for its ports 1, 2, ...
+  std::vector<std::string> SideNames() const { return draft_->side_names(outputs_[0].stage); }
+  // The same for a port that has a name: what a plugin puts out beside its main output. Its events
+  // have the route "<plugin>-<name>". Whoever does not want an output reads it all the same, and
+  // drops it.
+  Stream<Event> Side(std::string_view name) const requires std::same_as<T, Event> {
+    return Side<Event>(draft_->PortOf(outputs_[0].stage, name));
   }
 
   // A stage of the caller's own kind: any Operator that emits rows of type U. hash_keys, where

@@ -124,6 +124,9 @@ struct OperatorContext {
   // once for all calls since the last. For results that come while nothing waits for them. Null
   // where a test has no driver: then they leave with the next call.
   std::function<void()> notify;
+  // A line for the people who run the job, into its log; the runtime puts the stage and the subtask
+  // in front. Thread-safe. For what is rare: never a line per row or batch.
+  std::function<void(std::string_view line)> log = [](std::string_view) {};
 };
 
 class Operator {

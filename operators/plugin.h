@@ -13,17 +13,39 @@
 //
 // For each event Process() calls Keep() or Emit() as often as there are events to come of it; not
 // at all drops it. If it throws, or calls Fail(), the event goes to the dead letters with the
-// plugin's name, version and what it said, and nothing that it emitted is left behind.
+// plugin's name, version and what it said, and nothing else is left behind: no event that it
+// emitted, nothing that it wrote into a state, nothing that it counted.
+//
+// What depends on events seen before is kept in states, which are part of checkpoints:
+//
+//   class Count {
+//    public:
+//     explicit Count(weir::plugin::Setup& setup)
+//         : seen_(setup.State<int64_t>("seen")), firsts_(setup.Output("firsts")) {
+//       setup.KeyBy(weir::plugin::Key::kTenant);
+//     }
+//     void Process(const weir::plugin::Event& event, weir::plugin::Output& out) {
+//       const int64_t seen = out.Get(seen_).value_or(0) + 1;
+//       out.Set(seen_, seen);
+//       if (seen == 1) out.Keep(firsts_);      // the first event of each tenant, on the side
+//       out.Keep();
+//     }
+//    private:
+//     const weir::plugin::StateOf<int64_t> seen_;
+//     const weir::plugin::SideOutput firsts_;
+//   };
 //
 // Weir makes an instance for each subtask and calls it from one thread at a time; whatever is
 // static is shared by all of them. One more instance is made to check the settings before the job
 // starts. An instance's members are not part of checkpoints: after a restart they are as the
-// constructor made them, so that results must not depend on events seen before.
+// constructor made them.
 #pragma once
 
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <optional>
 #include <string>
@@ -65,7 +87,47 @@ struct EventFailed {};
 inline WeirPluginBytes ToBytes(std::string_view text) { return {text.data(), text.size()}; }
 inline std::string_view ToView(WeirPluginBytes bytes) { return {bytes.data, bytes.size}; }
 
+// The values of a state as they cross the table.
+template <class T>
+struct StateType;
+template <class T, uint32_t kType>
+struct FixedStateType {
+  static constexpr uint32_t kTableType = kType;
+  using Read = T;
+  static WeirPluginBytes ToBytes(const T& value) {
+    return {reinterpret_cast<const char*>(&value), sizeof(value)};
+  }
+  static T FromBytes(WeirPluginBytes bytes) {
+    T value{};
+    if (bytes.size == sizeof(value)) std::memcpy(&value, bytes.data, sizeof(value));
+    return value;
+  }
+};
+template <>
+struct StateType<int64_t> : FixedStateType<int64_t, WEIR_PLUGIN_TYPE_INTEGER> {};
+template <>
+struct StateType<double> : FixedStateType<double, WEIR_PLUGIN_TYPE_NUMBER> {};
+template <>
+struct StateType<std::string> {
+  static constexpr uint32_t kTableType = WEIR_PLUGIN_TYPE_BYTES;
+  using Read = std::string_view;
+  static WeirPluginBytes ToBytes(std::string_view value) { return internal::ToBytes(value); }
+  static std::string_view FromBytes(WeirPluginBytes bytes) { return ToView(bytes); }
+};
+
 }  // namespace internal
+
+// Handles of what a constructor has declared (Setup). Small values, to be kept in members.
+template <class T>
+struct StateOf {
+  uint32_t index;
+};
+struct SideOutput {
+  uint32_t index;
+};
+struct Counter {
+  uint32_t index;
+};
 
 // Where the events go that come of the one at hand. Valid until Process() returns. A call that Weir
 // refuses (a payload that is no JSON, too many events) does not return: it ends the event as an
@@ -74,9 +136,12 @@ class Output {
  public:
   // The event goes on as it came, byte for byte.
   void Keep() { EndIfFailed(call_.host->keep(&call_)); }
+  void Keep(SideOutput side) { Emit(side, {}); }
   // What the views point to is copied.
-  void Emit(const NewEvent& event) {
+  void Emit(const NewEvent& event) { Emit(SideOutput{0}, event); }
+  void Emit(SideOutput side, const NewEvent& event) {
     WeirPluginOutput output{};
+    output.output = side.index;
     const auto set = [&output](const auto& from, auto& to, uint32_t bit) {
       if (!from) return;
       if constexpr (std::is_same_v<decltype(to), int64_t&>) {
@@ -94,6 +159,31 @@ class Output {
     set(event.priority, output.priority, WEIR_PLUGIN_HAS_PRIORITY);
     EndIfFailed(call_.host->emit(&call_, &output));
   }
+
+  // The value that a state has for the key of the event, nullopt where it has none. That of a
+  // StateOf<std::string> is a view, valid until the next call that reads or writes a state.
+  template <class T>
+  std::optional<typename internal::StateType<T>::Read> Get(StateOf<T> state) {
+    WeirPluginBytes value{};
+    uint32_t found = 0;
+    EndIfFailed(call_.host->get(&call_, state.index, &value, &found));
+    if (found == 0) return std::nullopt;
+    return internal::StateType<T>::FromBytes(value);
+  }
+  template <class T>
+  void Set(StateOf<T> state, const typename internal::StateType<T>::Read& value) {
+    EndIfFailed(call_.host->put(&call_, state.index, internal::StateType<T>::ToBytes(value)));
+  }
+  template <class T>
+  void Clear(StateOf<T> state) {
+    EndIfFailed(call_.host->remove(&call_, state.index));
+  }
+
+  // Adds to a counter. Like all else that comes of an event, it is forgotten if the event fails.
+  void Count(Counter counter, uint64_t n = 1) {
+    EndIfFailed(call_.host->count(&call_, counter.index, n));
+  }
+
   // The event cannot be processed, for this reason.
   [[noreturn]] void Fail(std::string_view error) {
     call_.host->fail(&call_, internal::ToBytes(error));
@@ -193,19 +283,58 @@ class Settings {
     setup_.reject(&setup_, internal::ToBytes(error));
   }
 
+ protected:
   const WeirPluginSetup& setup_;
+
+ private:
   std::vector<std::string> read_;
   bool sound_ = true;
+};
+
+// Which member of its events a plugin is keyed by.
+enum class Key : uint32_t {
+  kId = WEIR_PLUGIN_KEY_ID,
+  kTenant = WEIR_PLUGIN_KEY_TENANT,
+  kType = WEIR_PLUGIN_KEY_TYPE,
+};
+
+// What a constructor may take in place of Settings: it reads the settings, and declares what the
+// plugin will use. Names are letters, digits, '_' and '-'. All instances declare the same: what is
+// declared may follow from the settings, and from nothing else. What is wrong with a declaration is
+// told like a wrong setting.
+class Setup : public Settings {
+ public:
+  // Events with the same bytes there meet in one instance, in order, and have their own values in
+  // each state. Needed where there is a state.
+  void KeyBy(Key key) { setup_.key_by(&setup_, static_cast<uint32_t>(key)); }
+  // T: int64_t, double, or std::string for text and any other bytes. A value that was not written
+  // for the time to live, by the wall clock, is gone; 0: it stays.
+  template <class T>
+  StateOf<T> State(std::string_view name, std::chrono::microseconds ttl = {}) {
+    const WeirPluginState state{internal::ToBytes(name), internal::StateType<T>::kTableType, 0,
+                                ttl.count()};
+    return {setup_.state(&setup_, &state)};
+  }
+  // An output beside the main one; a job reads it by its name.
+  SideOutput Output(std::string_view name) {
+    return {setup_.output(&setup_, internal::ToBytes(name))};
+  }
+  // A count of the plugin's own, in the job's report.
+  plugin::Counter Counter(std::string_view name) {
+    return {setup_.counter(&setup_, internal::ToBytes(name))};
+  }
+
+  using Settings::Settings;
 };
 
 // The three functions of the table, for a class that WEIR_PLUGIN names.
 template <class Plugin>
 struct Entry {
   static int32_t Create(const WeirPluginSetup* setup, void** instance) noexcept {
-    Settings settings(*setup);
+    Setup own(*setup);
     try {
-      Plugin* plugin = new Plugin(settings);
-      if (settings.Finish()) {
+      Plugin* plugin = new Plugin(own);
+      if (own.Finish()) {
         *instance = plugin;
         return WEIR_PLUGIN_OK;
       }
@@ -262,7 +391,7 @@ struct Entry {
                                           sizeof(WeirPluginCall),                             \
                                           sizeof(WeirPluginHost),                             \
                                           sizeof(WeirPluginSetup),                            \
-                                          0,                                                  \
+                                          sizeof(WeirPluginState),                            \
                                           #name,                                              \
                                           version,                                            \
                                           &::weir::plugin::Entry<__VA_ARGS__>::Create,        \

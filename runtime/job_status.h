@@ -15,6 +15,8 @@ namespace weir {
 struct OperatorStatus {
   std::string name;
   std::string kind;
+  std::string component;  // what runs inside the stage, such as "unruly 2.1.0"; empty: nothing of
+                          // its own name
   // The job's totals, up to the last completed checkpoint and up to now.
   StageCounters completed;
   StageCounters live;

@@ -6,13 +6,14 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-BENCHMARKS=(pipeline dedup keyed memory nexmark)
+BENCHMARKS=(pipeline plugins dedup keyed memory nexmark)
 
 # bench NAME [OPTION...]: builds what the benchmark needs and runs it.
 bench() {
   local targets
   case "$1" in
     pipeline) targets=(weir_cli job_event_pipeline generate_events pipeline_limit) ;;
+    plugins) targets=(weir_cli weir_plugin_host job_event_pipeline generate_events plugin_load) ;;
     memory) targets=(weir_cli job_event_pipeline repeats) ;;
     nexmark) targets=(weir_cli job_nexmark nexmark_limit) ;;
     dedup | keyed) targets=("$1_bench" "$1_limit") ;;

@@ -1,5 +1,8 @@
 // The ready-made main job: source -> rebatch -> dedup -> plugins -> router -> files, on any
-// newline-delimited JSON.
+// newline-delimited JSON. What a plugin puts out beside its main output goes to the files at once,
+// by the route "<plugin>-<output>".
+#include <algorithm>
+
 #include "jobs/job.h"
 
 namespace {
@@ -25,6 +28,26 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
 
   const std::vector<weir::PluginResource> plugins =
       params.Plugins("plugins", "names of plugins, in the order in which events pass them");
+  weir::PluginOptions plugin_options;
+  plugin_options.budget =
+      params.Time("plugin_budget", "that a plugin may take for a batch before it is reported",
+                  plugin_options.budget);
+  if (plugin_options.budget <= 0) params.AddError("plugin_budget", "must be positive");
+  const std::vector<std::string> isolated =
+      params.List("isolate", "names of plugins that run in a process of their own");
+  weir::PluginOptions isolation = plugin_options;
+  isolation.isolate = true;
+  isolation.timeout = params.Time(
+      "isolate_timeout", "for one event; an isolated plugin that takes longer is started again",
+      isolation.timeout);
+  isolation.memory =
+      params.Size("isolate_memory", "that an isolated plugin may allocate", isolation.memory);
+  for (const std::string& name : isolated) {
+    if (std::none_of(plugins.begin(), plugins.end(),
+                     [&](const auto& plugin) { return plugin.name == name; })) {
+      params.AddError("isolate", "'" + name + "' is none of the plugins");
+    }
+  }
 
   const std::string out =
       params.Path("out", "the folder of the results, one folder in it per route");
@@ -47,11 +70,18 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
   weir::Stream<weir::Event> events = fields.tenant.empty()
                                          ? batches.Dedup("dedup", {.window = window}, id)
                                          : batches.Dedup("dedup", {.window = window}, id, tenant);
+  std::vector<weir::Stream<weir::Event>> sides;
   for (const weir::PluginResource& plugin : plugins) {
     // So that no plugin's name can be that of another stage.
-    events = events.Plugin("plugin-" + plugin.name, plugin, fields);
+    const bool isolate = std::count(isolated.begin(), isolated.end(), plugin.name) > 0;
+    events = events.Plugin("plugin-" + plugin.name, plugin, fields,
+                           isolate ? isolation : plugin_options);
+    for (const std::string& output : events.SideNames()) sides.push_back(events.Side(output));
   }
-  events.Route("router", rules).To("files", weir::EventFileSink({.directory = out}));
+  events = events.Route("router", rules);
+  // What plugins put out on the side has its route already, and passes nothing else.
+  for (const weir::Stream<weir::Event>& side : sides) events = events.Union(side);
+  events.To("files", weir::EventFileSink({.directory = out}));
   job.DeadLetters("dead-letters", weir::DeadLetterFileSink(
                                       {.directory = out + "/dead-letters", .by_partition = false}));
 }

@@ -1,114 +1,22 @@
 #include "operators/transforms/plugin_library.h"
 
 #include <dlfcn.h>
-#include <elf.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cctype>
-#include <cerrno>
-#include <cstring>
 #include <utility>
-#include <vector>
-
-#include "core/limits.h"
 
 namespace weir {
-namespace {
-
-// The bytes as a file without a name, or an error. It stays open for good: the loader takes two
-// files for one when it has seen their path before, and the path is made of the descriptor.
-StatusOr<int> InMemoryFile(std::string_view name, std::string_view bytes) {
-  const int fd = memfd_create(fmt::format("weir-plugin-{}", name).c_str(), MFD_CLOEXEC);
-  if (fd < 0) return ErrnoStatus(errno, "cannot make a file in memory for the plugin");
-  while (!bytes.empty()) {
-    const ssize_t written = write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      const Status status = ErrnoStatus(errno, "cannot write the plugin to a file in memory");
-      close(fd);
-      return status;
-    }
-    bytes.remove_prefix(static_cast<size_t>(written));
-  }
-  return fd;
-}
-
-// Whether all that the loader will map is there. It trusts the file's table of segments, and a file
-// that is cut short (a copy that is not done) would end the process where it touches what is
-// missing.
-bool IsWholeElf(std::string_view bytes) {
-  Elf64_Ehdr header;
-  if (bytes.size() < sizeof(header)) return false;
-  std::memcpy(&header, bytes.data(), sizeof(header));
-  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
-      header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phoff > bytes.size() ||
-      header.e_phnum > (bytes.size() - header.e_phoff) / sizeof(Elf64_Phdr)) {
-    return false;
-  }
-  for (size_t i = 0; i < header.e_phnum; ++i) {
-    Elf64_Phdr segment;
-    std::memcpy(&segment, bytes.data() + header.e_phoff + i * sizeof(segment), sizeof(segment));
-    if (segment.p_type != PT_LOAD) continue;
-    if (segment.p_offset > bytes.size() || segment.p_filesz > bytes.size() - segment.p_offset) {
-      return false;
-    }
-  }
-  return true;
-}
-
-bool SizesFit(const WeirPluginTable& table) {
-  return table.table_bytes == sizeof(WeirPluginTable) &&
-         table.event_bytes == sizeof(WeirPluginEvent) &&
-         table.output_bytes == sizeof(WeirPluginOutput) &&
-         table.call_bytes == sizeof(WeirPluginCall) && table.host_bytes == sizeof(WeirPluginHost) &&
-         table.setup_bytes == sizeof(WeirPluginSetup);
-}
-
-bool IsVersion(const char* text) {
-  if (text == nullptr) return false;
-  const size_t size = strnlen(text, limits::kPluginNameBytesMax + 1);
-  return size > 0 && size <= limits::kPluginNameBytesMax &&
-         std::all_of(text, text + size, [](unsigned char c) { return c > ' ' && c < 0x7f; });
-}
-
-WeirPluginBytes ToBytes(std::string_view text) { return {text.data(), text.size()}; }
-
-// What create() is handed, and what it says is wrong.
-struct Setup : WeirPluginSetup {
-  std::string errors;
-};
-
-void RejectSetting(const WeirPluginSetup* base, WeirPluginBytes error) {
-  // The host made it, and not const.
-  std::string& errors = const_cast<Setup&>(static_cast<const Setup&>(*base)).errors;
-  if (errors.size() >= limits::kPluginErrorBytesMax) return;
-  if (!errors.empty()) errors += '\n';
-  const bool empty = error.data == nullptr || error.size == 0;
-  errors += empty ? std::string_view("it rejects a setting, and does not say why")
-                  : std::string_view(error.data,
-                                     std::min<uint64_t>(error.size, limits::kPluginErrorBytesMax));
-}
-
-}  // namespace
-
-bool IsPluginName(std::string_view name) {
-  auto ok = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; };
-  return !name.empty() && name.size() <= limits::kPluginNameBytesMax &&
-         std::isalnum(static_cast<unsigned char>(name[0])) &&
-         std::all_of(name.begin(), name.end(), ok);
-}
-
-std::string PluginFileName(std::string_view name) { return fmt::format("lib{}.so", name); }
 
 PluginInstance::PluginInstance(PluginInstance&& other) noexcept
-    : table_(other.table_), instance_(std::exchange(other.instance_, nullptr)) {}
+    : table_(other.table_),
+      instance_(std::exchange(other.instance_, nullptr)),
+      declaration_(std::move(other.declaration_)) {}
 
 PluginInstance& PluginInstance::operator=(PluginInstance&& other) noexcept {
   std::swap(table_, other.table_);
   std::swap(instance_, other.instance_);
+  std::swap(declaration_, other.declaration_);
   return *this;
 }
 
@@ -117,68 +25,41 @@ PluginInstance::~PluginInstance() {
 }
 
 PluginLibrary::PluginLibrary(const WeirPluginTable* table)
-    : table_(table), label_(fmt::format("plugin {} {}", table->name, table->version)) {}
+    : table_(table), identity_{table->name, table->version}, label_(identity_.label()) {}
 
 StatusOr<std::shared_ptr<const PluginLibrary>> PluginLibrary::Load(std::string_view name,
                                                                    const std::string& path,
                                                                    std::string_view bytes) {
-  if (!IsWholeElf(bytes)) {
-    return absl::FailedPreconditionError(
-        fmt::format("{} is no plugin: it is no shared library, or only a part of one", path));
-  }
-  WEIR_ASSIGN_OR_RETURN(const int fd, InMemoryFile(name, bytes));
+  WEIR_ASSIGN_OR_RETURN(const int fd, PluginInMemory(name, path, bytes));
   const std::string file = fmt::format("/proc/self/fd/{}", fd);
   void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
-    std::string why = dlerror();
-    if (why.starts_with(file)) why.replace(0, file.size(), "the loader says");
+    const Status status = CannotLoadPlugin(path, file, dlerror());
     close(fd);
-    return absl::FailedPreconditionError(fmt::format("{} cannot be loaded: {}", path, why));
+    return status;
   }
   auto entry = reinterpret_cast<const WeirPluginTable* (*)()>(dlsym(handle, "weir_plugin_entry"));
   const WeirPluginTable* table = entry == nullptr ? nullptr : entry();
-  if (table == nullptr) {
-    return absl::FailedPreconditionError(
-        fmt::format("{} is no plugin: it defines no WEIR_PLUGIN", path));
-  }
-  if (table->abi != WEIR_PLUGIN_ABI || !SizesFit(*table)) {
-    return absl::FailedPreconditionError(
-        fmt::format("{} was built against another version of Weir (plugin ABI {}); this one has "
-                    "plugin ABI {}: build it again with this version's operators/plugin.h",
-                    path, table->abi, WEIR_PLUGIN_ABI));
-  }
-  if (table->create == nullptr || table->process == nullptr || table->destroy == nullptr ||
-      table->name == nullptr || !IsVersion(table->version)) {
-    return absl::FailedPreconditionError(
-        fmt::format("{} is no plugin that can be used: its table has no name, no version of 1 to "
-                    "{} printable characters, or lacks a function",
-                    path, limits::kPluginNameBytesMax));
-  }
-  if (table->name != name) {
-    return absl::FailedPreconditionError(fmt::format(
-        "{} has the name of another plugin: it says it is '{}'; name the file {}, or ask for '{}'",
-        path, table->name, PluginFileName(table->name), table->name));
-  }
+  if (table == nullptr) return NoPluginEntry(path);
+  WEIR_RETURN_IF_ERROR(CheckPluginTable(name, path, *table));
   return std::shared_ptr<const PluginLibrary>(new PluginLibrary(table));
 }
 
 StatusOr<PluginInstance> PluginLibrary::Create(const PluginSettings& settings) const {
-  std::vector<WeirPluginSetting> list;
-  for (const auto& [key, value] : settings) list.push_back({ToBytes(key), ToBytes(value)});
-  Setup setup{};
-  setup.settings = list.data();
-  setup.setting_count = list.size();
-  setup.reject = &RejectSetting;
+  PluginSetup setup(settings);
   void* instance = nullptr;
   const int32_t code = table_->create(&setup, &instance);
-  if (code == WEIR_PLUGIN_OK && instance != nullptr && setup.errors.empty()) {
-    return PluginInstance(table_, instance);
+  PluginInstance created;
+  if (code == WEIR_PLUGIN_OK && instance != nullptr) {
+    setup.Finish();
+    created = PluginInstance(table_, instance, std::move(setup.declaration()));
+    if (setup.errors().empty()) return created;
   }
-  if (instance != nullptr && code == WEIR_PLUGIN_OK) table_->destroy(instance);
-  if (setup.errors.empty()) {
-    setup.errors = fmt::format("it cannot be set up (code {}), and does not say why", code);
+  if (setup.errors().empty()) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: it cannot be set up (code {}), and does not say why", label_, code));
   }
-  return absl::InvalidArgumentError(fmt::format("{}: {}", label_, setup.errors));
+  return absl::InvalidArgumentError(fmt::format("{}: {}", label_, setup.errors()));
 }
 
 }  // namespace weir

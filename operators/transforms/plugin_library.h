@@ -5,41 +5,37 @@
 // since. A library is never unloaded: code, exceptions and rows may live as long as the process.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "core/status.h"
 #include "operators/plugin_table.h"
+#include "operators/transforms/plugin_declaration.h"
+#include "operators/transforms/plugin_file.h"
 
 namespace weir {
-
-// True for a name that a plugin may have: letters, digits, '_' and '-', a letter or digit first, at
-// most limits::kPluginNameBytesMax of them. It is no path, wherever it is put into one.
-bool IsPluginName(std::string_view name);
-// "libredact.so".
-std::string PluginFileName(std::string_view name);
-
-// A plugin's own settings, by key.
-using PluginSettings = std::map<std::string, std::string>;
 
 // Owns an instance; called from one thread at a time. Keeps nothing else alive.
 class PluginInstance {
  public:
   PluginInstance() = default;
-  PluginInstance(const WeirPluginTable* table, void* instance)
-      : table_(table), instance_(instance) {}
+  PluginInstance(const WeirPluginTable* table, void* instance, PluginDeclaration declaration)
+      : table_(table), instance_(instance), declaration_(std::move(declaration)) {}
   PluginInstance(PluginInstance&& other) noexcept;
   PluginInstance& operator=(PluginInstance&& other) noexcept;
   ~PluginInstance();
 
   // As WeirPluginTable::process. REQUIRES: not empty.
   int32_t Process(WeirPluginCall* call) { return table_->process(instance_, call); }
+  // What it declared while it was created.
+  const PluginDeclaration& declaration() const { return declaration_; }
 
  private:
   const WeirPluginTable* table_ = nullptr;
   void* instance_ = nullptr;
+  PluginDeclaration declaration_;
 };
 
 // Immutable; any thread may use it.
@@ -52,18 +48,18 @@ class PluginLibrary {
                                                              const std::string& path,
                                                              std::string_view bytes);
 
-  std::string_view name() const { return table_->name; }
-  std::string_view version() const { return table_->version; }
-  // "plugin redact 1.2.0", as every message about it begins.
-  const std::string& label() const { return label_; }
+  const PluginIdentity& identity() const { return identity_; }
+  const std::string& label() const { return label_; }  // the identity's
 
-  // InvalidArgument has all that the plugin says is wrong with the settings, a line each.
+  // InvalidArgument has all that is wrong with the settings, as the plugin says, and with what it
+  // declares, a line each.
   StatusOr<PluginInstance> Create(const PluginSettings& settings) const;
 
  private:
   explicit PluginLibrary(const WeirPluginTable* table);
 
   const WeirPluginTable* const table_;
+  const PluginIdentity identity_;
   const std::string label_;
 };
 

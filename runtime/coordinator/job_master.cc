@@ -34,6 +34,7 @@ JobMaster::JobMaster(const JobGraph& graph, JobRecord record, Options options, H
     OperatorStatus& op = status_.operators.emplace_back();
     op.name = stage.name;
     op.kind = stage.kind;
+    op.component = stage.component;
   }
 }
 
@@ -106,6 +107,8 @@ void JobMaster::OnMessage(const runtime::ToCoordinator& message, int64_t now_mic
       return OnProgress(message.task_progress(), now_micros);
     case Kind::kCanceled:
       return OnCanceled(now_micros);
+    case Kind::kNotice:
+      return host_.Log(message.notice().line());
     case Kind::MESSAGE_NOT_SET:
       return;
   }

@@ -44,6 +44,9 @@ ChainNode::ChainNode(Setup setup) : setup_(std::move(setup)) {
   };
   context.wake = raise(woken_);
   context.notify = raise(notified_);
+  context.log = [where = where(), log = std::move(context.log)](std::string_view line) {
+    log(fmt::format("{}: {}", where, line));
+  };
 }
 
 std::string ChainNode::where() const {

@@ -155,6 +155,13 @@ void Executor::MakeTasks(const std::optional<Manifest>& restored) {
   wiring.context.job_id = attempt.job_id;
   wiring.context.attempt = attempt.number;
   wiring.context.env = &attempt.env;
+  wiring.context.log = [this](std::string_view line) {
+    Post([this, line = std::string(line)] {
+      runtime::ToCoordinator message = Message();
+      message.mutable_notice()->set_line(line);
+      send_(message);
+    });
+  };
   wiring.local_dir = attempt.local_dir;
   wiring.restored = restored ? &*restored : nullptr;
   wiring.reader = attempt.reader.get();

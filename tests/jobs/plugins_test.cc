@@ -116,5 +116,104 @@ TEST(PluginStageTest, WhatIsWrongWithAPluginIsAnErrorOfItsStage) {
               AllOf(HasSubstr("stage 'misnamed'"), HasSubstr("somebody_else")));
 }
 
+class StatefulStageTest : public ::testing::Test {
+ protected:
+  PluginResource Plugin(const std::string& name, PluginSettings settings = {}) {
+    Parameters::Values values{{"plugins", name}};
+    for (const auto& [key, value] : settings) values["plugin." + name + "." + key] = value;
+    Parameters p = Make(values);
+    return p.Plugins("plugins", "").at(0);
+  }
+  std::string Errors() {
+    const auto built = job_.Build();
+    return built.ok() ? "" : std::string(built.status().message());
+  }
+
+  JobBuilder job_{"job"};
+  Stream<Event> events_ = job_.From("source", EventFiles({.input = "in"}, {}));
+};
+
+TEST_F(StatefulStageTest, IsKeyedByTheMemberThatThePluginNames) {
+  Stream<Event> plugin = events_.Plugin("p", Plugin("stateful"), {});
+  plugin.To("sink", Blackhole<Event>());
+  plugin.Side("alerts").To("alerts", Blackhole<Event>());
+  plugin.Side("copies").To("copies", Blackhole<Event>());
+  const auto built = job_.Build();
+  ASSERT_TRUE(built.ok()) << built.status();
+  const StageSpec& stage = built->graph.stages[1];
+  EXPECT_TRUE(stage.keyed_state);
+  EXPECT_EQ(stage.component, "stateful 3.0");
+  EXPECT_THAT(stage.outputs, ElementsAre("alerts", "copies"));
+  EXPECT_THAT(stage.options, AllOf(HasSubstr("key=tenant states=[seen:integer,mean:number"),
+                                   HasSubstr("budget=5s")));
+  EXPECT_EQ(built->graph.edges[0].partitioning, Partitioning::kKeyed);
+  Batch<Event> batch;
+  batch.Add({.id = "1", .tenant = "a"}, 0);
+  batch.Add({.id = "2", .tenant = "b"}, 0);
+  batch.Add({.id = "3", .tenant = "a"}, 0);
+  built->edges[0].hash_keys(batch);
+  EXPECT_THAT(batch.key_hashes(),
+              ElementsAre(MakeStateKey("a").hash, MakeStateKey("b").hash, MakeStateKey("a").hash));
+  // The edges know the ports.
+  std::vector<int> ports;
+  for (const EdgeSpec& edge : built->graph.edges) {
+    if (edge.from == 1) ports.push_back(edge.port);
+  }
+  EXPECT_THAT(ports, ElementsAre(0, 1, 2));
+  const auto parsed = JobGraph::Parse(built->graph.Serialize());
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_EQ(parsed->stages[1].component, "stateful 3.0");
+  EXPECT_EQ(parsed->stages[1].outputs, stage.outputs);
+}
+
+TEST_F(StatefulStageTest, APluginWithoutStateIsNotKeyed) {
+  events_.Plugin("p", Plugin("unruly"), {}).To("sink", Blackhole<Event>());
+  const auto built = job_.Build();
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_FALSE(built->graph.stages[1].keyed_state);
+  EXPECT_EQ(built->graph.edges[0].partitioning, Partitioning::kForward);
+}
+
+TEST_F(StatefulStageTest, EverySideOutputIsReadAndNoOther) {
+  Stream<Event> plugin = events_.Plugin("p", Plugin("stateful"), {});
+  plugin.To("sink", Blackhole<Event>());
+  plugin.Side("alerts").To("alerts", Blackhole<Event>());
+  plugin.Side("alarms").To("alarms", Blackhole<Event>());
+  events_.Side("x").To("x", Blackhole<Event>());
+  EXPECT_THAT(
+      Errors(),
+      AllOf(
+          HasSubstr("stage 'p': has no side output 'alarms'; its side outputs are: alerts, copies"),
+          HasSubstr("stage 'source': has no side output 'x', nor any other"),
+          HasSubstr("stage 'p': nothing reads its side output 'copies': take it with "
+                    "Side(\"copies\")")));
+}
+
+TEST_F(StatefulStageTest, APluginThatCannotBeMadeIsTheOnlyError) {
+  Stream<Event> plugin = events_.Plugin("p", Plugin("stateful", {{"key", "none"}}), {});
+  plugin.To("sink", Blackhole<Event>());
+  plugin.Side("alerts").To("alerts", Blackhole<Event>());
+  EXPECT_THAT(Errors(), ::testing::MatchesRegex("stage 'p': plugin stateful 3.0: state 'seen'.*"));
+}
+
+TEST_F(StatefulStageTest, TwoPluginsOfOneNameAreAnError) {
+  const PluginResource first = Plugin("unruly");
+  PluginResource second = Plugin("unruly");
+  events_.Plugin("a", first, {}).Plugin("b", second, {}).To("sink", Blackhole<Event>());
+  JobBuilder other("other");
+  second.file.path = "/elsewhere/libunruly.so";
+  second.file.bytes += '\0';  // as good a library as before
+  second.file.sha256 = Sha256Hex(second.file.bytes);
+  other.From("source", EventFiles({.input = "in"}, {}))
+      .Plugin("a", first, {})
+      .Plugin("b", second, {})
+      .To("sink", Blackhole<Event>());
+  EXPECT_EQ(Errors(), "");  // one plugin, twice
+  EXPECT_THAT(std::string(other.Build().status().message()),
+              AllOf(HasSubstr("stage 'b': there are two plugins of the name 'unruly'"),
+                    HasSubstr("/elsewhere/libunruly.so"), HasSubstr(first.file.path),
+                    HasSubstr("stage 'a'")));
+}
+
 }  // namespace
 }  // namespace weir

@@ -54,14 +54,34 @@ inline BatchPtr Events(const std::vector<Act>& acts) {
 
 inline EventFields AllFields() { return {{"id"}, "time", "type", "tenant", "priority"}; }
 
+// Each look at the monotonic clock moves it on.
+class TickingClock final : public Clock {
+ public:
+  Timestamp Now() override { return Seconds(1'000'000); }
+  int64_t MonotonicMicros() override { return monotonic_ += look_micros; }
+  int64_t look_micros = 0;
+
+ private:
+  int64_t monotonic_ = 0;
+};
+
 // A plugin in its operator. Run() passes a batch through, all of it.
 class PluginBed {
  public:
   explicit PluginBed(std::string_view name, PluginSettings settings = {},
-                     EventFields fields = AllFields()) {
-    auto library = LoadPlugin(name);
+                     EventFields fields = AllFields(), PluginOptions options = {}) {
+    bed.context.env = &env;
+    bed.context.log = [this](std::string_view line) { log.emplace_back(line); };
+    library = LoadPlugin(name);
     EXPECT_TRUE(library.ok()) << library.status();
-    op = std::make_unique<PluginOperator>(*library, std::move(settings), std::move(fields));
+    auto checked = (*library)->Create(settings);
+    EXPECT_TRUE(checked.ok()) << checked.status();
+    op = std::make_unique<PluginOperator>(*library, std::move(settings), checked->declaration(),
+                                          std::move(fields), options);
+    if (!checked->declaration().states.empty()) {
+      store = *MakeHeapKeyedStore({"stage", {}}, Restore{});
+      bed.context.keyed = store.get();
+    }
     const Status opened = op->Open(bed.context);
     EXPECT_TRUE(opened.ok()) << opened;
   }
@@ -78,9 +98,9 @@ class PluginBed {
   }
   int Run(const std::vector<Act>& acts) { return Run(Events(acts)); }
 
-  std::vector<std::string> Payloads() const {
+  std::vector<std::string> Payloads(int port = 0) const {
     std::vector<std::string> payloads;
-    for (const Event& event : out.Rows<Event>()) payloads.emplace_back(event.payload);
+    for (const Event& event : out.Rows<Event>(port)) payloads.emplace_back(event.payload);
     return payloads;
   }
   std::vector<std::string> Ids() const {
@@ -94,8 +114,18 @@ class PluginBed {
     return errors;
   }
 
+  // A counter of the plugin's version.
+  uint64_t Counted(std::string_view name) {
+    return bed.counters.Named((*library)->identity().version + "/" + std::string(name));
+  }
+
   OperatorBed bed;
+  TickingClock clock;
+  Environment env{clock, RealEnvironment().disk, RealEnvironment().io, RealEnvironment().random};
+  std::unique_ptr<KeyedStore> store;  // if the plugin has a state
+  std::vector<std::string> log;
   RecordingOutput out;
+  StatusOr<std::shared_ptr<const PluginLibrary>> library;
   std::unique_ptr<PluginOperator> op;
 };
 

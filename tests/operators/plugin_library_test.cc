@@ -25,8 +25,8 @@ void ExpectRefused(std::string_view name, std::string_view what) {
 TEST(PluginLibraryTest, KnowsItsNameAndVersion) {
   const auto library = LoadPlugin("unruly");
   ASSERT_TRUE(library.ok()) << library.status();
-  EXPECT_EQ((*library)->name(), "unruly");
-  EXPECT_EQ((*library)->version(), "2.1.0");
+  EXPECT_EQ((*library)->identity().name, "unruly");
+  EXPECT_EQ((*library)->identity().version, "2.1.0");
   EXPECT_EQ((*library)->label(), "plugin unruly 2.1.0");
 }
 
@@ -38,7 +38,8 @@ TEST(PluginLibraryTest, WhatIsNoPluginIsRefused) {
 }
 
 TEST(PluginLibraryTest, OneForAnotherVersionIsRefused) {
-  ExpectRefused("other_abi", "another version of Weir (plugin ABI 2)");
+  ExpectRefused("other_abi", "another version of Weir (plugin ABI 3); this one has plugin ABI 2");
+  ExpectRefused("old_abi", "another version of Weir (plugin ABI 1); this one has plugin ABI 2");
   ExpectRefused("other_sizes", "another version of Weir");
 }
 
@@ -60,8 +61,8 @@ TEST(PluginLibraryTest, LoadsTheBytesAndNotAnotherOfTheSameName) {
   const auto raw = LoadPlugin("raw");
   const auto again = LoadPlugin("unruly");
   ASSERT_TRUE(unruly.ok() && raw.ok() && again.ok());
-  EXPECT_EQ((*raw)->name(), "raw");
-  EXPECT_EQ((*again)->name(), "unruly");
+  EXPECT_EQ((*raw)->identity().name, "raw");
+  EXPECT_EQ((*again)->identity().name, "unruly");
 }
 
 TEST(PluginLibraryTest, NamesArePlain) {

@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 
+#include "tests/support/failing_store.h"
 #include "tests/support/memory_snapshots.h"
 #include "tests/support/operator_bed.h"
 #include "tests/support/recording_output.h"
@@ -15,6 +16,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using weir::testing::FailingStore;
+using weir::testing::HeapStore;
 using weir::testing::OperatorBed;
 using weir::testing::RecordingOutput;
 
@@ -64,12 +67,6 @@ struct CountFlights {
 };
 
 auto Origin = [](const Flight& f) { return f.origin; };
-
-std::unique_ptr<KeyedStore> HeapStore() {
-  StatusOr<std::unique_ptr<KeyedStore>> store = MakeHeapKeyedStore({"stage", {}}, Restore{});
-  WEIR_CHECK(store.ok());
-  return *std::move(store);
-}
 
 class ProcessTest : public ::testing::Test {
  protected:
@@ -183,50 +180,6 @@ TEST_F(ProcessTest, ALargeFanOutComesInPiecesAndSeesTheWatermark) {
   EXPECT_EQ(out_.Rows<int64_t>()[0], 42);
   EXPECT_EQ(out_.emitted[0].batch->times()[1], 1);
 }
-
-// A store that fails on demand.
-class FailingStore final : public KeyedStore {
- public:
-  StatusOr<StateId> Register(std::string name, Schema value, std::optional<Schema> sub,
-                             StateOptions options) override {
-    return below->Register(std::move(name), std::move(value), std::move(sub), options);
-  }
-  const Schema* written_schema(StateId s) const override { return below->written_schema(s); }
-  Status Prefetch(StateId s, std::span<const StateKey> keys) override {
-    prefetched += keys.size();
-    return fail_prefetch ? absl::UnavailableError("disk") : below->Prefetch(s, keys);
-  }
-  StatusOr<std::optional<std::string_view>> Get(StateId s, const StateKey& key,
-                                                std::string_view sub) override {
-    if (fail_get) return absl::UnavailableError("disk");
-    return below->Get(s, key, sub);
-  }
-  Status Put(StateId s, const StateKey& key, std::string_view sub,
-             std::string_view value) override {
-    return fail_put ? absl::UnavailableError("disk") : below->Put(s, key, sub, value);
-  }
-  Status Delete(StateId s, const StateKey& key, std::string_view sub) override {
-    return below->Delete(s, key, sub);
-  }
-  Status Scan(StateId s, const StateKey& key, std::string_view from,
-              const EntryVisitor& visit) override {
-    return below->Scan(s, key, from, visit);
-  }
-  Status ScanAll(StateId s, const KeyVisitor& visit) override { return below->ScanAll(s, visit); }
-  std::unique_ptr<Frozen> Freeze(CheckpointId) override { return nullptr; }
-  uint64_t bytes() const override { return 0; }
-  uint64_t memory_bytes() const override { return 0; }
-  StatusOr<bool> Ready() override {
-    ++asked;
-    return !busy;
-  }
-
-  std::unique_ptr<KeyedStore> below = HeapStore();
-  bool fail_get = false, fail_put = false, fail_prefetch = false;
-  bool busy = false;
-  int asked = 0;
-  size_t prefetched = 0;
-};
 
 TEST_F(ProcessTest, AFailureOfTheStoreIsNotTheRowsFault) {
   for (bool FailingStore::*fault :

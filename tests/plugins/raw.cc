@@ -81,6 +81,12 @@ namespace {
     } else if (act == "row-back") {
       *call->row = 0;
       host.keep(call);
+    } else if (act == "state") {
+      WeirPluginBytes value{};
+      uint32_t found = 0;
+      host.get(call, 0, &value, &found);
+    } else if (act == "count") {
+      host.count(call, 0, 1);
     } else if (act == "throws-out") {
       throw std::runtime_error("over the boundary");
     } else if (act == "throws-int-out") {
@@ -106,7 +112,7 @@ extern "C" __attribute__((visibility("default"))) const WeirPluginTable* weir_pl
                                         RAW_CALL_BYTES,
                                         sizeof(WeirPluginHost),
                                         sizeof(WeirPluginSetup),
-                                        0,
+                                        sizeof(WeirPluginState),
                                         RAW_NAME,
                                         RAW_VERSION,
                                         Create,

@@ -1,4 +1,5 @@
 // A plugin whose events tell it how to misbehave, by their type. What it emits is in their tenant.
+#include <chrono>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -19,6 +20,10 @@ class Unruly {
     const std::string_view act = event.type;
     if (act == "drop") return;
     if (act == "crash") std::abort();
+    if (act == "slow") {  // 20 ms of work
+      const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+      while (std::chrono::steady_clock::now() < end) continue;
+    }
     if (act == "throw") throw std::runtime_error("cannot read " + std::string(event.id));
     if (act == "throw-int") throw 42;
     if (act == "throw-nothing") throw std::runtime_error("");

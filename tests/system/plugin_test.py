@@ -18,7 +18,23 @@ PLUGINS = weir.BUILD / "plugins"
 TEST_PLUGINS = weir.BUILD / "tests" / "plugins"
 
 
-class Flights(weir.Case):
+def flight_lines():
+    """Those of the flights, each once."""
+    return {line for path in (weir.FLIGHTS / "input").iterdir() for line in oracle.read_lines(path)}
+
+
+class Straight:
+    """Runs without a kill, for cases that say which parameters they have and what is right."""
+
+    def test_straight_at_parallelism_1(self):
+        self.assert_right(weir.run(weir.PIPELINE, self.parameters(), data=self.data))
+
+    def test_straight_at_parallelism_2_through_codecs(self):
+        self.assert_right(weir.run(weir.PIPELINE, self.parameters(), "--test-encode-edges", data=self.data, parallelism=2,
+                                   checkpoint_interval="50ms"))
+
+
+class Flights(Straight, weir.Case):
     """skip_short, delay_class and delay_alert, against what they are said to do, done here once more."""
 
     MILES, LATE, MINUTES = 300, 10, 90
@@ -26,7 +42,7 @@ class Flights(weir.Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        lines = {line for path in (weir.FLIGHTS / "input").iterdir() for line in oracle.read_lines(path)}
+        lines = flight_lines()
         cls.expected = collections.defaultdict(collections.Counter)
         cls.skipped = cls.alerts = 0
         for line in lines:
@@ -72,13 +88,6 @@ class Flights(weir.Case):
                                  "plugin-delay_alert": (kept, kept + self.alerts, 0)})
         self.assertEqual(result.operator("plugin-skip_short")["kind"], "plugin")
 
-    def test_straight_at_parallelism_1(self):
-        self.assert_right(weir.run(weir.PIPELINE, self.parameters(), data=self.data))
-
-    def test_straight_at_parallelism_2_through_codecs(self):
-        self.assert_right(weir.run(weir.PIPELINE, self.parameters(), "--test-encode-edges", data=self.data, parallelism=2,
-                                   checkpoint_interval="50ms"))
-
     def test_five_kills_at_parallelism_1_and_2(self):
         self.assert_right(self.run_with_kills(weir.PIPELINE, self.parameters(rate=4000), 5, (2, 1), seed=5))
 
@@ -105,6 +114,68 @@ class Flights(weir.Case):
                                      stdout=subprocess.PIPE, text=True).stdout
             self.assertIn("weir_plugin_entry", symbols)
             self.assertNotRegex(symbols, "rapidjson|absl")
+
+
+class Keeping(Straight, weir.Case):
+    """late_count: the state, the side output and the counters of a plugin, against counts made here."""
+
+    EVERY, MINUTES = 20, 15
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        lines = flight_lines()
+        flights = [json.loads(line) for line in lines]
+        cls.late = collections.Counter(flight["tenant"] for flight in flights if flight["delay"] >= cls.MINUTES)
+        cls.on_time = collections.Counter(line for line in lines if json.loads(line)["delay"] < cls.MINUTES)
+        cls.alerts = collections.Counter(
+            b'{"id":"%s-%d","type":"late","tenant":"%s","late":%d}' % (tenant.encode(), late, tenant.encode(), late)
+            for tenant, count in cls.late.items() for late in range(cls.EVERY, count + 1, cls.EVERY))
+        if not (len(cls.late) > 100 and len(cls.alerts) > 50 and len(cls.on_time) > 10_000):
+            raise AssertionError("the settings of this test make it say little")
+
+    def parameters(self, **more):
+        # The plugin behind late_count changes all that passes it: alerts must not.
+        return {**weir.FIELDS, "input": weir.FLIGHTS / "input", "out": self.out, "window": "240h",
+                "plugins": "late_count,delay_class", "plugin.late_count.every": self.EVERY,
+                "plugin.late_count.minutes": self.MINUTES, **more}
+
+    def assert_right(self, result):
+        self.assert_finished(result)
+        routes = lines_by_route(self.out)
+        self.assertEqual(set(routes), {"warehouse", "late_count-alerts"})
+        self.assertEqual(routes["late_count-alerts"], self.alerts)
+        seen = collections.defaultdict(list)
+        kept = collections.Counter()
+        for line, copies in routes["warehouse"].items():
+            self.assertEqual(copies, 1)
+            flight = json.loads(line)
+            if "late" in flight:
+                seen[flight["tenant"]].append(flight["late"])
+            else:
+                kept[b"{" + line.split(b",", 1)[1]] += 1  # without what delay_class wrote
+        # Each airport's late departures have the numbers from 1 on, each once.
+        self.assertEqual({tenant: sorted(numbers) for tenant, numbers in seen.items()},
+                         {tenant: list(range(1, count + 1)) for tenant, count in self.late.items()})
+        self.assertEqual(kept, self.on_time)
+        self.assertEqual(list(dead_letters(self.out)), [])
+
+        operator = result.operator("plugin-late_count")
+        self.assertEqual(operator["component"], "late_count 1.0.0")
+        late, alerts = sum(self.late.values()), sum(self.alerts.values())
+        self.assertEqual((operator["records_in"], operator["records_out"]), (20_000, 20_000 + alerts))
+        counters = {name: count for name, count in operator["counters"].items() if name.startswith("1.0.0/")}
+        self.assertGreater(counters.pop("1.0.0/micros"), 0)
+        counters.pop("1.0.0/batches-over-budget")
+        self.assertEqual(counters, {"1.0.0/in": 20_000, "1.0.0/kept": 20_000 - late, "1.0.0/changed": late, "1.0.0/dropped": 0,
+                                    "1.0.0/failed": 0, "1.0.0/emitted": 20_000 + alerts,
+                                    "1.0.0/count.airports": len(self.late)})
+
+    def test_five_kills_at_parallelism_2(self):
+        self.assert_right(self.run_with_kills(weir.PIPELINE, self.parameters(rate=4000), 5, (2,), seed=7))
+
+    def test_five_kills_and_as_many_changes_of_parallelism(self):
+        self.assert_right(self.run_with_kills(weir.PIPELINE, self.parameters(rate=4000), 5, (2, 1, 3), seed=8))
 
 
 class PluginCase(weir.Case):
@@ -198,6 +269,29 @@ class GoingWrong(PluginCase):
             ("plugin-raw", "plugin raw 1: let an exception out: over the boundary", lines[4])])
 
 
+    def test_a_plugin_that_takes_longer_than_its_budget_is_counted_and_told(self):
+        lines = self.write(("keep", ""), ("slow", ""), ("keep", ""))
+        result = self.run_pipeline(parameters=self.with_parameters(plugin_budget="10ms"))
+        self.assert_finished(result)
+        self.assertEqual(lines_by_route(self.out), {"warehouse": {line: 1 for line in lines}})
+        counters = result.operator("plugin-unruly")["counters"]
+        self.assertEqual(counters["2.1.0/batches-over-budget"], 1)
+        self.assertGreaterEqual(counters["2.1.0/micros"], 20_000)
+        self.assertRegex(result.stderr, r"weir: stage 'plugin-unruly' \(subtask 0\): plugin unruly 2\.1\.0 took longer than its "
+                                        r"budget of 10ms for a batch \(1 so far, the worst [1-9]\d+\.\d ms\)")
+
+    def test_state_goes_on_with_other_settings_but_not_as_another_type(self):
+        acts = [("count", ""), ("read", "")]
+        self.write(*acts)
+        stateful = self.with_parameters(plugins="stateful", **{"plugin.stateful.key": "type"})
+        self.assert_finished(self.run_pipeline(parameters=stateful))
+        checkpoint = max(self.data.glob("checkpoints/*/chk-*"), key=lambda path: int(path.name[4:]))
+        as_integer = {**stateful, "plugin.stateful.mean": "integer"}
+        result = self.run_pipeline("--from", checkpoint, parameters=as_integer)
+        self.assert_code(result, 65)
+        self.assert_says(result, "plugin-stateful", "state 'mean'")
+        self.assert_finished(self.run_pipeline("--from", checkpoint, parameters={**stateful, "plugin.stateful.ttl_minutes": 60}))
+
     def test_a_crash_names_the_plugin_and_the_row(self):
         self.write(("keep", ""), ("throw", ""), ("crash", ""), ("keep", ""))
         result = self.run_pipeline(prefix=["prlimit", "--core=0"])
@@ -225,7 +319,8 @@ class Configuration(PluginCase):
                      plugins="unruly,absent")
 
     def test_what_cannot_be_loaded(self):
-        for name, text in (("misnamed", "somebody_else"), ("other_abi", "another version of Weir"),
+        for name, text in (("misnamed", "somebody_else"), ("other_abi", "another version of Weir (plugin ABI 3); this one has plugin ABI 2"),
+                           ("old_abi", "another version of Weir (plugin ABI 1); this one has plugin ABI 2"),
                            ("other_sizes", "another version of Weir"), ("no_entry", "no WEIR_PLUGIN"),
                            ("null_table", "no WEIR_PLUGIN"), ("nameless", "no name"), ("versionless", "no version")):
             with self.subTest(name=name):
@@ -246,6 +341,7 @@ class Configuration(PluginCase):
         for name in ("../plugins/unruly", "/etc/x", ".", "..", "a.b", "a b", "x" * 49):
             with self.subTest(name=name):
                 self.refused(f"'{name}'", "no name of a plugin", plugins=name)
+        self.refused("parameter 'plugin_budget' = '0s': must be positive", plugin_budget="0s")
         self.refused("'unruly' is named twice", plugins="unruly,fussy,unruly")
 
     def test_settings(self):
@@ -275,6 +371,21 @@ class Configuration(PluginCase):
         sha256 = weir.command("sha256sum", TEST_PLUGINS / "libfussy.so").stdout.split()[0]
         for part in ("name=fussy", "version=0.1", f"sha256={sha256}", '{"text":"a b"}'):
             self.assertIn(part, stages["plugin-fussy"]["options"])
+
+    def test_plan_shows_what_a_plugin_is_and_where_its_outputs_go(self):
+        words = [weir.WEIR, "plan", weir.PIPELINE]
+        for name, value in self.with_parameters(plugins="stateful,unruly").items():
+            words += ["-D", f"{name}={value}"]
+        text = weir.command(*words)
+        self.assert_code(text, weir.DONE)
+        self.assertRegex(text.stdout, r"(?m)^plugin-stateful +plugin +1 +dedup \(keyed\) +dead-letter")
+        self.assertRegex(text.stdout, r"(?m)^files +files +1 +router, plugin-stateful \(alerts\), plugin-stateful \(copies\) ")
+        self.assertRegex(text.stdout, r"(?m)^  plugin-stateful +stateful 3\.0, with keyed state$")
+        self.assertRegex(text.stdout, r"(?m)^  plugin-unruly +unruly 2\.1\.0$")
+        stage = next(stage for stage in json.loads(weir.command(*words, "-o", "json").stdout)["stages"]
+                     if stage["name"] == "plugin-stateful")
+        self.assertEqual(stage["component"], "stateful 3.0")
+        self.assertIn("key=tenant states=[seen:integer,mean:number,text:bytes] outputs=[alerts,copies]", stage["options"])
 
     def test_the_folders_are_searched_in_order(self):
         first, second = self.folder / "first", self.folder / "second"
