@@ -28,6 +28,7 @@ std::string JobGraph::Serialize() const {
     to.set_options(stage.options);
     to.set_exactly_once(stage.exactly_once);
     to.set_can_revoke(stage.can_revoke);
+    for (const std::string& output : stage.outputs) to.add_outputs(output);
   }
   for (const EdgeSpec& edge : edges) {
     jobs::Edge& to = *graph.add_edges();
@@ -54,10 +55,16 @@ StatusOr<JobGraph> JobGraph::Parse(std::string_view bytes) {
         from.on_failure() > static_cast<uint32_t>(FailurePolicy::kFail)) {
       return absl::InvalidArgumentError("stage '" + from.name() + "' is of an unknown kind");
     }
-    result.stages.push_back({from.name(), from.kind(), static_cast<StageRole>(from.role()),
-                             from.keyed_state(), from.id_state(),
-                             static_cast<FailurePolicy>(from.on_failure()), from.options(),
-                             from.exactly_once(), from.can_revoke()});
+    result.stages.push_back({from.name(),
+                             from.kind(),
+                             static_cast<StageRole>(from.role()),
+                             from.keyed_state(),
+                             from.id_state(),
+                             static_cast<FailurePolicy>(from.on_failure()),
+                             from.options(),
+                             from.exactly_once(),
+                             from.can_revoke(),
+                             {from.outputs().begin(), from.outputs().end()}});
   }
   const size_t stages = result.stages.size();
   for (const jobs::Edge& from : graph.edges()) {

@@ -35,6 +35,7 @@ struct StageSpec {
   std::string options;       // everything that shapes its output, as text; part of the fingerprint
   bool exactly_once = true;  // of a sink: takes part in checkpoints
   bool can_revoke = false;   // of a sink: can take back what it committed
+  std::vector<std::string> outputs;  // names of its ports 1, 2, ... (Stream::Side)
 };
 
 struct EdgeSpec {

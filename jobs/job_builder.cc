@@ -35,6 +35,23 @@ void GraphDraft::AddError(std::string_view stage, std::string_view what) {
   errors_.push_back(fmt::format("stage '{}': {}", stage, what));
 }
 
+int GraphDraft::PortOf(int stage, std::string_view output) {
+  const std::vector<std::string>& outputs = built_.graph.stages[stage].outputs;
+  const auto found = std::find(outputs.begin(), outputs.end(), output);
+  if (found == outputs.end()) {
+    AddError(name_of(stage), outputs.empty()
+                                 ? fmt::format("has no side output '{}', nor any other", output)
+                                 : fmt::format("has no side output '{}'; its side outputs are: {}",
+                                               output, fmt::join(outputs, ", ")));
+  }
+  return static_cast<int>(found - outputs.begin()) + 1;
+}
+
+bool GraphDraft::IsRead(int stage, int port) const {
+  return std::any_of(built_.graph.edges.begin(), built_.graph.edges.end(),
+                     [&](const EdgeSpec& edge) { return edge.from == stage && edge.port == port; });
+}
+
 void GraphDraft::set_on_failure(int stage, FailurePolicy policy) {
   built_.graph.stages[stage].on_failure = policy;
   policy_chosen_[stage] = true;
@@ -61,11 +78,17 @@ StatusOr<BuiltJob> JobBuilder::Build() {
     draft_.errors_.push_back("the job has no stages: start with JobBuilder::From()");
   }
   for (size_t i = 0; i < stages.size(); ++i) {
-    bool read = std::any_of(
-        built.graph.edges.begin(), built.graph.edges.end(),
-        [&](const EdgeSpec& e) { return e.from == static_cast<int>(i) && e.port == 0; });
-    if (stages[i].role != StageRole::kSink && !read) {
+    const int stage = static_cast<int>(i);
+    if (stages[i].role != StageRole::kSink && !draft_.IsRead(stage, 0)) {
       draft_.AddError(stages[i].name, "nothing reads its output: end the stream with To()");
+    }
+    for (size_t port = 1; port <= stages[i].outputs.size(); ++port) {
+      if (draft_.IsRead(stage, static_cast<int>(port))) continue;
+      const std::string& output = stages[i].outputs[port - 1];
+      draft_.AddError(stages[i].name,
+                      fmt::format("nothing reads its side output '{}': take it with Side(\"{}\"), "
+                                  "and end that stream with To()",
+                                  output, output));
     }
   }
   const int readers = static_cast<int>(stages.size());

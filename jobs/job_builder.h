@@ -75,9 +75,12 @@ class GraphDraft {
   void AddError(std::string_view stage, std::string_view what);
 
   std::string_view name_of(int stage) const { return built_.graph.stages[stage].name; }
+  // The port of one of the stage's side outputs. An error, and any port, if there is none.
+  int PortOf(int stage, std::string_view output);
   void set_on_failure(int stage, FailurePolicy policy);
 
  private:
+  bool IsRead(int stage, int port) const;
   friend class JobBuilder;
   BuiltJob built_;
   std::vector<bool> policy_chosen_;  // beside built_.stages

@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
-namespace weir {
+#include <set>
 
-std::string ToText(const RouterRules& rules) {
-  return fmt::format("match={} rules={} labels={}", rules.match_all() ? "all" : "first",
-                     rules.rules(), fmt::join(rules.labels(), ","));
-}
+#include "operators/partition_label.h"
+
+namespace weir {
 
 namespace internal {
 
@@ -32,6 +31,30 @@ StatusOr<PluginStage> MakePluginStage(const PluginResource& plugin, const EventF
     return std::make_unique<PluginOperator>(library, settings, fields);
   };
   return stage;
+}
+
+Status CheckPorts(const std::vector<std::string>& ports) {
+  if (ports.size() > limits::kRoutePortsMax) {
+    return absl::InvalidArgumentError(fmt::format("there are {} ports; a router has at most {}",
+                                                  ports.size(), limits::kRoutePortsMax));
+  }
+  std::set<std::string> seen;
+  for (const std::string& port : ports) {
+    if (!IsPartitionLabel(port)) {
+      return absl::InvalidArgumentError(
+          fmt::format("'{}' cannot be the name of a port: {}", port, kPartitionLabelRule));
+    }
+    if (!seen.insert(port).second) {
+      return absl::InvalidArgumentError(fmt::format("the port '{}' is declared twice", port));
+    }
+  }
+  return absl::OkStatus();
+}
+
+StatusOr<std::shared_ptr<const RouterRules>> RulesOf(const Resource& file,
+                                                     const std::vector<std::string>& ports) {
+  if (!file.given()) return RouteEverythingTo(kDefaultRoute);
+  return ParseRouterRules(file.bytes, file.path, {.names = ports});
 }
 
 }  // namespace internal

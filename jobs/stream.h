@@ -7,6 +7,7 @@
 // leaves nothing else behind.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -22,14 +23,13 @@
 #include "operators/transforms/process.h"
 #include "operators/transforms/rebatch.h"
 #include "operators/transforms/router.h"
+#include "operators/transforms/rule_program.h"
+#include "operators/transforms/rule_set.h"
 
 namespace weir {
 
 template <class T, class KeyFn>
 class KeyedStream;
-
-// "match=first rules=2 labels=alerts,warehouse".
-std::string ToText(const RouterRules& rules);
 
 namespace internal {
 
@@ -39,6 +39,12 @@ struct PluginStage {
   std::function<std::unique_ptr<Operator>()> make;
 };
 StatusOr<PluginStage> MakePluginStage(const PluginResource& plugin, const EventFields& fields);
+
+// OK for names of ports that a router may declare: distinct, and labels at that.
+Status CheckPorts(const std::vector<std::string>& ports);
+// By the rules of a file, if it was given.
+StatusOr<std::shared_ptr<const RouterRules>> RulesOf(const Resource& file,
+                                                     const std::vector<std::string>& ports);
 
 template <class R>
 struct ValueOf {
@@ -151,11 +157,26 @@ class Stream {
         [options, key] { return std::make_unique<weir::Dedup<T, KeyFn>>(options, key); }, hash);
   }
 
-  // Writes Event::route by the rules; an event goes out once for each route it takes.
-  Stream<Event> Route(std::string_view name,
-                      std::shared_ptr<const RouterRules> rules) requires std::same_as<T, Event> {
-    return Then<Event>({.name = std::string(name), .kind = "router", .options = ToText(*rules)},
-                       [rules] { return std::make_unique<Router>(rules); });
+  // Routes events by rules (docs/routing.md): writes Event::route, and sends an event out once for
+  // each route it takes. ports: names of further outputs that rules may send events to; see Side().
+  //
+  // By the rules of a YAML file; where the parameter was not given, everything goes to "warehouse".
+  Stream<T> Route(std::string_view name, const Resource& file,
+                  std::vector<std::string> ports = {}) requires std::same_as<T, Event> {
+    StatusOr<std::shared_ptr<const RouterRules>> rules = internal::RulesOf(file, ports);
+    return AddRouter(name, std::move(rules), std::move(ports));
+  }
+  // By predicates in C++.
+  template <class... Predicates>
+  Stream<T> Route(std::string_view name, const RuleSet<Predicates...>& rules,
+                  std::vector<std::string> ports = {}) requires std::same_as<T, Event> {
+    StatusOr<std::shared_ptr<const RouterRules>> built = rules.Build(ports);
+    return AddRouter(name, std::move(built), std::move(ports));
+  }
+  // By rules that were made otherwise.
+  Stream<T> Route(std::string_view name,
+                  std::shared_ptr<const RouterRules> rules) requires std::same_as<T, Event> {
+    return AddRouter(name, std::move(rules), {});
   }
 
   // Events through a plugin (docs/plugins.md). fields: what the source reads from lines, and what
@@ -210,6 +231,12 @@ class Stream {
     return {*draft_, outputs_[0].stage, port};
   }
 
+  // The events that the router in front sends to one of the further outputs that its Route()
+  // declared. Each of these has to be read.
+  Stream<Event> Side(std::string_view output) const requires std::same_as<T, Event> {
+    return Side<Event>(draft_->PortOf(outputs_[0].stage, output));
+  }
+
   // A stage of the caller's own kind: any Operator that emits rows of type U. hash_keys, where
   // given, deals the rows out by key.
   template <class U>
@@ -240,6 +267,22 @@ class Stream {
     for (const StageOutput& from : outputs_) {
       draft_->AddEdge(from.stage, from.port, to, 0, partitioning, {MakeRowCodec<T>(), hash_keys});
     }
+  }
+
+  Stream<T> AddRouter(std::string_view name, StatusOr<std::shared_ptr<const RouterRules>> given,
+                      std::vector<std::string> ports) {
+    Status sound = internal::CheckPorts(ports);
+    if (sound.ok()) sound = given.status();
+    if (!sound.ok()) draft_->AddError(name, std::string(sound.message()));
+    const std::shared_ptr<const RouterRules> rules =
+        sound.ok() ? *given : RouteEverythingTo(kDefaultRoute);
+    const int stage = draft_->AddStage({.name = std::string(name),
+                                        .kind = "router",
+                                        .options = ToText(*rules),
+                                        .outputs = std::move(ports)},
+                                       {.op = [rules] { return std::make_unique<Router>(rules); }});
+    Connect(stage, nullptr);
+    return {*draft_, stage, 0};
   }
 
   GraphDraft* draft_;

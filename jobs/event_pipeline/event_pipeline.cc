@@ -28,17 +28,8 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
 
   const std::string out =
       params.Path("out", "the folder of the results, one folder in it per route");
-  const weir::Resource file =
+  const weir::Resource routes =
       params.File("routes", "rules in YAML; without it everything goes to 'warehouse'");
-  auto rules = weir::RouteEverythingTo("warehouse");
-  if (file.given()) {
-    auto parsed = weir::ParseRouterRules(file.bytes, file.path);
-    if (parsed.ok()) {
-      rules = *parsed;
-    } else {
-      params.AddError("routes", "\n" + std::string(parsed.status().message()));
-    }
-  }
 
   weir::Stream<weir::Event> events =
       job.From("source", weir::EventFiles(source, fields))
@@ -48,7 +39,7 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
     // So that no plugin's name can be that of another stage.
     events = events.Plugin("plugin-" + plugin.name, plugin, fields);
   }
-  events.Route("router", rules).To("files", weir::EventFileSink({.directory = out}));
+  events.Route("router", routes).To("files", weir::EventFileSink({.directory = out}));
   job.DeadLetters("dead-letters", weir::DeadLetterFileSink(
                                       {.directory = out + "/dead-letters", .by_partition = false}));
 }

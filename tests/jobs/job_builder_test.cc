@@ -144,5 +144,35 @@ TEST(JobBuilderTest, AnEmptyJobIsAnError) {
   EXPECT_THAT(std::string(job.Build().status().message()), HasSubstr("no stages"));
 }
 
+TEST(JobBuilderTest, ARoutersOutputsHaveToBeDeclaredAndRead) {
+  auto build = [](auto finish) {
+    JobBuilder job("job");
+    auto routed =
+        job.From("events", EventFiles({.input = "in"}, {}))
+            .Route("router", RuleSet().When({.port = "side"}, [](const Event&) { return true; }),
+                   {"side"});
+    routed.To("files", Blackhole<Event>());
+    finish(routed);
+    return job.Build();
+  };
+  StatusOr<BuiltJob> built =
+      build([](Stream<Event> routed) { routed.Side("side").To("aside", Blackhole<Event>()); });
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_EQ(built->graph.stages[1].outputs, std::vector<std::string>{"side"});
+  EXPECT_EQ(built->graph.edges.back().port, 1);
+  StatusOr<JobGraph> parsed = JobGraph::Parse(built->graph.Serialize());
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->stages[1].outputs, built->graph.stages[1].outputs);
+
+  built = build([](Stream<Event>) {});
+  EXPECT_THAT(std::string(built.status().message()),
+              HasSubstr("nothing reads its side output 'side'"));
+  built = build([](Stream<Event> routed) {
+    routed.Side("side").To("aside", Blackhole<Event>());
+    routed.Side("sied").To("nowhere", Blackhole<Event>());
+  });
+  EXPECT_THAT(std::string(built.status().message()), HasSubstr("no side output 'sied'"));
+}
+
 }  // namespace
 }  // namespace weir
