@@ -83,6 +83,10 @@ inline constexpr size_t kRoutePortsMax = 64;           // that a router's stage 
 inline constexpr size_t kRulesIndexMin =
     4;  // rules that ask one field for a text before they are found by its value
 
+// reloadable resources
+inline constexpr size_t kReloadableBytesMax = 4 << 20;              // of one; checkpoints hold it
+inline constexpr Duration kReloadPollInterval = Milliseconds(500);  // between two looks at a file
+
 // plugins
 inline constexpr size_t kPluginFileBytesMax = 256ull << 20;
 inline constexpr size_t kPluginNameBytesMax = 48;         // of a name, and of a version

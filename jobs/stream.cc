@@ -51,10 +51,21 @@ Status CheckPorts(const std::vector<std::string>& ports) {
   return absl::OkStatus();
 }
 
-StatusOr<std::shared_ptr<const RouterRules>> RulesOf(const Resource& file,
-                                                     const std::vector<std::string>& ports) {
-  if (!file.given()) return RouteEverythingTo(kDefaultRoute);
-  return ParseRouterRules(file.bytes, file.path, {.names = ports});
+RouteSource RulesOf(const Resource& file, const std::vector<std::string>& ports) {
+  if (!file.given()) return {RouteEverythingTo(kDefaultRoute), std::nullopt};
+  auto compile = [path = file.path,
+                  ports](std::string_view bytes) -> StatusOr<std::shared_ptr<const RouterRules>> {
+    return ParseRouterRules(bytes, path, {.names = ports});
+  };
+  RouteSource source{compile(file.bytes), std::nullopt};
+  source.reloadable = Reloadable{
+      .resource = file.name,
+      .path = file.path,
+      .bytes = file.bytes,
+      .compile = [compile](std::string_view bytes) -> StatusOr<std::shared_ptr<const void>> {
+        return compile(bytes);
+      }};
+  return source;
 }
 
 }  // namespace internal

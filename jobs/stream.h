@@ -42,9 +42,12 @@ StatusOr<PluginStage> MakePluginStage(const PluginResource& plugin, const EventF
 
 // OK for names of ports that a router may declare: distinct, and labels at that.
 Status CheckPorts(const std::vector<std::string>& ports);
-// By the rules of a file, if it was given.
-StatusOr<std::shared_ptr<const RouterRules>> RulesOf(const Resource& file,
-                                                     const std::vector<std::string>& ports);
+// What a router goes by, and the file it is from, if that may change.
+struct RouteSource {
+  StatusOr<std::shared_ptr<const RouterRules>> rules;
+  std::optional<Reloadable> reloadable;
+};
+RouteSource RulesOf(const Resource& file, const std::vector<std::string>& ports);
 
 template <class R>
 struct ValueOf {
@@ -160,23 +163,24 @@ class Stream {
   // Routes events by rules (docs/routing.md): writes Event::route, and sends an event out once for
   // each route it takes. ports: names of further outputs that rules may send events to; see Side().
   //
-  // By the rules of a YAML file; where the parameter was not given, everything goes to "warehouse".
+  // By the rules of a YAML file, which are read again when the file changes; where the parameter
+  // was not given, everything goes to "warehouse".
   Stream<T> Route(std::string_view name, const Resource& file,
                   std::vector<std::string> ports = {}) requires std::same_as<T, Event> {
-    StatusOr<std::shared_ptr<const RouterRules>> rules = internal::RulesOf(file, ports);
-    return AddRouter(name, std::move(rules), std::move(ports));
+    internal::RouteSource source = internal::RulesOf(file, ports);
+    return AddRouter(name, std::move(source), std::move(ports));
   }
   // By predicates in C++.
   template <class... Predicates>
   Stream<T> Route(std::string_view name, const RuleSet<Predicates...>& rules,
                   std::vector<std::string> ports = {}) requires std::same_as<T, Event> {
-    StatusOr<std::shared_ptr<const RouterRules>> built = rules.Build(ports);
-    return AddRouter(name, std::move(built), std::move(ports));
+    internal::RouteSource source{rules.Build(ports), std::nullopt};
+    return AddRouter(name, std::move(source), std::move(ports));
   }
   // By rules that were made otherwise.
   Stream<T> Route(std::string_view name,
                   std::shared_ptr<const RouterRules> rules) requires std::same_as<T, Event> {
-    return AddRouter(name, std::move(rules), {});
+    return AddRouter(name, {std::move(rules), std::nullopt}, {});
   }
 
   // Events through a plugin (docs/plugins.md). fields: what the source reads from lines, and what
@@ -269,18 +273,19 @@ class Stream {
     }
   }
 
-  Stream<T> AddRouter(std::string_view name, StatusOr<std::shared_ptr<const RouterRules>> given,
+  Stream<T> AddRouter(std::string_view name, internal::RouteSource source,
                       std::vector<std::string> ports) {
     Status sound = internal::CheckPorts(ports);
-    if (sound.ok()) sound = given.status();
+    if (sound.ok()) sound = source.rules.status();
     if (!sound.ok()) draft_->AddError(name, std::string(sound.message()));
     const std::shared_ptr<const RouterRules> rules =
-        sound.ok() ? *given : RouteEverythingTo(kDefaultRoute);
+        sound.ok() ? *source.rules : RouteEverythingTo(kDefaultRoute);
     const int stage = draft_->AddStage({.name = std::string(name),
                                         .kind = "router",
                                         .options = ToText(*rules),
                                         .outputs = std::move(ports)},
-                                       {.op = [rules] { return std::make_unique<Router>(rules); }});
+                                       {.op = [rules] { return std::make_unique<Router>(rules); },
+                                        .reloadable = std::move(source.reloadable)});
     Connect(stage, nullptr);
     return {*draft_, stage, 0};
   }

@@ -10,6 +10,11 @@ Status Router::Open(OperatorContext& context) {
   return absl::OkStatus();
 }
 
+Status Router::OnReload(const Reloaded& reloaded) {
+  rules_ = std::static_pointer_cast<const RouterRules>(reloaded.content);
+  return absl::OkStatus();
+}
+
 StatusOr<Progress> Router::Process(int, BatchPtr base, Output& out) {
   auto& batch = Batch<Event>::Of(*base);
   rules_->Match(batch, payload_, matches_);

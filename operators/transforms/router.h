@@ -18,6 +18,8 @@ class Router final : public Operator {
   explicit Router(std::shared_ptr<const RouterRules> rules) : rules_(std::move(rules)) {}
 
   Status Open(OperatorContext& context) override;
+  // The content is a RouterRules.
+  Status OnReload(const Reloaded& reloaded) override;
   // Batch<Event> in, Batch<Event> out, on the ports of the rules.
   StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override;
 

@@ -124,6 +124,20 @@ TEST_F(RouterTest, RulesMaySendEventsToAPort) {
   EXPECT_EQ(counters.dropped, 1u);
 }
 
+TEST_F(RouterTest, ANewVersionIsForTheRowsThatComeLater) {
+  auto first = ParseRouterRules("default: one", "rules.yaml");
+  auto second = ParseRouterRules("default: two", "rules.yaml");
+  ASSERT_TRUE(first.ok() && second.ok());
+  Router router(*first);
+  OperatorContext context;
+  context.counters = &counters;
+  ASSERT_TRUE(router.Open(context).ok());
+  ASSERT_TRUE(router.Process(0, Events({{"a", "1"}}), out).ok());
+  ASSERT_TRUE(router.OnReload({7, std::shared_ptr<const RouterRules>(*second)}).ok());
+  ASSERT_TRUE(router.Process(0, Events({{"a", "2"}}), out).ok());
+  EXPECT_THAT(Routed(), ElementsAre(Pair("one", "1"), Pair("two", "2")));
+}
+
 TEST_F(RouterTest, PredicatesInCpp) {
   const std::string wanted = "b";
   auto rules =
