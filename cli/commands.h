@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cli/common.h"
 #include "core/limits.h"
@@ -36,5 +37,17 @@ struct NewFlags {
 };
 // Makes the folder <name> of a new project in the working directory.
 int New(const NewFlags& flags);
+
+struct RouteFlags {
+  std::string rules;
+  std::string event;  // a JSON line, @FILE, or "-": standard input
+  std::vector<std::string> id;
+  std::string time;
+  std::string type;
+  std::string tenant;
+  std::string priority;
+  std::string output = "text";  // or json
+};
+int Route(const RouteFlags& flags);
 
 }  // namespace weir::cli

@@ -101,7 +101,27 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
 
-  for (CLI::App* command : {run_command, plan_command}) {
+  RouteFlags route;
+  CLI::App* route_command =
+      app.add_subcommand("route", "Explain which routes events take by a rules file");
+  route_command->add_option("--rules", route.rules, "The rules file, YAML (docs/routing.md)")
+      ->required();
+  route_command
+      ->add_option("--event", route.event,
+                   "An event as a line of JSON; @FILE or - reads lines from a file or from stdin")
+      ->required();
+  route_command->add_option("--id", route.id, "Fields of the event's id, as the job's parameter id")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  route_command->add_option("--time", route.time, "Field of the event's time");
+  route_command->add_option("--type", route.type, "Field of the event's type");
+  route_command->add_option("--tenant", route.tenant, "Field of the event's tenant");
+  route_command->add_option("--priority", route.priority, "Field of the event's priority");
+  route_command->add_option("-o,--output", route.output, "Form of the output")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+
+  for (CLI::App* command : {run_command, plan_command, route_command}) {
     if (AsksForCommandHelp(*command, argc, argv)) {
       std::cout << command->help();
       return kDone;
@@ -117,6 +137,7 @@ int main(int argc, char** argv) {
     return Run(run);
   }
   if (new_command->parsed()) return New(make);
+  if (route_command->parsed()) return Route(route);
   if (plan.job.help) std::cout << plan_command->help() << "\n";
   return Plan(plan);
 }

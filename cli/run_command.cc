@@ -40,31 +40,37 @@ ExitCode ExitCodeOf(const LocalJobResult& result) {
   }
 }
 
-// Turns Ctrl-C and SIGTERM into a stop with a checkpoint, and a second one into an end at once. The
+// Turns Ctrl-C and SIGTERM into a stop with a checkpoint, and a second one into an end at once, and
+// SIGHUP into a reload; a job that has nothing to reload takes SIGHUP as any process does. The
 // signals are blocked in the process and taken by one thread, so that no handler runs in the middle
 // of anything.
-class StopOnSignal {
+class JobSignals {
  public:
-  StopOnSignal() {
+  JobSignals() {
     sigemptyset(&signals_);
     sigaddset(&signals_, SIGINT);
     sigaddset(&signals_, SIGTERM);
+    sigaddset(&signals_, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
   }
   // From here on signals go to the job, which must live until StopWatching().
   void Watch(LocalJob& job) {
     thread_ = std::thread([this, &job] {
-      for (int count = 0;; ++count) {
+      for (int count = 0;;) {
         int signal = 0;
         sigwait(&signals_, &signal);
         if (done_) return;
-        if (count > 0) _exit(kInterrupted);
+        if (signal == SIGHUP) {
+          if (!job.RequestReload()) HangUp();
+          continue;
+        }
+        if (count++ > 0) _exit(kInterrupted);
         std::cerr << "weir: stopping with a checkpoint; once more stops at once\n";
         job.RequestStop();
       }
     });
   }
-  ~StopOnSignal() { StopWatching(); }
+  ~JobSignals() { StopWatching(); }
   void StopWatching() {
     if (!thread_.joinable()) return;
     done_ = true;
@@ -73,6 +79,17 @@ class StopOnSignal {
   }
 
  private:
+  // As if the signal had not been blocked: the end, unless whoever started the process said
+  // otherwise (nohup).
+  static void HangUp() {
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    pthread_sigmask(SIG_UNBLOCK, &hangup, nullptr);
+    raise(SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &hangup, nullptr);
+  }
+
   sigset_t signals_;
   std::atomic<bool> done_ = false;
   std::thread thread_;
@@ -82,7 +99,7 @@ class StopOnSignal {
 
 int Run(const RunFlags& flags) {
   InstallCrashHandler();
-  StopOnSignal signals;  // before any thread starts, so that all inherit the mask
+  JobSignals signals;  // before any thread starts, so that all inherit the mask
   StatusOr<JobLibrary> library = LoadLibrary(flags.job.library);
   if (!library.ok()) return PrintError(library.status()), kConfiguration;
   if (flags.job.help) return PrintParameters(*library), kDone;

@@ -74,8 +74,18 @@ inline constexpr size_t kSinkOpenPartsMax = 128;  // open files of one sink subt
 
 // router
 inline constexpr size_t kRulesFileBytesMax = 1 << 20;
-inline constexpr size_t kRulesValuesMax = 100'000;  // values of a rules file, aliases unfolded
-inline constexpr size_t kRulesErrorsMax = 100;      // errors of a rules file that are told
+inline constexpr size_t kRulesValuesMax = 100'000;     // values of a rules file, aliases unfolded
+inline constexpr size_t kRulesErrorsMax = 100;         // errors of a rules file that are told
+inline constexpr int kRulesDepthMax = 16;              // all, any and not inside each other
+inline constexpr size_t kRulesPatternsMax = 256;       // regular expressions of a rules file
+inline constexpr int kRulesPatternBytesMax = 1 << 20;  // memory of one of them, compiled
+inline constexpr size_t kRoutePortsMax = 64;           // that a router's stage may declare
+inline constexpr size_t kRulesIndexMin =
+    4;  // rules that ask one field for a text before they are found by its value
+
+// reloadable resources
+inline constexpr size_t kReloadableBytesMax = 4 << 20;              // of one; checkpoints hold it
+inline constexpr Duration kReloadPollInterval = Milliseconds(500);  // between two looks at a file
 
 // report
 inline constexpr size_t kReportTenantsMax = 1000;     // that are named; the rest is summed up

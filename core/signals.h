@@ -32,6 +32,9 @@ enum class BarrierKind : uint8_t {
 struct Barrier {
   uint64_t checkpoint = 0;
   BarrierKind kind = BarrierKind::kCheckpoint;
+  // The version of the job's reloadable resources by which rows behind it are handled: the
+  // checkpoint at whose barrier they took effect, 0 for those that the job was started with.
+  uint64_t resources = 0;
   bool operator==(const Barrier&) const = default;
 };
 

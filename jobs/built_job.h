@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,11 +23,26 @@ struct FoldersRead {
   std::vector<std::string> files;    // found there, or named
 };
 
+// A file that a stage goes by and that may change while the job runs, as the rules of a router do.
+// The job's builder read it; from then on the coordinator watches the file, has a change checked,
+// and lets it take effect at a barrier, in all instances of the stage alike (Operator::OnReload).
+// Checkpoints keep the content.
+struct Reloadable {
+  std::string resource;  // its name in the job's identity
+  std::string path;      // of the file that is watched
+  std::string bytes;     // what the builder read
+  // Checks content and makes of it what the instances share. Any thread; may take its time. The
+  // error names file and line.
+  std::function<StatusOr<std::shared_ptr<const void>>(std::string_view bytes)> compile;
+};
+
 // Makes instances of one stage; exactly one of the three is set, as the stage's role says.
 struct StageCode {
   std::function<std::unique_ptr<Source>()> source;
   std::function<std::unique_ptr<Operator>()> op;
   std::function<std::unique_ptr<Sink>()> sink;
+  // Of an operator; at most one.
+  std::optional<Reloadable> reloadable;
   // What can be known to be wrong before the job starts (an input that does not exist, a folder
   // that holds another job's files). May be empty.
   std::function<Status(Environment& env, std::string_view job_id)> check;

@@ -2,14 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
+#include "operators/partition_label.h"
 #include "operators/transforms/isolated_plugin_operator.h"
 
 namespace weir {
-
-std::string ToText(const RouterRules& rules) {
-  return fmt::format("match={} rules={} labels={}", rules.match_all() ? "all" : "first",
-                     rules.rules(), fmt::join(rules.labels(), ","));
-}
 
 namespace internal {
 
@@ -102,6 +100,41 @@ StatusOr<PluginStage> MakePluginStage(std::string_view name, const PluginResourc
     };
   }
   return stage;
+}
+
+Status CheckPorts(const std::vector<std::string>& ports) {
+  if (ports.size() > limits::kRoutePortsMax) {
+    return absl::InvalidArgumentError(fmt::format("there are {} ports; a router has at most {}",
+                                                  ports.size(), limits::kRoutePortsMax));
+  }
+  std::set<std::string> seen;
+  for (const std::string& port : ports) {
+    if (!IsPartitionLabel(port)) {
+      return absl::InvalidArgumentError(
+          fmt::format("'{}' cannot be the name of a port: {}", port, kPartitionLabelRule));
+    }
+    if (!seen.insert(port).second) {
+      return absl::InvalidArgumentError(fmt::format("the port '{}' is declared twice", port));
+    }
+  }
+  return absl::OkStatus();
+}
+
+RouteSource RulesOf(const Resource& file, const std::vector<std::string>& ports) {
+  if (!file.given()) return {RouteEverythingTo(kDefaultRoute), std::nullopt};
+  auto compile = [path = file.path,
+                  ports](std::string_view bytes) -> StatusOr<std::shared_ptr<const RouterRules>> {
+    return ParseRouterRules(bytes, path, {.names = ports});
+  };
+  RouteSource source{compile(file.bytes), std::nullopt};
+  source.reloadable = Reloadable{
+      .resource = file.name,
+      .path = file.path,
+      .bytes = file.bytes,
+      .compile = [compile](std::string_view bytes) -> StatusOr<std::shared_ptr<const void>> {
+        return compile(bytes);
+      }};
+  return source;
 }
 
 }  // namespace internal

@@ -7,6 +7,7 @@
 // leaves nothing else behind.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -26,14 +27,13 @@
 #include "operators/transforms/router.h"
 #include "operators/transforms/sample.h"
 #include "operators/transforms/throttle.h"
+#include "operators/transforms/rule_program.h"
+#include "operators/transforms/rule_set.h"
 
 namespace weir {
 
 template <class T, class KeyFn>
 class KeyedStream;
-
-// "match=first rules=2 labels=alerts,warehouse".
-std::string ToText(const RouterRules& rules);
 
 namespace internal {
 
@@ -45,6 +45,15 @@ struct PluginStage {
 };
 StatusOr<PluginStage> MakePluginStage(std::string_view name, const PluginResource& plugin,
                                       const EventFields& fields, const PluginOptions& options);
+
+// OK for names of ports that a router may declare: distinct, and labels at that.
+Status CheckPorts(const std::vector<std::string>& ports);
+// What a router goes by, and the file it is from, if that may change.
+struct RouteSource {
+  StatusOr<std::shared_ptr<const RouterRules>> rules;
+  std::optional<Reloadable> reloadable;
+};
+RouteSource RulesOf(const Resource& file, const std::vector<std::string>& ports);
 
 template <class R>
 struct ValueOf {
@@ -187,11 +196,27 @@ class Stream {
         internal::HashByFingerprint<T>(key));
   }
 
-  // Writes Event::route by the rules; an event goes out once for each route it takes.
-  Stream<Event> Route(std::string_view name,
-                      std::shared_ptr<const RouterRules> rules) requires std::same_as<T, Event> {
-    return Then<Event>({.name = std::string(name), .kind = "router", .options = ToText(*rules)},
-                       [rules] { return std::make_unique<Router>(rules); });
+  // Routes events by rules (docs/routing.md): writes Event::route, and sends an event out once for
+  // each route it takes. ports: names of further outputs that rules may send events to; see Side().
+  //
+  // By the rules of a YAML file, which are read again when the file changes; where the parameter
+  // was not given, everything goes to "warehouse".
+  Stream<T> Route(std::string_view name, const Resource& file,
+                  std::vector<std::string> ports = {}) requires std::same_as<T, Event> {
+    internal::RouteSource source = internal::RulesOf(file, ports);
+    return AddRouter(name, std::move(source), std::move(ports));
+  }
+  // By predicates in C++.
+  template <class... Predicates>
+  Stream<T> Route(std::string_view name, const RuleSet<Predicates...>& rules,
+                  std::vector<std::string> ports = {}) requires std::same_as<T, Event> {
+    internal::RouteSource source{rules.Build(ports), std::nullopt};
+    return AddRouter(name, std::move(source), std::move(ports));
+  }
+  // By rules that were made otherwise.
+  Stream<T> Route(std::string_view name,
+                  std::shared_ptr<const RouterRules> rules) requires std::same_as<T, Event> {
+    return AddRouter(name, {std::move(rules), std::nullopt}, {});
   }
 
   // Events through a plugin (docs/plugins.md): its main output. fields: what the source reads from
@@ -292,9 +317,9 @@ class Stream {
 
   // The names of the stage in front for its ports 1, 2, ...
   std::vector<std::string> SideNames() const { return draft_->side_names(outputs_[0].stage); }
-  // The same for a port that has a name: what a plugin puts out beside its main output. Its events
-  // have the route "<plugin>-<name>". Whoever does not want an output reads it all the same, and
-  // drops it.
+  // The same for a port that has a name: what a plugin puts out beside its main output, with the
+  // route "<plugin>-<name>", or one of the further outputs that a router's Route() declared. Each of
+  // them has to be read: whoever does not want one drops its events.
   Stream<Event> Side(std::string_view name) const requires std::same_as<T, Event> {
     return Side<Event>(draft_->PortOf(outputs_[0].stage, name));
   }
@@ -329,6 +354,23 @@ class Stream {
     for (const StageOutput& from : outputs_) {
       draft_->AddEdge(from.stage, from.port, to, 0, partitioning, {MakeRowCodec<T>(), hash_keys});
     }
+  }
+
+  Stream<T> AddRouter(std::string_view name, internal::RouteSource source,
+                      std::vector<std::string> ports) {
+    Status sound = internal::CheckPorts(ports);
+    if (sound.ok()) sound = source.rules.status();
+    if (!sound.ok()) draft_->AddError(name, std::string(sound.message()));
+    const std::shared_ptr<const RouterRules> rules =
+        sound.ok() ? *source.rules : RouteEverythingTo(kDefaultRoute);
+    const int stage = draft_->AddStage({.name = std::string(name),
+                                        .kind = "router",
+                                        .options = ToText(*rules),
+                                        .outputs = std::move(ports)},
+                                       {.op = [rules] { return std::make_unique<Router>(rules); },
+                                        .reloadable = std::move(source.reloadable)});
+    Connect(stage, nullptr);
+    return {*draft_, stage, 0};
   }
 
   GraphDraft* draft_;

@@ -3,9 +3,13 @@
 //
 // Order of calls:
 //   Open                                       once; state is already restored
+//   OnReload                                   once, if the stage has a reloadable resource: what
+//                                              is in force
 //   Process | OnWatermark | OnTimer | Resume   any number, in any order; Resume only after
 //                                              kMoreOutput or kBlocked, and nothing before it then
 //   Drain(kBarrier), Freeze                    at each checkpoint, behind the rows in front of it
+//   OnReload                                   behind some of these: another version of the
+//                                              resource, for all rows that come later
 //   Drain(kEndOfInput)                         once, when every input has ended; after it come only
 //                                              Drain(kBarrier) and Freeze
 //   OnCheckpointComplete                       for some of the frozen checkpoints, in order; may be
@@ -129,11 +133,21 @@ struct OperatorContext {
   std::function<void(std::string_view line)> log = [](std::string_view) {};
 };
 
+// The content of a stage's reloadable resource (Reloadable in jobs/built_job.h), as the stage's own
+// function compiled it; all instances share it. A checkpoint names the version that the rows behind
+// it are handled by, so that they are handled alike when they come again.
+struct Reloaded {
+  CheckpointId version = 0;  // the checkpoint at whose barrier it took effect; 0: as started
+  std::shared_ptr<const void> content;
+};
+
 class Operator {
  public:
   virtual ~Operator() = default;
 
   virtual Status Open(OperatorContext& context) { return absl::OkStatus(); }
+  // All instances get a version at the same barrier. Returns at once.
+  virtual Status OnReload(const Reloaded& reloaded) { return absl::OkStatus(); }
   virtual StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) = 0;
   virtual StatusOr<Progress> Resume(Output& out) { return Progress::kDone; }
   virtual StatusOr<Progress> OnWatermark(Timestamp watermark, Output& out) {

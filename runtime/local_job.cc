@@ -19,11 +19,21 @@ constexpr auto kSettleInterval = std::chrono::milliseconds(200);
 }  // namespace
 
 LocalJob::LocalJob(const BuiltJob& job, LocalJobOptions options, Environment& env)
-    : job_(job), options_(std::move(options)), env_(env), loop_(env.clock), io_(env.io) {
+    : job_(job),
+      options_(std::move(options)),
+      env_(env),
+      watcher_(job, env),
+      loop_(env.clock),
+      io_(env.io) {
   start_.parallelism = options_.parallelism;
   start_.checkpoint_interval = options_.checkpoint_interval;
   start_.restarts_max = options_.restarts_max;
   start_.identity = options_.identity;
+  for (size_t s = 0; s < job_.stages.size(); ++s) {
+    if (!job_.stages[s].reloadable) continue;
+    start_.resources[job_.graph.stages[s].name] = {job_.stages[s].reloadable->resource,
+                                                   job_.stages[s].reloadable->bytes};
+  }
 }
 
 LocalJob::~LocalJob() = default;
@@ -112,7 +122,7 @@ Status LocalJob::ChooseStart() {
   if (!options_.from.empty()) return StartFrom(records);
 
   auto unfinished = [](const JobRecord& r) { return r.unfinished(); };
-  auto same = [&](const JobRecord& r) { return r.identity == options_.identity; };
+  auto same = [&](const JobRecord& r) { return Comparable(r) == options_.identity; };
   auto found = std::find_if(records.begin(), records.end(), same);
   if (found == records.end()) {
     found = std::find_if(records.begin(), records.end(), unfinished);
@@ -168,7 +178,7 @@ Status LocalJob::RefuseOtherIdentity(const JobRecord& unfinished) {
   ways.push_back("the command as it was goes on with that run");
   return absl::FailedPreconditionError(fmt::format(
       "{} holds an unfinished run, {}, of another identity ({}). Ways on: {}", options_.data_dir,
-      record_.job_id, fmt::join(Differences(record_.identity, options_.identity), "; "),
+      record_.job_id, fmt::join(Differences(Comparable(record_), options_.identity), "; "),
       fmt::join(ways, "; ")));
 }
 
@@ -409,8 +419,12 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
       if (observer.progress) observer.progress(StatusNow());
       next_progress = now + limits::kProgressInterval;
     }
-    const int64_t next_tick = master_->Tick(now);
+    int64_t next_tick = master_->Tick(now);
     if (master_->ended()) loop_.Stop();
+    if (!watcher_.empty()) {
+      if (now >= next_look_) LookAtResources(false);
+      next_tick = std::min(next_tick, next_look_);
+    }
     return std::min(next_tick, next_progress);
   });
   executor_.reset();

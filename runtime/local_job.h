@@ -19,6 +19,7 @@
 #include "runtime/event_loop.h"
 #include "runtime/folder_claims.h"
 #include "runtime/job_status.h"
+#include "runtime/resource_watcher.h"
 #include "runtime/worker/counting_io_pool.h"
 #include "state/checkpoint_store.h"
 #include "state/job_record.h"
@@ -66,10 +67,16 @@ class LocalJob final : private JobMaster::Host {
   LocalJobResult Run(const Observer& observer);
   // From any thread: stop with a checkpoint.
   void RequestStop();
+  // From any thread: look now at the files of reloadable resources (Reloadable), which are
+  // complete, rather than when the next look is due. False: the job has none.
+  bool RequestReload();
 
  private:
   LocalJob(const BuiltJob& job, LocalJobOptions options, Environment& env);
   Status LockFolder();
+  JobIdentity Comparable(const JobRecord& record) const;
+  void LookAtResources(bool at_once);
+  void OnResourceChanges(const std::vector<ResourceWatcher::Change>& changes, bool at_once);
   JobStatus StatusNow() const;
   // Finds or makes the record, and what to restore.
   Status ChooseStart();
@@ -106,6 +113,10 @@ class LocalJob final : private JobMaster::Host {
   bool already_finished_ = false;
   std::vector<std::string> warnings_;  // of Prepare(), told by Run()
   JobMaster::Options start_;
+  ResourceWatcher watcher_;  // used on the I/O pool while looking_
+  bool looking_ = false;
+  bool look_again_ = false;  // at once, when the look that is under way has ended
+  int64_t next_look_ = 0;
 
   const Observer* observer_ = nullptr;
   EventLoop loop_;

@@ -6,7 +6,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-BENCHMARKS=(pipeline plugins dedup keyed memory nexmark)
+BENCHMARKS=(pipeline plugins dedup keyed memory nexmark router)
 
 # bench NAME [OPTION...]: builds what the benchmark needs and runs it.
 bench() {
@@ -17,6 +17,11 @@ bench() {
     memory) targets=(weir_cli job_event_pipeline repeats) ;;
     nexmark) targets=(weir_cli job_nexmark nexmark_limit) ;;
     dedup | keyed) targets=("$1_bench" "$1_limit") ;;
+    router)
+      "$WEIR_ROOT/scripts/build.sh" router_bench
+      "$WEIR_ROOT/build/bin/router_bench"
+      return
+      ;;
     *)
       say "usage: scripts/bench.sh [NAME [OPTION...]], with a NAME of ${BENCHMARKS[*]}; scripts/bench.sh pipeline --help"
       exit 64

@@ -121,6 +121,22 @@ StatusOr<SubtaskState> SubtaskState::Parse(std::string_view bytes) {
   return subtask;
 }
 
+void ResourceVersion::Write(state::Resources& out) const {
+  out.set_version(version);
+  for (const auto& [stage, bytes] : contents) {
+    state::Entry& entry = *out.add_contents();
+    entry.set_key(stage);
+    entry.set_value(bytes);
+  }
+}
+
+ResourceVersion ResourceVersion::Read(const state::Resources& in) {
+  ResourceVersion resources;
+  resources.version = in.version();
+  for (const state::Entry& entry : in.contents()) resources.contents[entry.key()] = entry.value();
+  return resources;
+}
+
 const StageState* Manifest::FindStage(std::string_view name) const {
   auto at = std::find_if(stages.begin(), stages.end(),
                          [&](const StageState& stage) { return stage.name == name; });
@@ -159,6 +175,7 @@ std::string Manifest::Serialize() const {
   out.set_created(created);
   out.set_graph_fingerprint(graph_fingerprint);
   for (const StageState& stage : stages) ToProto(stage, *out.add_stages());
+  if (!resources.contents.empty()) resources.Write(*out.mutable_resources());
   return WrapWithChecksum(out.SerializeAsString());
 }
 
@@ -187,6 +204,7 @@ StatusOr<Manifest> Manifest::Parse(std::string_view bytes, std::string_view wher
   for (const state::Stage& stage : in.stages()) {
     WEIR_RETURN_IF_ERROR(Annotate(FromProto(stage, manifest.stages.emplace_back()), where));
   }
+  manifest.resources = ResourceVersion::Read(in.resources());
   return manifest;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -16,6 +17,10 @@
 #include "state/stage_counters.h"
 
 namespace weir {
+
+namespace state {
+class Resources;  // weir/state/manifest.proto
+}
 
 std::string_view ToString(BarrierKind kind);
 
@@ -35,6 +40,16 @@ struct StageState {
   StageCounters counters;              // totals over the whole life of the job
 };
 
+// The content of the reloadable resources of a job's stages, all of one version.
+struct ResourceVersion {
+  CheckpointId version = 0;  // the checkpoint at whose barrier it took effect; 0: as started
+  std::map<std::string, std::string> contents;  // by stage
+  bool operator==(const ResourceVersion&) const = default;
+
+  void Write(state::Resources& out) const;
+  static ResourceVersion Read(const state::Resources& in);
+};
+
 struct Manifest {
   static constexpr uint32_t kVersion = 1;
 
@@ -46,6 +61,7 @@ struct Manifest {
   Timestamp created = 0;
   std::string graph_fingerprint;
   std::vector<StageState> stages;
+  ResourceVersion resources;  // that rows behind the checkpoint are handled by
 
   const StageState* FindStage(std::string_view name) const;  // null if there is none
   // The content names of all files, and each file once.

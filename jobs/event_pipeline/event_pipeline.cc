@@ -51,17 +51,8 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
 
   const std::string out =
       params.Path("out", "the folder of the results, one folder in it per route");
-  const weir::Resource file =
+  const weir::Resource routes =
       params.File("routes", "rules in YAML; without it everything goes to 'warehouse'");
-  auto rules = weir::RouteEverythingTo("warehouse");
-  if (file.given()) {
-    auto parsed = weir::ParseRouterRules(file.bytes, file.path);
-    if (parsed.ok()) {
-      rules = *parsed;
-    } else {
-      params.AddError("routes", "\n" + std::string(parsed.status().message()));
-    }
-  }
 
   const auto id = [](const weir::Event& event) { return event.id; };
   const auto tenant = [](const weir::Event& event) { return event.tenant; };
@@ -78,7 +69,7 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
                            isolate ? isolation : plugin_options);
     for (const std::string& output : events.SideNames()) sides.push_back(events.Side(output));
   }
-  events = events.Route("router", rules);
+  events = events.Route("router", routes);
   // What plugins put out on the side has its route already, and passes nothing else.
   for (const weir::Stream<weir::Event>& side : sides) events = events.Union(side);
   events.To("files", weir::EventFileSink({.directory = out}));

@@ -1,6 +1,7 @@
 #include "operators/transforms/router.h"
 
 #include "core/codec.h"
+#include "operators/transforms/user_call.h"
 
 namespace weir {
 
@@ -9,69 +10,77 @@ Status Router::Open(OperatorContext& context) {
   return absl::OkStatus();
 }
 
+Status Router::OnReload(const Reloaded& reloaded) {
+  rules_ = std::static_pointer_cast<const RouterRules>(reloaded.content);
+  return absl::OkStatus();
+}
+
 StatusOr<Progress> Router::Process(int, BatchPtr base, Output& out) {
   auto& batch = Batch<Event>::Of(*base);
+  rules_->Match(batch, payload_, matches_);
   const size_t n = batch.rows();
-  labels_.clear();
-  ends_.resize(n);
-  keep_.assign(n, 1);
-  bool drop = false;
-  bool expand = false;
+  WEIR_CHECK(matches_.ends.size() == n);
+  for (const RouteMatches::Failure& failure : matches_.failures) {
+    internal::RejectRow(batch[failure.row], batch.times()[failure.row], failure.why, out);
+  }
+  size_t nowhere = 0;
   size_t route_bytes = 0;
-  for (size_t i = 0; i < n; ++i) {
-    Event& event = batch[i];
-    const size_t begin = labels_.size();
-    payload_.Reset(event.payload);
-    const bool sound = rules_->Match(event, payload_, labels_);
-    const size_t matched = labels_.size() - begin;
-    ends_[i] = static_cast<uint32_t>(labels_.size());
-    if (matched == 0) {
+  keep_.assign(n, 1);
+  for (size_t i = 0, begin = 0; i < n; begin = matches_.ends[i++]) {
+    if (matches_.ends[i] == begin) {
       keep_[i] = 0;
-      drop = true;
-      if (sound) {
-        ++counters_->dropped;
-      } else {
-        const Status why = Annotate(payload_.error(), "a rule looks into the payload");
-        out.Reject({why.message().data(), why.message().size()}, event.payload, batch.times()[i]);
-      }
+      ++nowhere;
       continue;
     }
-    event.route = rules_->label(labels_[begin]);
-    route_bytes += event.route.size();
-    expand |= matched > 1;
+    batch[i].route = rules_->label(matches_.routes[begin]);
+    route_bytes += batch[i].route.size();
   }
-  if (expand) {
-    base = Expand(batch);
-  } else {
-    batch.AddViewBytes(route_bytes);
-    if (drop) batch.Retain(keep_);
+  counters_->dropped += nowhere - matches_.failures.size();
+  if (rules_->has_ports() || matches_.routes.size() != n - nowhere) {
+    EmitByPort(batch, out);
+    return Progress::kDone;
   }
+  batch.AddViewBytes(route_bytes);
+  if (nowhere > 0) batch.Retain(keep_);
   base->slabs().Add(rules_->slab());
   out.Emit(0, std::move(base));
   return Progress::kDone;
 }
 
-BatchPtr Router::Expand(const Batch<Event>& batch) const {
-  auto expanded = std::make_unique<Batch<Event>>();
-  expanded->Reserve(labels_.size());
+void Router::EmitByPort(const Batch<Event>& batch, Output& out) {
+  struct Part {
+    std::unique_ptr<Batch<Event>> batch;
+    std::vector<uint64_t> hashes;
+    size_t view_bytes = 0;
+  };
+  std::vector<Part> parts;  // by port
   const auto hashes = batch.key_hashes();
-  std::vector<uint64_t> expanded_hashes;
-  expanded_hashes.reserve(hashes.empty() ? 0 : labels_.size());
-  size_t view_bytes = 0;
-  size_t next = 0;
-  for (size_t i = 0; i < batch.rows(); ++i) {
-    for (; next < ends_[i]; ++next) {
+  for (size_t i = 0, next = 0; i < batch.rows(); ++i) {
+    for (; next < matches_.ends[i]; ++next) {
+      const uint16_t route = matches_.routes[next];
+      const size_t port = rules_->port(route);
+      if (port >= parts.size()) parts.resize(port + 1);
+      Part& part = parts[port];
+      if (part.batch == nullptr) {
+        part.batch = std::make_unique<Batch<Event>>();
+        part.batch->Reserve(batch.rows());
+      }
       Event event = batch[i];
-      event.route = rules_->label(labels_[next]);
-      view_bytes += Codec<Event>::ViewBytes(event);
-      expanded->Add(event, batch.times()[i]);
-      if (!hashes.empty()) expanded_hashes.push_back(hashes[i]);
+      event.route = rules_->label(route);
+      part.view_bytes += Codec<Event>::ViewBytes(event);
+      part.batch->Add(event, batch.times()[i]);
+      if (!hashes.empty()) part.hashes.push_back(hashes[i]);
     }
   }
-  expanded->set_key_hashes(std::move(expanded_hashes));
-  expanded->slabs().Unite(batch.slabs());
-  expanded->AddViewBytes(view_bytes);
-  return expanded;
+  for (size_t port = 0; port < parts.size(); ++port) {
+    Part& part = parts[port];
+    if (part.batch == nullptr) continue;
+    part.batch->set_key_hashes(std::move(part.hashes));
+    part.batch->slabs().Unite(batch.slabs());
+    part.batch->slabs().Add(rules_->slab());
+    part.batch->AddViewBytes(part.view_bytes);
+    out.Emit(static_cast<int>(port), std::move(part.batch));
+  }
 }
 
 }  // namespace weir

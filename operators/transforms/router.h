@@ -1,8 +1,8 @@
-// Router: writes into each event the label that its rules give it, Event.route, by which a file
-// sink partitions. An event that several labels want goes out once for each, sharing its payload.
-// Events that no label wants are dropped and counted.
-//
-// An event whose payload is not JSON is rejected if a rule had to look into it. No state.
+// Router: writes into each event the label of the route that its rules give it, Event.route, by
+// which a file sink partitions, and sends it out by the route's port. An event that takes several
+// routes goes out once for each, sharing its payload. Events that take none are dropped and
+// counted; those that a rule cannot judge are rejected (a payload that is not JSON, a predicate
+// that fails). No state.
 #pragma once
 
 #include <memory>
@@ -18,19 +18,19 @@ class Router final : public Operator {
   explicit Router(std::shared_ptr<const RouterRules> rules) : rules_(std::move(rules)) {}
 
   Status Open(OperatorContext& context) override;
-  // Batch<Event> in, Batch<Event> out, on port 0.
+  // The content is a RouterRules.
+  Status OnReload(const Reloaded& reloaded) override;
+  // Batch<Event> in, Batch<Event> out, on the ports of the rules.
   StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override;
 
  private:
-  // The batch with each event as often as it has labels.
-  BatchPtr Expand(const Batch<Event>& batch) const;
+  // The batch with each event as often as it has routes, as a batch for each port.
+  void EmitByPort(const Batch<Event>& batch, Output& out);
 
-  const std::shared_ptr<const RouterRules> rules_;
+  std::shared_ptr<const RouterRules> rules_;
   OperatorCounters* counters_ = nullptr;
-  LazyPayload payload_;
-  // Of the batch at hand: all events' labels, one after the other, and where each event's end.
-  std::vector<uint16_t> labels_;
-  std::vector<uint32_t> ends_;
+  PayloadFields payload_;
+  RouteMatches matches_;  // of the batch at hand
   std::vector<uint8_t> keep_;
 };
 

@@ -1,28 +1,18 @@
-// RouterRules: which labels an event goes to, as a YAML file says it.
+// RouterRules: what a Router asks which routes the events of a batch take. Two kinds: rules of a
+// YAML file (rule_program.h) and predicates in C++ (rule_set.h).
 //
-//   match: first            # the first rule that holds (default), or all that do
-//   default: warehouse      # label of events that no rule takes (default: warehouse); "none" drops
-//   rules:                  # and counts them
-//     - name: big-delays    # optional; for messages
-//       when: {type: departure, tenant: [ATL, ORD], priority: {min: 2}, payload.delay: {min: 60}}
-//       to: alerts          # a label or a list of labels
-//
-// All conditions of a rule must hold; a rule without any always does. tenant and type: a text or a
-// list of texts ("" is an event that names none). priority: an integer, a list of them, or
-// {min: , max: }, both inclusive. payload.<dotted path>: a scalar or a list of scalars, or any of
-// {min: , max: , exists: true|false}; numbers compare as numbers, texts as texts, and a condition
-// on a member that is missing or of another kind does not hold.
-//
-// Labels are those of partition_label.h; "dead-letters" and "none" are taken.
+// A route is a label, which Event::route is set to and by which a file sink partitions, and the
+// port of the router's stage by which the event leaves: 0, or one that the job declared.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/batch.h"
 #include "core/event.h"
 #include "core/json.h"
 #include "core/slab.h"
@@ -30,96 +20,100 @@
 
 namespace weir {
 
-// The payload of one event after the other, each parsed at most once and only if asked for. One
-// thread.
-class LazyPayload {
+// What the rules of a job that has none say.
+inline constexpr std::string_view kDefaultRoute = "warehouse";
+
+// The members of one payload after the other that some rule asks for, found in one walk over it,
+// and only if asked for. One thread.
+class PayloadFields {
  public:
+  // The dotted paths to find, by index; they outlive their use.
+  void SetPaths(const JsonPaths& paths) {
+    paths_ = &paths;
+    found_.resize(paths.size());
+  }
   // REQUIRES: padding behind the payload, as a view into a slab has it.
   void Reset(std::string_view payload) {
     payload_ = payload;
     parsed_ = false;
   }
-  // Null if the payload is not JSON; then error() says why.
-  const JsonValue* root() {
+  // False if the payload is not JSON; then error() says why.
+  bool Read() {
     if (!parsed_) Parse();
-    return status_.ok() ? &root_ : nullptr;
+    return status_.ok();
   }
+  // REQUIRES: Read().
+  const std::optional<JsonValue>& operator[](size_t path) const { return found_[path]; }
   const Status& error() const { return status_; }
 
  private:
   void Parse();
 
   JsonParser parser_;
+  const JsonPaths* paths_ = nullptr;
+  std::vector<std::optional<JsonValue>> found_;
   std::string_view payload_;
   bool parsed_ = false;
-  JsonValue root_;
   Status status_;
 };
 
-// A number, exactly: a long double holds every 64-bit integer and every double.
-using RuleNumber = long double;
-
-struct RuleScalar {
-  enum class Kind { kNull, kBool, kNumber, kText };
-  Kind kind = Kind::kNull;
-  bool truth = false;
-  RuleNumber number = 0;
-  std::string text;
+struct Route {
+  std::string label;
+  int port = 0;
+  bool operator==(const Route&) const = default;
 };
 
-struct RuleCondition {
-  enum class Field { kTenant, kType, kPriority, kPayload };
-  Field field = Field::kType;
-  std::string path;  // of a payload condition, dotted
+// Where the rows of a batch go. Used again for the next batch, so that nothing is allocated.
+struct RouteMatches {
+  std::vector<uint16_t> routes;  // of all rows, one row after the other, each route once
+  std::vector<uint32_t> ends;    // by row: where its routes end
+  struct Failure {
+    size_t row;
+    Status why;
+  };
+  std::vector<Failure> failures;  // rows that a rule could not judge, in order; they have no routes
 
-  // Each that is not empty must hold.
-  std::vector<std::string> texts;   // tenant, type: any of them
-  std::vector<int64_t> integers;    // priority: any of them
-  std::vector<RuleScalar> scalars;  // payload: any of them
-  std::optional<RuleNumber> min;
-  std::optional<RuleNumber> max;
-  std::optional<bool> exists;
-};
-
-struct RouterRule {
-  std::string name;
-  std::vector<RuleCondition> conditions;  // the payload's last: they cost most
-  std::vector<uint16_t> labels;
+  void Clear() {
+    routes.clear();
+    ends.clear();
+    failures.clear();
+  }
 };
 
 // Immutable; any thread may call it.
 class RouterRules {
  public:
-  // `labels` are distinct; rules and `fallback` name them by index. REQUIRES: what
-  // ParseRouterRules() checks.
-  RouterRules(bool match_all, std::vector<RouterRule> rules, std::vector<std::string> labels,
-              std::vector<uint16_t> fallback);
+  // `routes` are distinct, at most 65,536.
+  RouterRules(bool match_all, std::vector<Route> routes);
+  virtual ~RouterRules() = default;
 
-  // Adds the labels the event goes to, each once. False: a condition needed the payload and it is
-  // not JSON; nothing was added.
-  bool Match(const Event& event, LazyPayload& payload, std::vector<uint16_t>& labels) const;
-
-  // A view into slab(), which batches keep.
-  std::string_view label(uint16_t index) const { return labels_[index]; }
-  const SlabPtr& slab() const { return slab_; }
+  // Fills `matches` for the batch. `payload` is the caller's, the same at each call of one thread.
+  virtual void Match(const Batch<Event>& batch, PayloadFields& payload,
+                     RouteMatches& matches) const = 0;
+  virtual size_t rules() const = 0;
 
   bool match_all() const { return match_all_; }
-  size_t rules() const { return rules_.size(); }
-  const std::vector<std::string_view>& labels() const { return labels_; }
+  const std::vector<Route>& routes() const { return routes_; }
+  // A view into slab(), which batches keep.
+  std::string_view label(uint16_t route) const { return labels_[route]; }
+  int port(uint16_t route) const { return routes_[route].port; }
+  bool has_ports() const { return has_ports_; }  // some route has another port than 0
+  const SlabPtr& slab() const { return slab_; }
+
+ protected:
+  // Adds a rule's routes behind `begin`, each once.
+  static void AddRoutes(std::span<const uint16_t> of_rule, size_t begin,
+                        std::vector<uint16_t>& routes);
 
  private:
   const bool match_all_;
-  const std::vector<RouterRule> rules_;
-  const std::vector<uint16_t> fallback_;  // empty: none
+  const std::vector<Route> routes_;
+  bool has_ports_ = false;
   SlabPtr slab_;
   std::vector<std::string_view> labels_;
 };
 
-// InvalidArgument has all errors of the file at once, a line each: "rules.yaml:12: ...".
-StatusOr<std::shared_ptr<const RouterRules>> ParseRouterRules(std::string_view yaml,
-                                                              std::string_view file_name);
-
-// Every event goes to `label`, as without a rules file. REQUIRES: IsPartitionLabel(label).
-std::shared_ptr<const RouterRules> RouteEverythingTo(std::string_view label);
+// "match=first rules=2 labels=alerts,warehouse", for plans and fingerprints.
+std::string ToText(const RouterRules& rules);
 
 }  // namespace weir

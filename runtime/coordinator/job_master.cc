@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "jobs/parameters.h"
+
 namespace weir {
 namespace {
 
@@ -26,6 +28,17 @@ JobMaster::JobMaster(const JobGraph& graph, JobRecord record, Options options, H
     last_completed_ = options_.restore->checkpoint;
     for (const StageState& stage : options_.restore->stages) {
       completed_counters_[stage.name] = stage.counters;
+    }
+  }
+  for (const auto& [stage, content] : options_.resources) {
+    wanted_resources_[stage] = content.bytes;
+  }
+  completed_resources_.contents = wanted_resources_;
+  if (options_.restore) {
+    completed_resources_.version = options_.restore->resources.version;
+    for (const auto& [stage, bytes] : options_.restore->resources.contents) {
+      const auto found = completed_resources_.contents.find(stage);
+      if (found != completed_resources_.contents.end()) found->second = bytes;
     }
   }
   status_.job_id = record_.job_id;
@@ -60,6 +73,7 @@ void JobMaster::StartAttempt(int64_t now_micros) {
   finished_.clear();
   restored_ = last_completed_;
   base_counters_ = completed_counters_;
+  resources_ = completed_resources_;
   if (restored_ != 0) status_.restored_from = restored_;
   checkpoints_ = std::make_unique<CheckpointCoordinator>(
       CheckpointCoordinator::Options{options_.checkpoint_interval, plan_.tasks(),
@@ -75,6 +89,7 @@ void JobMaster::StartAttempt(int64_t now_micros) {
   deploy.set_parallelism(plan_.parallelism);
   deploy.set_graph_fingerprint(graph_.Fingerprint());
   deploy.set_restore_checkpoint(restored_);
+  resources_.Write(*deploy.mutable_resources());
   host_.Send(message);
 }
 
@@ -122,6 +137,7 @@ void JobMaster::OnTaskOpened(const runtime::TaskOpened& opened) {
   // record before anything is taken back: a run that dies on the way must not go on from a
   // checkpoint whose results are gone.
   record_.identity = options_.identity;
+  RecordResources();
   record_.sinks.clear();
   for (const StageSpec& stage : graph_.stages) {
     if (stage.role == StageRole::kSink) record_.sinks[stage.name] = stage.options;
@@ -155,9 +171,58 @@ void JobMaster::TriggerCheckpoint(BarrierKind kind, int64_t now_micros) {
   const Barrier barrier = checkpoints_->Trigger(kind, now_micros);
   WEIR_CHECK(barrier.checkpoint == record_.last_checkpoint);
   runtime::ToExecutor message = Message();
-  message.mutable_trigger_checkpoint()->set_checkpoint(barrier.checkpoint);
-  message.mutable_trigger_checkpoint()->set_kind(static_cast<uint32_t>(barrier.kind));
+  runtime::TriggerCheckpoint& trigger = *message.mutable_trigger_checkpoint();
+  trigger.set_checkpoint(barrier.checkpoint);
+  trigger.set_kind(static_cast<uint32_t>(barrier.kind));
+  // Behind the last barrier of a run there are no rows.
+  const bool rows_follow = kind == BarrierKind::kCheckpoint || kind == BarrierKind::kSavepoint;
+  if (rows_follow && wanted_resources_ != resources_.contents) {
+    ActivateResources(barrier.checkpoint);
+    resources_.Write(*trigger.mutable_resources());
+  }
+  trigger.set_resources_version(resources_.version);
   host_.Send(message);
+}
+
+void JobMaster::ActivateResources(CheckpointId checkpoint) {
+  for (const auto& [stage, bytes] : wanted_resources_) {
+    if (resources_.contents[stage] == bytes) continue;
+    // Of this attempt: if the checkpoint fails, nothing has been reloaded.
+    ++base_counters_[stage].named["reloads"];
+    host_.Log(fmt::format("stage '{}': {} (SHA-256 {:.12}...) takes effect behind checkpoint {}",
+                          stage, options_.resources.at(stage).resource, Sha256Hex(bytes),
+                          checkpoint));
+  }
+  // A number that no other checkpoint has ever had, so that a version is never two things.
+  resources_ = {checkpoint, wanted_resources_};
+}
+
+void JobMaster::RecordResources() {
+  for (const auto& [stage, bytes] : completed_resources_.contents) {
+    record_.identity.resources[options_.resources.at(stage).resource] = Sha256Hex(bytes);
+  }
+}
+
+bool JobMaster::Reload(const std::map<std::string, std::string>& contents, int64_t now_micros) {
+  bool news = false;
+  for (const auto& [stage, bytes] : contents) {
+    WEIR_CHECK(options_.resources.contains(stage));
+    news |= std::exchange(wanted_resources_[stage], bytes) != bytes;
+  }
+  MaybeTrigger(now_micros);
+  return news;
+}
+
+void JobMaster::OnReloadRefused(const std::vector<std::string>& stages, const Status& why) {
+  for (const std::string& stage : stages) {
+    // Whatever becomes of this attempt, it was refused.
+    for (auto* counters : {&base_counters_, &completed_counters_, &pending_counters_}) {
+      ++(*counters)[stage].named["reloads_refused"];
+    }
+    host_.Log(fmt::format(
+        "stage '{}': {} cannot be reloaded, so that version {} stays in force: {}", stage,
+        options_.resources.at(stage).resource, resources_.version, std::string(why.message())));
+  }
 }
 
 void JobMaster::MaybeTrigger(int64_t now_micros) {
@@ -168,7 +233,7 @@ void JobMaster::MaybeTrigger(int64_t now_micros) {
     TriggerCheckpoint(BarrierKind::kFinal, now_micros);
   } else if (stop_requested_) {
     TriggerCheckpoint(BarrierKind::kStop, now_micros);
-  } else if (checkpoints_->due(now_micros)) {
+  } else if (checkpoints_->due(now_micros) || wanted_resources_ != resources_.contents) {
     TriggerCheckpoint(BarrierKind::kCheckpoint, now_micros);
   }
 }
@@ -189,6 +254,7 @@ Manifest JobMaster::MakeManifest() const {
   manifest.kind = checkpoints_->current().kind;
   manifest.attempt = record_.attempt;
   manifest.graph_fingerprint = fmt::format("{:016x}", graph_.Fingerprint());
+  manifest.resources = resources_;
   for (const StageSpec& spec : graph_.stages) {
     StageState& stage = manifest.stages.emplace_back();
     stage.name = spec.name;
@@ -217,12 +283,14 @@ void JobMaster::OnManifestOutcome(CheckpointId checkpoint, const Status& status)
   if (status.ok()) {
     last_completed_ = checkpoint;
     completed_counters_ = pending_counters_;
+    completed_resources_ = resources_;
     restarts_in_a_row_ = 0;
     ++status_.checkpoints_completed;
     status_.last_checkpoint = checkpoint;
     if (phase_ == Phase::kRunning) {
       // Before anything is committed: whoever finds the checkpoint gone later must know of it.
       record_.last_completed = checkpoint;
+      RecordResources();
       record_.crashes = 0;
       if (Status saved = host_.SaveRecord(record_); !saved.ok()) {
         failure_ = Annotate(saved, "cannot write the job's record");

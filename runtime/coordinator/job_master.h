@@ -48,6 +48,10 @@ class JobMaster {
     virtual void Log(std::string_view line) = 0;
   };
 
+  struct ReloadableContent {
+    std::string resource;  // its name in the job's identity
+    std::string bytes;
+  };
   struct Options {
     int parallelism = 1;
     Duration checkpoint_interval = limits::kCheckpointIntervalDefault;
@@ -56,6 +60,9 @@ class JobMaster {
     std::optional<Manifest> restore;
     // Take back what was committed after `restore`, because the start goes back on purpose.
     bool revoke = false;
+    // The reloadable resources as the builder read them, by stage. Where `restore` has others,
+    // those are in force until the first barrier.
+    std::map<std::string, ReloadableContent> resources;
     // What the record is to say once the first attempt has opened, and so fits its checkpoint.
     JobIdentity identity;
   };
@@ -68,6 +75,11 @@ class JobMaster {
   void OnManifestOutcome(CheckpointId checkpoint, const Status& status);
   // Stops with a checkpoint; the job ends as SUSPENDED.
   void RequestStop(int64_t now_micros);
+  // Resources that have changed and that their stages take: in force behind the next barrier, which
+  // is not long in coming. False: they are what is or will be in force.
+  bool Reload(const std::map<std::string, std::string>& contents, int64_t now_micros);
+  // A change that a stage does not take, or that cannot be read. What is in force stays.
+  void OnReloadRefused(const std::vector<std::string>& stages, const Status& why);
   // Does what is due; returns when to call next, at the latest.
   int64_t Tick(int64_t now_micros);
 
@@ -92,6 +104,9 @@ class JobMaster {
   void CancelAttempt(std::optional<RunState> after);
   void End(RunState state);
   void FillOperators(JobStatus& status) const;
+  // Barriers to come carry the newest resources.
+  void ActivateResources(CheckpointId checkpoint);
+  void RecordResources();
 
   const JobGraph& graph_;
   const ExecutionPlan plan_;
@@ -112,6 +127,10 @@ class JobMaster {
   std::map<std::string, StageCounters> completed_counters_;  // the job's, by stage
   std::map<std::string, StageCounters> base_counters_;       // as this attempt found them
   std::map<std::string, StageCounters> pending_counters_;    // of the manifest being written
+
+  ResourceVersion completed_resources_;                  // of the last completed checkpoint
+  ResourceVersion resources_;                            // behind the last barrier of this attempt
+  std::map<std::string, std::string> wanted_resources_;  // by stage: the newest that were taken
 
   std::optional<RunState> after_cancel_;
   Status failure_;

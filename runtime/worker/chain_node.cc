@@ -73,6 +73,11 @@ Status ChainNode::Open() {
   });
 }
 
+Status ChainNode::Reload(const Reloaded& reloaded) {
+  WEIR_CHECK(operator_ != nullptr);
+  return Guard(0, [&] { return operator_->OnReload(reloaded); });
+}
+
 // Sources keep the positions of their splits, which are few.
 StatusOr<std::unique_ptr<KeyedStore>> ChainNode::MakeKeyedStore() {
   const OperatorContext& context = setup_.context;

@@ -72,6 +72,8 @@ class ChainNode final : public Output {
   explicit ChainNode(Setup setup);
 
   Status Open();
+  // Another version of the stage's resource, for the rows that come from now on.
+  Status Reload(const Reloaded& reloaded);
 
   // Output. Called by the operator while one of the calls below runs.
   void Emit(int port, BatchPtr batch) override;

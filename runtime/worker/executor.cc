@@ -138,11 +138,38 @@ Status Executor::Deploy(uint32_t number, const runtime::Deploy& deploy) {
     WEIR_ASSIGN_OR_RETURN(restored, store_.LoadManifest(deploy.restore_checkpoint()));
     attempt_->reader = store_.MakeReader();
   }
-  MakeTasks(restored);
+  const ResourceVersion resources = ResourceVersion::Read(deploy.resources());
+  StatusOr<std::shared_ptr<const ReloadedStages>> reloaded = Compile(resources);
+  if (!reloaded.ok()) {
+    // The library has read its own files; what it refuses here is what the checkpoint holds.
+    return absl::OutOfRangeError(
+        fmt::format("checkpoint {} does not fit: {}. Start with a library that takes it, or start "
+                    "over with --fresh",
+                    deploy.restore_checkpoint(), std::string(reloaded.status().message())));
+  }
+  MakeTasks(restored, *std::move(reloaded));
   return absl::OkStatus();
 }
 
-void Executor::MakeTasks(const std::optional<Manifest>& restored) {
+StatusOr<std::shared_ptr<const ReloadedStages>> Executor::Compile(
+    const ResourceVersion& resources) const {
+  auto stages = std::make_shared<ReloadedStages>();
+  for (const auto& [name, bytes] : resources.contents) {
+    const int stage = job_.graph.FindStage(name);
+    WEIR_CHECK(stage >= 0 && job_.stages[stage].reloadable);
+    StatusOr<std::shared_ptr<const void>> content = job_.stages[stage].reloadable->compile(bytes);
+    if (!content.ok()) {
+      return Annotate(content.status(),
+                      fmt::format("version {} of the {} of stage '{}'", resources.version,
+                                  job_.stages[stage].reloadable->resource, name));
+    }
+    (*stages)[stage] = {resources.version, *std::move(content)};
+  }
+  return stages;
+}
+
+void Executor::MakeTasks(const std::optional<Manifest>& restored,
+                         std::shared_ptr<const ReloadedStages> reloaded) {
   Attempt& attempt = *attempt_;
   for (int i = 0; i < attempt.plan.parallelism; ++i) {
     attempt.slots.push_back(std::make_unique<Slot>(i, env_.clock));
@@ -168,6 +195,7 @@ void Executor::MakeTasks(const std::optional<Manifest>& restored) {
   wiring.waker = [&attempt](int subtask) {
     return [slot = attempt.slots[subtask].get()] { slot->Wake(); };
   };
+  wiring.reloaded = std::move(reloaded);
   wiring.encode_edges = options_.encode_edges;
   std::map<TaskId, WiredTask> wired_tasks = WireTasks(wiring);
   for (auto& [id, wired] : wired_tasks) {
@@ -255,11 +283,28 @@ void Executor::RecoverSinks(const runtime::RecoverSinks& recover) {
 }
 
 void Executor::TriggerCheckpoint(const runtime::TriggerCheckpoint& trigger) {
-  const Barrier barrier{trigger.checkpoint(), static_cast<BarrierKind>(trigger.kind())};
+  const Barrier barrier{trigger.checkpoint(), static_cast<BarrierKind>(trigger.kind()),
+                        trigger.resources_version()};
+  if (!trigger.has_resources()) return AnnounceCheckpoint(barrier, nullptr);
+  auto reloaded = std::make_shared<std::shared_ptr<const ReloadedStages>>();
+  RunBlocking(
+      [this, reloaded, resources = ResourceVersion::Read(trigger.resources())]() -> Status {
+        WEIR_ASSIGN_OR_RETURN(*reloaded, Compile(resources));
+        return absl::OkStatus();
+      },
+      [this, barrier, reloaded](const Status& status) {
+        if (!status.ok()) return SendFailure(status);
+        AnnounceCheckpoint(barrier, *reloaded);
+      });
+}
+
+void Executor::AnnounceCheckpoint(const Barrier& barrier,
+                                  std::shared_ptr<const ReloadedStages> reloaded) {
   std::shared_ptr<SnapshotWriter> writer = store_.MakeWriter(barrier.checkpoint);
   for (auto& [id, task] : attempt_->tasks) {
-    attempt_->slot_of(id).Post(
-        [task = task.get(), barrier, writer] { task->TriggerCheckpoint(barrier, writer); });
+    attempt_->slot_of(id).Post([task = task.get(), barrier, writer, reloaded] {
+      task->TriggerCheckpoint(barrier, writer, reloaded);
+    });
   }
 }
 

@@ -49,9 +49,13 @@ class Executor final : public TaskListener {
                   StatusOr<std::vector<StageSnapshot>> stages) override;
 
   Status Deploy(uint32_t attempt, const runtime::Deploy& deploy);
-  void MakeTasks(const std::optional<Manifest>& restored);
+  void MakeTasks(const std::optional<Manifest>& restored,
+                 std::shared_ptr<const ReloadedStages> reloaded);
+  // Everything that is given, as the stages' own functions make it. Blocks.
+  StatusOr<std::shared_ptr<const ReloadedStages>> Compile(const ResourceVersion& resources) const;
   void RecoverSinks(const runtime::RecoverSinks& recover);
   void TriggerCheckpoint(const runtime::TriggerCheckpoint& trigger);
+  void AnnounceCheckpoint(const Barrier& barrier, std::shared_ptr<const ReloadedStages> reloaded);
   void Commit(CheckpointId checkpoint);
   void Cancel();
   void Acknowledge(TaskId task, CheckpointId checkpoint, std::vector<StageSnapshot> stages);

@@ -65,6 +65,7 @@ void Task::Open() {
     if (status.ok()) status = node->Open();
     if (!status.ok()) return Fail(status);
   }
+  if (Status status = Reload(setup_.reloaded); !status.ok()) return Fail(status);
   phase_ = Phase::kOpen;
   setup_.listener->OnOpened(setup_.id);
 }
@@ -73,10 +74,21 @@ void Task::StartInput() {
   if (phase_ == Phase::kOpen) phase_ = Phase::kRunning;
 }
 
-void Task::TriggerCheckpoint(Barrier barrier, std::shared_ptr<SnapshotWriter> writer) {
-  announced_ = barrier.checkpoint;
+void Task::TriggerCheckpoint(Barrier barrier, std::shared_ptr<SnapshotWriter> writer,
+                             std::shared_ptr<const ReloadedStages> reloaded) {
+  announced_ = barrier;
   snapshot_writer_ = std::move(writer);
+  announced_reload_ = std::move(reloaded);
   if (!gate_) requested_barrier_ = barrier;
+}
+
+Status Task::Reload(std::shared_ptr<const ReloadedStages> reloaded) {
+  if (reloaded == nullptr) return absl::OkStatus();
+  for (auto& node : nodes_) {
+    const auto found = reloaded->find(node->stage());
+    if (found != reloaded->end()) WEIR_RETURN_IF_ERROR(node->Reload(found->second));
+  }
+  return absl::OkStatus();
 }
 
 void Task::OnCheckpointComplete(CheckpointId checkpoint) {
@@ -241,8 +253,11 @@ StatusOr<Task::Taken> Task::AdvanceBarrier(int64_t now) {
     return Taken::kSomething;
   }
   // A barrier may overtake the announcement of its checkpoint, which comes another way.
-  if (announced_ != barrier_->checkpoint || !FlushOutputs()) return Taken::kNothing;
+  if (announced_.checkpoint != barrier_->checkpoint || !FlushOutputs()) return Taken::kNothing;
+  WEIR_CHECK(announced_ == *barrier_);
   FreezeAll();
+  // No row is in flight inside the task: all that come later are handled by the new version.
+  WEIR_RETURN_IF_ERROR(Reload(std::exchange(announced_reload_, nullptr)));
   for (auto& writer : writers_) writer->SendControl(*barrier_);
   if (!gate_ && barrier_->kind == BarrierKind::kStop) stopped_ = true;
   barrier_.reset();

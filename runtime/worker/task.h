@@ -43,6 +43,9 @@ class TaskListener {
                           StatusOr<std::vector<StageSnapshot>> stages) = 0;
 };
 
+// By stage: what its instances share of its reloadable resource.
+using ReloadedStages = std::map<int, Reloaded>;
+
 struct TaskProgressReport {
   struct Stage {
     int stage = 0;
@@ -76,6 +79,7 @@ class Task {
     std::map<int, Restore> keyed_restore;  // by stage
     std::vector<InputGate::Input> inputs;  // empty: the head is a source
     std::vector<Output> outputs;
+    std::shared_ptr<const ReloadedStages> reloaded;  // in force when the attempt begins
     bool encode_edges = false;
     TaskListener* listener = nullptr;
     Duration step_max = limits::kStepMax;              // 0: one piece of work a step
@@ -86,8 +90,10 @@ class Task {
 
   void Open();        // reports OnOpened or OnFailed
   void StartInput();  // rows may flow
-  // Sources inject the barrier; for other tasks the snapshot's writer is announced by it.
-  void TriggerCheckpoint(Barrier barrier, std::shared_ptr<SnapshotWriter> writer);
+  // Sources inject the barrier; for other tasks the snapshot's writer is announced by it. reloaded:
+  // what the rows behind the barrier are to be handled by; null where that stays as it is.
+  void TriggerCheckpoint(Barrier barrier, std::shared_ptr<SnapshotWriter> writer,
+                         std::shared_ptr<const ReloadedStages> reloaded = nullptr);
   void OnCheckpointComplete(CheckpointId checkpoint);
 
   // Works for at most about Setup::step_max. False: there is nothing to do before next_wake() or a
@@ -118,6 +124,7 @@ class Task {
   void PropagateWatermarks(int64_t now);
   void Fail(const Status& status);
   void FreezeAll();
+  Status Reload(std::shared_ptr<const ReloadedStages> reloaded);
   void PublishProgress(int64_t now);
 
   Setup setup_;
@@ -136,8 +143,9 @@ class Task {
   std::optional<Barrier> requested_barrier_;
   size_t barrier_cursor_ = 0;                        // the next node to drain
   std::shared_ptr<SnapshotWriter> snapshot_writer_;  // of the announced checkpoint
-  CheckpointId announced_ = 0;
-  bool ending_ = false;  // input has ended; being worked through
+  Barrier announced_;
+  std::shared_ptr<const ReloadedStages> announced_reload_;  // of that checkpoint
+  bool ending_ = false;                                     // input has ended; being worked through
   size_t end_cursor_ = 0;
 
   uint64_t busy_micros_ = 0;

@@ -82,6 +82,7 @@ std::map<TaskId, WiredTask> WireTasks(const TaskWiring& wiring) {
       task.setup.plan = wiring.plan;
       task.setup.memory = wiring.memory;
       task.setup.local_dir = wiring.local_dir;
+      task.setup.reloaded = wiring.reloaded;
       task.setup.encode_edges = wiring.encode_edges;
       task.setup.listener = wiring.listener;
       task.setup.step_max = wiring.step_max;

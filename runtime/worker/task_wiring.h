@@ -26,6 +26,7 @@ struct TaskWiring {
   SnapshotReader* reader = nullptr;    // of the restored checkpoint; outlives the tasks' Open()
   // Makes a function that wakes the tasks of a subtask; it may be called from any thread.
   std::function<std::function<void()>(int subtask)> waker;
+  std::shared_ptr<const ReloadedStages> reloaded;  // as Task::Setup has it
   bool encode_edges = false;
   // As Task::Setup has them.
   Duration step_max = limits::kStepMax;

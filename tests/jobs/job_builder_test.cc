@@ -168,5 +168,58 @@ TEST(JobBuilderTest, AnEmptyJobIsAnError) {
   EXPECT_THAT(std::string(job.Build().status().message()), HasSubstr("no stages"));
 }
 
+TEST(JobBuilderTest, ARoutersOutputsHaveToBeDeclaredAndRead) {
+  auto build = [](auto finish) {
+    JobBuilder job("job");
+    auto routed =
+        job.From("events", EventFiles({.input = "in"}, {}))
+            .Route("router", RuleSet().When({.port = "side"}, [](const Event&) { return true; }),
+                   {"side"});
+    routed.To("files", Blackhole<Event>());
+    finish(routed);
+    return job.Build();
+  };
+  StatusOr<BuiltJob> built =
+      build([](Stream<Event> routed) { routed.Side("side").To("aside", Blackhole<Event>()); });
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_EQ(built->graph.stages[1].outputs, std::vector<std::string>{"side"});
+  EXPECT_EQ(built->graph.edges.back().port, 1);
+  StatusOr<JobGraph> parsed = JobGraph::Parse(built->graph.Serialize());
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->stages[1].outputs, built->graph.stages[1].outputs);
+
+  built = build([](Stream<Event>) {});
+  EXPECT_THAT(std::string(built.status().message()),
+              HasSubstr("nothing reads its side output 'side'"));
+  built = build([](Stream<Event> routed) {
+    routed.Side("side").To("aside", Blackhole<Event>());
+    routed.Side("sied").To("nowhere", Blackhole<Event>());
+  });
+  EXPECT_THAT(std::string(built.status().message()), HasSubstr("no side output 'sied'"));
+}
+
+TEST(JobBuilderTest, RulesOfAFileMayBeReloadedAndMayNotNameAnotherPort) {
+  auto build = [](std::string bytes) {
+    JobBuilder job("job");
+    auto routed =
+        job.From("events", EventFiles({.input = "in"}, {}))
+            .Route("router", Resource{"rules.yaml", "/etc/rules.yaml", bytes, ""}, {"side"});
+    routed.To("files", Blackhole<Event>());
+    routed.Side("side").To("aside", Blackhole<Event>());
+    return job.Build();
+  };
+  StatusOr<BuiltJob> built = build("default: x");
+  ASSERT_TRUE(built.ok()) << built.status();
+  ASSERT_TRUE(built->stages[1].reloadable);
+  const Reloadable& reloadable = *built->stages[1].reloadable;
+  EXPECT_EQ(reloadable.path, "/etc/rules.yaml");
+  EXPECT_EQ(reloadable.bytes, "default: x");
+  EXPECT_TRUE(reloadable.compile("rules: [{to: new-label, port: side}]").ok());
+  EXPECT_THAT(std::string(reloadable.compile("rules:\n- {to: x, port: new}").status().message()),
+              HasSubstr("/etc/rules.yaml:2: port: the job does not declare 'new'"));
+  built = build("default: '!'");
+  EXPECT_THAT(std::string(built.status().message()), HasSubstr("/etc/rules.yaml:1: default"));
+}
+
 }  // namespace
 }  // namespace weir

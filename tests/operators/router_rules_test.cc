@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/operators/rules_harness.h"
+
+
 namespace weir::testing {
 namespace {
 
@@ -10,52 +13,6 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using Labels = std::vector<std::string>;
-
-std::shared_ptr<const RouterRules> Rules(std::string_view yaml) {
-  auto rules = ParseRouterRules(yaml, "rules.yaml");
-  EXPECT_TRUE(rules.ok()) << rules.status();
-  return rules.ok() ? *rules : nullptr;
-}
-
-// The errors, a line each.
-std::vector<std::string> Errors(std::string_view yaml) {
-  auto rules = ParseRouterRules(yaml, "rules.yaml");
-  EXPECT_FALSE(rules.ok());
-  if (rules.ok()) return {};
-  EXPECT_EQ(rules.status().code(), absl::StatusCode::kInvalidArgument);
-  std::vector<std::string> lines(1);
-  for (char c : std::string(rules.status().message())) {
-    if (c == '\n') {
-      lines.emplace_back();
-    } else {
-      lines.back() += c;
-    }
-  }
-  return lines;
-}
-
-// Where an event goes; {"<broken>"} if its payload is not JSON and a rule had to know.
-Labels Match(const RouterRules& rules, Event event, std::string_view payload = "{}") {
-  const SlabPtr slab = CopyToSlab(payload);
-  event.payload = slab->view();
-  LazyPayload lazy;
-  lazy.Reset(event.payload);
-  std::vector<uint16_t> indexes;
-  if (!rules.Match(event, lazy, indexes)) return {"<broken>"};
-  Labels labels;
-  for (uint16_t index : indexes) labels.emplace_back(rules.label(index));
-  return labels;
-}
-
-Labels MatchPayload(std::string_view condition, std::string_view payload) {
-  const auto rules =
-      Rules("default: no\nrules: [{when: {" + std::string(condition) + "}, to: yes}]");
-  return rules ? Match(*rules, {}, payload) : Labels{};
-}
-
-const Labels kYes = {"yes"};
-const Labels kNo = {"no"};
 
 TEST(RouterRules, TheFirstRuleThatHoldsCounts) {
   const auto rules = Rules(R"(

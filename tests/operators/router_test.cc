@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "operators/transforms/rule_program.h"
+#include "operators/transforms/rule_set.h"
 #include "tests/support/recording_output.h"
 
 namespace weir::testing {
@@ -36,9 +38,12 @@ BatchPtr Events(const std::vector<Row>& rows, bool hashes = false) {
 class RouterTest : public ::testing::Test {
  protected:
   void Run(std::string_view yaml, BatchPtr batch) {
-    auto rules = ParseRouterRules(yaml, "rules.yaml");
+    auto rules = ParseRouterRules(yaml, "rules.yaml", {.names = {"side"}});
     ASSERT_TRUE(rules.ok()) << rules.status();
-    Router router(*std::move(rules));
+    Run(*std::move(rules), std::move(batch));
+  }
+  void Run(std::shared_ptr<const RouterRules> rules, BatchPtr batch) {
+    Router router(std::move(rules));
     OperatorContext context;
     context.counters = &counters;
     ASSERT_TRUE(router.Open(context).ok());
@@ -47,9 +52,10 @@ class RouterTest : public ::testing::Test {
     EXPECT_EQ(*progress, Progress::kDone);
     // The router and its rules end here: what was emitted must stand on its own.
   }
-  std::vector<std::pair<std::string, std::string>> Routed() const {
+  std::vector<std::pair<std::string, std::string>> Routed(int port = 0) const {
     std::vector<std::pair<std::string, std::string>> routed;
-    for (const Event& event : out.Rows<Event>()) routed.emplace_back(event.route, event.payload);
+    for (const Event& event : out.Rows<Event>(port))
+      routed.emplace_back(event.route, event.payload);
     return routed;
   }
   RecordingOutput out;
@@ -104,6 +110,81 @@ TEST_F(RouterTest, OverwritesAnEarlierRoute) {
   Batch<Event>::Of(*batch)[0].route = "old";
   Run("default: new", std::move(batch));
   EXPECT_THAT(Routed(), ElementsAre(Pair("new", "1")));
+}
+
+TEST_F(RouterTest, RulesMaySendEventsToAPort) {
+  Run("default: none\nmatch: all\nrules:\n  - {when: {type: [a, b]}, to: x}\n"
+      "  - {when: {type: [b, c]}, to: y, port: side}",
+      Events({{"a", "1"}, {"b", "2"}, {"c", "3"}, {"d", "4"}}, true));
+  EXPECT_THAT(Routed(), ElementsAre(Pair("x", "1"), Pair("x", "2")));
+  EXPECT_THAT(Routed(1), ElementsAre(Pair("y", "2"), Pair("y", "3")));
+  ASSERT_EQ(out.emitted.size(), 2u);
+  EXPECT_THAT(out.emitted[1].batch->key_hashes(), ElementsAre(1, 2));
+  EXPECT_THAT(out.emitted[1].batch->times(), ElementsAre(101, 102));
+  EXPECT_EQ(counters.dropped, 1u);
+}
+
+TEST_F(RouterTest, ANewVersionIsForTheRowsThatComeLater) {
+  auto first = ParseRouterRules("default: one", "rules.yaml");
+  auto second = ParseRouterRules("default: two", "rules.yaml");
+  ASSERT_TRUE(first.ok() && second.ok());
+  Router router(*first);
+  OperatorContext context;
+  context.counters = &counters;
+  ASSERT_TRUE(router.Open(context).ok());
+  ASSERT_TRUE(router.Process(0, Events({{"a", "1"}}), out).ok());
+  ASSERT_TRUE(router.OnReload({7, std::shared_ptr<const RouterRules>(*second)}).ok());
+  ASSERT_TRUE(router.Process(0, Events({{"a", "2"}}), out).ok());
+  EXPECT_THAT(Routed(), ElementsAre(Pair("one", "1"), Pair("two", "2")));
+}
+
+TEST_F(RouterTest, PredicatesInCpp) {
+  const std::string wanted = "b";
+  auto rules =
+      RuleSet()
+          .When("x", [](const Event& event) { return event.type == "a"; })
+          .When({.port = "side"}, [wanted](const Event& event) { return event.type == wanted; })
+          .When("x",
+                [](const Event& event) -> StatusOr<bool> {
+                  if (event.type == "bad") return absl::InvalidArgumentError("a bad type");
+                  if (event.type == "worse") throw std::runtime_error("worse");
+                  return event.payload == "x";
+                })
+          .Otherwise("rest")
+          .Build({"side"});
+  ASSERT_TRUE(rules.ok()) << rules.status();
+  EXPECT_EQ((*rules)->rules(), 3u);
+  Run(*rules,
+      Events({{"a", "1"}, {"b", "2"}, {"bad", "3"}, {"worse", "4"}, {"c", "x"}, {"c", "6"}}));
+  EXPECT_THAT(Routed(), ElementsAre(Pair("x", "1"), Pair("x", "x"), Pair("rest", "6")));
+  EXPECT_THAT(Routed(1), ElementsAre(Pair("side", "2")));
+  ASSERT_EQ(out.rejected.size(), 2u);
+  EXPECT_EQ(out.rejected[0].error, "a bad type");
+  EXPECT_EQ(out.rejected[0].record, "3");
+  EXPECT_EQ(out.rejected[1].error, "worse");
+}
+
+TEST_F(RouterTest, EveryPredicateThatHoldsCountsIfAllAreAskedFor) {
+  auto rules = RuleSet()
+                   .When("x", [](const Event& event) { return event.type != "c"; })
+                   .When("y", [](const Event& event) { return event.type == "a"; })
+                   .When("x", [](const Event& event) { return event.type == "a"; })
+                   .MatchAll()
+                   .OtherwiseDrop()
+                   .Build({});
+  ASSERT_TRUE(rules.ok()) << rules.status();
+  Run(*rules, Events({{"a", "1"}, {"b", "2"}, {"c", "3"}}));
+  EXPECT_THAT(Routed(), ElementsAre(Pair("x", "1"), Pair("y", "1"), Pair("x", "2")));
+  EXPECT_EQ(counters.dropped, 1u);
+}
+
+TEST_F(RouterTest, WrongRoutesOfPredicatesAreErrors) {
+  auto always = [](const Event&) { return true; };
+  EXPECT_THAT(std::string(RuleSet().When("../x", always).Build({}).status().message()),
+              HasSubstr("'../x' cannot be a label"));
+  EXPECT_THAT(
+      std::string(RuleSet().When({.port = "side"}, always).Build({"else"}).status().message()),
+      HasSubstr("the port 'side'"));
 }
 
 }  // namespace
