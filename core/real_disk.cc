@@ -121,6 +121,22 @@ class PosixDisk final : public Disk {
     return std::make_unique<PosixWritableFile>(fd, path);
   }
 
+  StatusOr<std::unique_ptr<WritableFile>> OpenToAppend(const std::string& path,
+                                                       uint64_t size) override {
+    const int fd = OpenRetrying(path, O_WRONLY | O_APPEND);
+    if (fd < 0) return ErrorOf("open", path);
+    auto file = std::make_unique<PosixWritableFile>(fd, path);
+    struct stat info;
+    if (fstat(fd, &info) != 0) return ErrorOf("stat", path);
+    const auto bytes = static_cast<uint64_t>(info.st_size);
+    if (bytes < size) {
+      return absl::OutOfRangeError(
+          fmt::format("{} has {} bytes, which is less than the {} it had", path, bytes, size));
+    }
+    if (bytes > size && ftruncate(fd, static_cast<off_t>(size)) != 0) return ErrorOf("cut", path);
+    return file;
+  }
+
   StatusOr<FileInfo> Stat(const std::string& path) override {
     struct stat info;
     if (stat(path.c_str(), &info) != 0) return ErrorOf("stat", path);

@@ -28,6 +28,7 @@ std::string JobGraph::Serialize() const {
     to.set_options(stage.options);
     to.set_exactly_once(stage.exactly_once);
     to.set_can_revoke(stage.can_revoke);
+    to.set_place(stage.place);
   }
   for (const EdgeSpec& edge : edges) {
     jobs::Edge& to = *graph.add_edges();
@@ -57,7 +58,7 @@ StatusOr<JobGraph> JobGraph::Parse(std::string_view bytes) {
     result.stages.push_back({from.name(), from.kind(), static_cast<StageRole>(from.role()),
                              from.keyed_state(), from.id_state(),
                              static_cast<FailurePolicy>(from.on_failure()), from.options(),
-                             from.exactly_once(), from.can_revoke()});
+                             from.exactly_once(), from.can_revoke(), from.place()});
   }
   const size_t stages = result.stages.size();
   for (const jobs::Edge& from : graph.edges()) {

@@ -35,6 +35,7 @@ struct StageSpec {
   std::string options;       // everything that shapes its output, as text; part of the fingerprint
   bool exactly_once = true;  // of a sink: takes part in checkpoints
   bool can_revoke = false;   // of a sink: can take back what it committed
+  std::string place;         // of a sink: where its results are; going back is possible there alone
 };
 
 struct EdgeSpec {

@@ -14,8 +14,8 @@ namespace weir::testing {
 
 class FaultyDisk final : public Disk {
  public:
-  // What is about to happen: "open", "create", "append", "sync", "close", "rename", "link",
-  // "remove", "mkdir", "syncdir".
+  // What is about to happen: "open", "create", "reopen", "append", "sync", "close", "rename",
+  // "link", "remove", "mkdir", "syncdir".
   using Fault = std::function<Status(std::string_view action, const std::string& path)>;
 
   explicit FaultyDisk(Disk& below) : below_(below) {}
@@ -43,6 +43,12 @@ class FaultyDisk final : public Disk {
   StatusOr<std::unique_ptr<WritableFile>> Create(const std::string& path) override {
     WEIR_RETURN_IF_ERROR(Ask("create", path));
     WEIR_ASSIGN_OR_RETURN(auto file, below_.Create(path));
+    return std::make_unique<File>(*this, std::move(file), path);
+  }
+  StatusOr<std::unique_ptr<WritableFile>> OpenToAppend(const std::string& path,
+                                                       uint64_t size) override {
+    WEIR_RETURN_IF_ERROR(Ask("reopen", path));
+    WEIR_ASSIGN_OR_RETURN(auto file, below_.OpenToAppend(path, size));
     return std::make_unique<File>(*this, std::move(file), path);
   }
   StatusOr<FileInfo> Stat(const std::string& path) override { return below_.Stat(path); }
