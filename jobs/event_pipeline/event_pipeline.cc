@@ -28,6 +28,8 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
 
   const std::string out =
       params.Path("out", "the folder of the results, one folder in it per route");
+  weir::FileSinkOptions sink = weir::FileSinkParameters(params);
+  sink.directory = out;
   const weir::Resource file =
       params.File("routes", "rules in YAML; without it everything goes to 'warehouse'");
   auto rules = weir::RouteEverythingTo("warehouse");
@@ -48,9 +50,11 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
     // So that no plugin's name can be that of another stage.
     events = events.Plugin("plugin-" + plugin.name, plugin, fields);
   }
-  events.Route("router", rules).To("files", weir::EventFileSink({.directory = out}));
-  job.DeadLetters("dead-letters", weir::DeadLetterFileSink(
-                                      {.directory = out + "/dead-letters", .by_partition = false}));
+  events.Route("router", rules).To("files", weir::EventFileSink(sink));
+  sink.directory = out + "/dead-letters";
+  sink.by_partition = false;
+  sink.time_partition = "";  // what is in there is looked for by its error, not by its time
+  job.DeadLetters("dead-letters", weir::DeadLetterFileSink(sink));
 }
 
 }  // namespace

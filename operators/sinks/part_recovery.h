@@ -1,5 +1,6 @@
 // What a file sink does with part files that already lie on the disk: commit, clean up, take back,
-// look whose they are. Internal to operators/sinks.
+// bring those that were open back to what a checkpoint knows, look whose they are. Internal to
+// operators/sinks.
 //
 // All of it may be interrupted at any step and repeated by another process. Functions keep no state
 // and may be called from any thread.
@@ -13,18 +14,34 @@
 
 namespace weir {
 
+// The folders of a part, pending and committed, durably.
+Status MakePartFolders(Disk& disk, const Part& part);
+
 // Makes the part visible, durably. OK if it is already, whoever did it, and, where parts may be
 // taken away, if it must have been.
 Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away);
+
+// A part that was open at the checkpoint that is restored and may have been written on, committed
+// and revoked since. Its first part.bytes bytes become the file that this checkpoint commits: the
+// pending file cut, or else copied out of the revoked one. Later committed files of the same part
+// are revoked first, or, where parts may be taken away, count as what they are: put out.
+Status EndOpenPart(Disk& disk, const Part& part, bool may_be_taken_away);
+// Would EndOpenPart() find these bytes, now or once what came later is revoked? OutOfRange if not.
+Status CheckOpenPart(Disk& disk, const Part& part, bool may_be_taken_away);
 
 // The labels of the partitions that have folders; {""} if `by_partition` is false. Empty if there
 // is no such directory.
 StatusOr<std::vector<std::string>> ListPartitions(Disk& disk, const std::string& directory,
                                                   bool by_partition);
+// All committed files of any job below a partition's folder, at any time path, by name order.
+StatusOr<std::vector<Part>> ListCommitted(Disk& disk, const std::string& directory,
+                                          const std::string& partition);
 
 // `own` names directory, partition, job and stage; only their files are touched.
 Status RemovePending(Disk& disk, const Part& own);
-// Moves what was committed by checkpoints after `restored` to .revoked/.
-Status RevokeAfter(Disk& disk, const Part& own, uint64_t restored);
+// A committed file becomes a revoked one, durably once SyncRevoked() has synced the partition's
+// folders: what an earlier, interrupted call has moved as well.
+Status RevokePart(Disk& disk, const Part& part);
+Status SyncRevoked(Disk& disk, const std::string& directory, const std::string& partition);
 
 }  // namespace weir
