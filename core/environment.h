@@ -42,6 +42,16 @@ class WritableFile {
   virtual Status Close() = 0;
 };
 
+// All that is written to one file system. Not thread-safe.
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  // What was written to it is on the device when it returns, files and names, whoever wrote them.
+  // Where there is much, this is far cheaper than a sync of each. Tells of errors since the object
+  // was made, or of what an earlier call has not told; that needs Linux 5.8.
+  virtual Status Sync() = 0;
+};
+
 struct FileInfo {
   uint64_t size = 0;
   Timestamp modified = 0;
@@ -71,6 +81,8 @@ class Disk {
   virtual Status RemoveTree(const std::string& path) = 0;  // OK if there is none
   virtual Status SyncFile(const std::string& path) = 0;  // what whoever wrote it has left unsynced
   virtual Status SyncDirectory(const std::string& path) = 0;  // makes names in it durable
+  // The one that a directory is on.
+  virtual StatusOr<std::unique_ptr<FileSystem>> OpenFileSystem(const std::string& directory) = 0;
 };
 
 // Whole files. WriteAtomically leaves the old content or the new one, whatever happens: it writes

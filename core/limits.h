@@ -73,6 +73,8 @@ inline constexpr size_t kSinkPartitionsMax =
 inline constexpr size_t kSinkPartitionBytes =
     2 << 10;  // of its memory for each of them; less memory means fewer, but not below ...
 inline constexpr size_t kSinkPartitionsMin = 10'000;
+inline constexpr size_t kSinkSyncEachMax =
+    64;  // files and folders that are synced one by one; of more, their whole file system is
 inline constexpr size_t kSinkOpenPartsMax = 128;  // open files of one sink subtask
 inline constexpr size_t kSinkPartsAcrossMax =
     10'000;  // parts that one sink subtask leaves open across a checkpoint

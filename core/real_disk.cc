@@ -98,6 +98,23 @@ class PosixWritableFile final : public WritableFile {
   Status failed_;
 };
 
+class PosixFileSystem final : public FileSystem {
+ public:
+  PosixFileSystem(int fd, std::string directory) : fd_(fd), directory_(std::move(directory)) {}
+  ~PosixFileSystem() override { close(fd_); }
+
+  Status Sync() override {
+    // Stays, as it does for a file.
+    if (failed_.ok() && syncfs(fd_) != 0) failed_ = ErrorOf("sync the file system of", directory_);
+    return failed_;
+  }
+
+ private:
+  const int fd_;
+  const std::string directory_;
+  Status failed_;
+};
+
 class PosixDisk final : public Disk {
  public:
   StatusOr<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) override {
@@ -206,6 +223,12 @@ class PosixDisk final : public Disk {
     std::filesystem::remove_all(path, error);
     if (error) return ErrorOf(error, "remove the directory", path);
     return absl::OkStatus();
+  }
+
+  StatusOr<std::unique_ptr<FileSystem>> OpenFileSystem(const std::string& directory) override {
+    const int fd = OpenRetrying(directory, O_RDONLY | O_DIRECTORY);
+    if (fd < 0) return ErrorOf("open the directory", directory);
+    return std::make_unique<PosixFileSystem>(fd, directory);
   }
 
   Status SyncFile(const std::string& path) override { return Sync(path, "", 0); }

@@ -48,6 +48,11 @@ class Sink {
   virtual std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) { return nullptr; }
   // Makes a piece visible. OK if it is already.
   virtual Status Commit(std::string_view handle) { return absl::OkStatus(); }
+  // The same for many, for sinks to which that makes a difference.
+  virtual Status CommitAll(std::span<const std::string> handles) {
+    for (const std::string& handle : handles) WEIR_RETURN_IF_ERROR(Commit(handle));
+    return absl::OkStatus();
+  }
 
   struct Recovery {
     std::string job_id;

@@ -9,8 +9,18 @@
 #include "operators/sinks/part_name.h"
 #include "operators/sinks/part_recovery.h"
 #include "operators/sinks/part_writer.h"
+#include "operators/sinks/sync_batch.h"
 
 namespace weir {
+namespace {
+
+// Where there is no such folder, there will be nothing to sync in it.
+Status OpenIfThere(SyncBatch& sync, const std::string& directory) {
+  const Status opened = sync.Open(directory);
+  return absl::IsNotFound(opened) ? absl::OkStatus() : opened;
+}
+
+}  // namespace
 
 // One generation on its way to the disk.
 class FileSink::FrozenParts final : public Frozen {
@@ -26,18 +36,15 @@ class FileSink::FrozenParts final : public Frozen {
   StatusOr<StateSnapshot> Write(SnapshotWriter&) override {
     // Nobody else has these parts any more, so what a barrier has no time for is done here.
     EndAll(io_, blocks_, to_end_, pieces_);
-    std::set<std::string> folders;
     StateSnapshot snapshot;
     for (Piece& piece : pieces_) {
       WEIR_ASSIGN_OR_RETURN(Part part, piece.writer->Await(*piece.cut));
       part.checkpoint = checkpoint_;
       (piece.ended ? snapshot.handles : snapshot.open_handles).push_back(EncodeHandle(part));
-      if (piece.cut->first) folders.insert(part.PendingFolder());
+      if (piece.written) io_->WillSync(part);
       piece = {};
     }
-    for (const std::string& folder : folders) {
-      WEIR_RETURN_IF_ERROR(io_->env.disk.SyncDirectory(folder));
-    }
+    WEIR_RETURN_IF_ERROR(io_->Sync());
     return snapshot;
   }
 
@@ -210,6 +217,7 @@ std::vector<FileSink::Piece> FileSink::CutAll(Blocks blocks) {
   ended_.clear();
   for (auto at = open_.begin(); at != open_.end();) {
     OpenPart& part = at->second;
+    const bool written = part.appended;
     const bool end = part.last_used < least_kept ||
                      part.writer->bytes_written() >= options_.part_bytes ||
                      now - part.opened_micros >= options_.part_time;
@@ -220,7 +228,7 @@ std::vector<FileSink::Piece> FileSink::CutAll(Blocks blocks) {
           end || !part.file_open ? PartWriter::After::kCloseFile : PartWriter::After::kStayOpen);
       part.appended = false;
     }
-    pieces.push_back({part.writer, part.cut, end});
+    pieces.push_back({part.writer, part.cut, end, written});
     if (end && part.file_open) std::erase(open_files_, &part);
     at = end ? open_.erase(at) : std::next(at);
   }
@@ -243,8 +251,31 @@ std::unique_ptr<Frozen> FileSink::Freeze(CheckpointId checkpoint) {
 }
 
 Status FileSink::Commit(std::string_view handle) {
-  WEIR_ASSIGN_OR_RETURN(Part part, DecodeHandle(handle));
-  return CommitPart(env_->disk, part, !options_.can_revoke);
+  const std::string one(handle);
+  return CommitAll({&one, 1});
+}
+
+Status FileSink::CommitAll(std::span<const std::string> handles) {
+  std::vector<Part> parts;
+  for (const std::string& handle : handles) {
+    WEIR_ASSIGN_OR_RETURN(Part part, DecodeHandle(handle));
+    parts.push_back(std::move(part));
+  }
+  return CommitParts(parts);
+}
+
+Status FileSink::CommitParts(std::span<const Part> parts) {
+  for (size_t i = 0; i < parts.size();) {
+    // Where the job writes elsewhere now, its handles still lead to where it did.
+    const std::string& directory = parts[i].directory;
+    SyncBatch sync(env_->disk);
+    WEIR_RETURN_IF_ERROR(OpenIfThere(sync, directory));
+    for (; i < parts.size() && parts[i].directory == directory; ++i) {
+      WEIR_RETURN_IF_ERROR(CommitPart(env_->disk, parts[i], !options_.can_revoke, sync));
+    }
+    WEIR_RETURN_IF_ERROR(sync.Run());
+  }
+  return absl::OkStatus();
 }
 
 Status FileSink::CheckRecovery(const Recovery& recovery) {
@@ -266,12 +297,7 @@ Status FileSink::Recover(const Recovery& recovery) {
   WEIR_RETURN_IF_ERROR(manifest_->Open());
   if (!options_.manifest) WEIR_RETURN_IF_ERROR(manifest_->Remove());
   if (recovery.revoke) WEIR_RETURN_IF_ERROR(RevokeAfter(recovery, partitions));
-  std::vector<Part> ended;
-  for (const std::string& handle : recovery.open_handles) {
-    WEIR_ASSIGN_OR_RETURN(Part part, DecodeHandle(handle));
-    WEIR_RETURN_IF_ERROR(EndOpenPart(env_->disk, part, !options_.can_revoke));
-    ended.push_back(std::move(part));
-  }
+  WEIR_ASSIGN_OR_RETURN(std::vector<Part> ended, EndOpenParts(recovery));
   for (const std::string& partition : partitions) {
     Part own;
     own.directory = options_.directory;
@@ -282,6 +308,25 @@ Status FileSink::Recover(const Recovery& recovery) {
   }
   return options_.manifest ? UpdateManifest(recovery, partitions, std::move(ended))
                            : absl::OkStatus();
+}
+
+// Commits them, cut back. All of them, also those of which an earlier call has done so.
+StatusOr<std::vector<Part>> FileSink::EndOpenParts(const Recovery& recovery) {
+  std::vector<Part> ended;
+  std::vector<Part> to_commit;
+  SyncBatch sync(env_->disk);
+  for (const std::string& handle : recovery.open_handles) {
+    WEIR_ASSIGN_OR_RETURN(Part part, DecodeHandle(handle));
+    WEIR_RETURN_IF_ERROR(sync.Open(part.directory));
+    WEIR_ASSIGN_OR_RETURN(const bool cut,
+                          CutOpenPart(env_->disk, part, !options_.can_revoke, sync));
+    if (cut) to_commit.push_back(part);
+    ended.push_back(std::move(part));
+  }
+  // A name must not be there before what it names is as long as it should be.
+  WEIR_RETURN_IF_ERROR(sync.Run());
+  WEIR_RETURN_IF_ERROR(CommitParts(to_commit));
+  return ended;
 }
 
 Status FileSink::RevokeAfter(const Recovery& recovery, const std::vector<std::string>& partitions) {
@@ -296,12 +341,14 @@ Status FileSink::RevokeAfter(const Recovery& recovery, const std::vector<std::st
   }
   // First in the manifest: a reader may miss a file that is still there, but not the reverse.
   if (options_.manifest) WEIR_RETURN_IF_ERROR(manifest_->Revoke(recovery.restored, later));
-  for (const Part& part : later) WEIR_RETURN_IF_ERROR(RevokePart(env_->disk, part));
+  SyncBatch sync(env_->disk);
+  if (!partitions.empty()) WEIR_RETURN_IF_ERROR(OpenIfThere(sync, options_.directory));
+  for (const Part& part : later) WEIR_RETURN_IF_ERROR(RevokePart(env_->disk, part, sync));
   // Also where nothing is left to move: an earlier, interrupted call may have moved it.
   for (const std::string& partition : partitions) {
-    WEIR_RETURN_IF_ERROR(SyncRevoked(env_->disk, options_.directory, partition));
+    WEIR_RETURN_IF_ERROR(AddRevokedFolders(env_->disk, options_.directory, partition, sync));
   }
-  return absl::OkStatus();
+  return sync.Run();
 }
 
 // What the restored checkpoint committed, and, where the manifest begins only now, all before it.

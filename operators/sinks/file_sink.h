@@ -78,6 +78,7 @@ class FileSink final : public Sink, private LineWriter {
   // FailedPrecondition if the part was committed and then revoked; OutOfRange if it is nowhere or
   // shorter than it was, so that its checkpoint is of no use.
   Status Commit(std::string_view handle) override;
+  Status CommitAll(std::span<const std::string> handles) override;
   // OutOfRange if bytes of an open part that the checkpoint knows are nowhere.
   Status CheckRecovery(const Recovery& recovery) override;
   // Unimplemented if it is to revoke and options.can_revoke is false.
@@ -101,6 +102,7 @@ class FileSink final : public Sink, private LineWriter {
     std::shared_ptr<PartWriter> writer;
     std::shared_ptr<PartCut> cut;
     bool ended = true;
+    bool written = true;  // since the last checkpoint
   };
 
   void TakeLines(const LineBlock& block, Lines lines) override;
@@ -117,6 +119,8 @@ class FileSink final : public Sink, private LineWriter {
   std::vector<Piece> CutAll(Blocks blocks);
   uint64_t LeastRecentUseKept() const;
   StatusOr<Progress> CheckIo();
+  Status CommitParts(std::span<const Part> parts);
+  StatusOr<std::vector<Part>> EndOpenParts(const Recovery& recovery);
   Status RevokeAfter(const Recovery& recovery, const std::vector<std::string>& partitions);
   Status UpdateManifest(const Recovery& recovery, const std::vector<std::string>& partitions,
                         std::vector<Part> ended);

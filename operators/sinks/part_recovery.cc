@@ -81,7 +81,7 @@ StatusOr<std::string> FreeRevokedPath(Disk& disk, const Part& part) {
 
 }  // namespace
 
-Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away) {
+Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away, SyncBatch& sync) {
   const std::string committed = part.CommittedPath();
   const std::string pending = part.PendingPath();
   WEIR_ASSIGN_OR_RETURN(bool done, IsThere(disk, committed));
@@ -96,7 +96,7 @@ Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away) {
     Status status = info.ok() ? disk.Rename(pending, committed) : info.status();
     if (info.ok() && absl::IsNotFound(status) && !part.time_path.empty()) {
       // Somebody has tidied up a folder that was still empty.
-      WEIR_RETURN_IF_ERROR(MakePartFolders(disk, part));
+      WEIR_RETURN_IF_ERROR(MakePartFolders(disk, part, sync));
       status = disk.Rename(pending, committed);
     }
     if (absl::IsNotFound(status)) {
@@ -113,14 +113,14 @@ Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away) {
     WEIR_RETURN_IF_ERROR(status);
   }
   // Also where the name was there: whoever gave it may have died before it was durable.
-  WEIR_RETURN_IF_ERROR(disk.SyncDirectory(part.Folder()));
-  const Status synced = disk.SyncDirectory(part.PendingFolder());
-  return absl::IsNotFound(synced) ? absl::OkStatus() : synced;
+  sync.AddDirectory(part.Folder());
+  sync.AddDirectory(part.PendingFolder());
+  return absl::OkStatus();
 }
 
 namespace {
 
-// The first `bytes` of one file as another one, on the device.
+// The first `bytes` of one file as another one.
 Status CopyPrefix(Disk& disk, const std::string& from, const std::string& to, uint64_t bytes) {
   WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> in, disk.OpenForRead(from));
   WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> out, disk.Create(to));
@@ -132,7 +132,6 @@ Status CopyPrefix(Disk& disk, const std::string& from, const std::string& to, ui
     WEIR_RETURN_IF_ERROR(out->Append(std::string_view(buffer).substr(0, got)));
     at += got;
   }
-  WEIR_RETURN_IF_ERROR(out->Sync());
   return out->Close();
 }
 
@@ -186,41 +185,38 @@ Status CheckOpenPart(Disk& disk, const Part& part, bool may_be_taken_away) {
   return gone ? absl::OkStatus() : ExplainMissingOpen(part, found);
 }
 
-Status EndOpenPart(Disk& disk, const Part& part, bool may_be_taken_away) {
+StatusOr<bool> CutOpenPart(Disk& disk, const Part& part, bool may_be_taken_away, SyncBatch& sync) {
   WEIR_ASSIGN_OR_RETURN(const Found found, Find(disk, part));
-  if (!found.committed) {
-    if (!found.pending && found.revoked.empty()) {
-      WEIR_ASSIGN_OR_RETURN(const bool gone, WasTakenAway(disk, part, found, may_be_taken_away));
-      return gone ? absl::OkStatus() : ExplainMissingOpen(part, found);
-    }
-    // Also where they were there: somebody may have tidied up a folder that was still empty.
-    WEIR_RETURN_IF_ERROR(MakePartFolders(disk, part));
-    if (!found.pending) {
-      WEIR_RETURN_IF_ERROR(CopyPrefix(disk, found.revoked, part.PendingPath(), part.bytes));
-    } else if (found.pending_bytes > part.bytes) {
-      WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file,
-                            disk.OpenToAppend(part.PendingPath(), part.bytes));
-      WEIR_RETURN_IF_ERROR(file->Sync());
-      WEIR_RETURN_IF_ERROR(file->Close());
-    }
-    WEIR_RETURN_IF_ERROR(disk.Rename(part.PendingPath(), part.CommittedPath()));
+  if (found.committed) {
+    sync.AddDirectory(part.Folder());
+    return false;
   }
-  // Also where the name was there: whoever gave it may have died before it was durable.
-  WEIR_RETURN_IF_ERROR(disk.SyncDirectory(part.Folder()));
-  const Status synced = disk.SyncDirectory(part.PendingFolder());
-  return absl::IsNotFound(synced) ? absl::OkStatus() : synced;
+  if (!found.pending && found.revoked.empty()) {
+    WEIR_ASSIGN_OR_RETURN(const bool gone, WasTakenAway(disk, part, found, may_be_taken_away));
+    if (gone) return false;
+    return ExplainMissingOpen(part, found);
+  }
+  if (!found.pending) {
+    WEIR_RETURN_IF_ERROR(MakePartFolders(disk, part, sync));
+    WEIR_RETURN_IF_ERROR(CopyPrefix(disk, found.revoked, part.PendingPath(), part.bytes));
+  } else if (found.pending_bytes > part.bytes) {
+    WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file,
+                          disk.OpenToAppend(part.PendingPath(), part.bytes));
+    WEIR_RETURN_IF_ERROR(file->Close());
+  }
+  sync.AddFile(part.PendingPath());
+  return true;
 }
 
-Status MakePartFolders(Disk& disk, const Part& part) {
+Status MakePartFolders(Disk& disk, const Part& part, SyncBatch& sync) {
   WEIR_RETURN_IF_ERROR(disk.MakeDirectories(part.PendingFolder()));
   if (!part.time_path.empty()) WEIR_RETURN_IF_ERROR(disk.MakeDirectories(part.Folder()));
   // Each folder's name is in the one above it.
-  WEIR_RETURN_IF_ERROR(disk.SyncDirectory(part.PartitionFolder()));
-  if (!part.partition.empty()) WEIR_RETURN_IF_ERROR(disk.SyncDirectory(part.directory));
+  sync.AddDirectory(part.PartitionFolder());
+  if (!part.partition.empty()) sync.AddDirectory(part.directory);
   for (size_t slash = part.time_path.find('/'); slash != std::string::npos;
        slash = part.time_path.find('/', slash + 1)) {
-    WEIR_RETURN_IF_ERROR(
-        disk.SyncDirectory(part.PartitionFolder() + "/" + part.time_path.substr(0, slash)));
+    sync.AddDirectory(part.PartitionFolder() + "/" + part.time_path.substr(0, slash));
   }
   return absl::OkStatus();
 }
@@ -298,13 +294,16 @@ Status RemovePending(Disk& disk, const Part& own) {
   return absl::OkStatus();
 }
 
-Status RevokePart(Disk& disk, const Part& part) {
+Status RevokePart(Disk& disk, const Part& part, SyncBatch& sync) {
   WEIR_RETURN_IF_ERROR(disk.MakeDirectories(part.RevokedFolder()));
   WEIR_ASSIGN_OR_RETURN(const std::string to, FreeRevokedPath(disk, part));
+  sync.AddDirectory(part.RevokedFolder());
+  sync.AddDirectory(part.Folder());
   return disk.Rename(part.CommittedPath(), to);
 }
 
-Status SyncRevoked(Disk& disk, const std::string& directory, const std::string& partition) {
+Status AddRevokedFolders(Disk& disk, const std::string& directory, const std::string& partition,
+                         SyncBatch& sync) {
   Part here;
   here.directory = directory;
   here.partition = partition;
@@ -315,9 +314,8 @@ Status SyncRevoked(Disk& disk, const std::string& directory, const std::string& 
   WEIR_RETURN_IF_ERROR(AddTimePaths(disk, revoked, "", 0, paths));
   for (const std::string& path : paths) {
     here.time_path = path;
-    WEIR_RETURN_IF_ERROR(disk.SyncDirectory(here.RevokedFolder()));
-    const Status synced = disk.SyncDirectory(here.Folder());
-    if (!absl::IsNotFound(synced)) WEIR_RETURN_IF_ERROR(synced);
+    sync.AddDirectory(here.RevokedFolder());
+    sync.AddDirectory(here.Folder());
   }
   return absl::OkStatus();
 }

@@ -2,8 +2,9 @@
 // bring those that were open back to what a checkpoint knows, look whose they are. Internal to
 // operators/sinks.
 //
-// All of it may be interrupted at any step and repeated by another process. Functions keep no state
-// and may be called from any thread.
+// All of it may be interrupted at any step and repeated by another process. What a function does is
+// durable once the SyncBatch that it was given has run. Functions keep no state and may be called
+// from any thread.
 #pragma once
 
 #include <string>
@@ -11,22 +12,24 @@
 
 #include "core/environment.h"
 #include "operators/sinks/part_name.h"
+#include "operators/sinks/sync_batch.h"
 
 namespace weir {
 
-// The folders of a part, pending and committed, durably.
-Status MakePartFolders(Disk& disk, const Part& part);
+// The folders of a part, pending and committed.
+Status MakePartFolders(Disk& disk, const Part& part, SyncBatch& sync);
 
-// Makes the part visible, durably. OK if it is already, whoever did it, and, where parts may be
-// taken away, if it must have been.
-Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away);
+// Makes the part visible. OK if it is already, whoever did it, and, where parts may be taken away,
+// if it must have been.
+Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away, SyncBatch& sync);
 
-// A part that was open at the checkpoint that is restored and may have been written on, committed
-// and revoked since. Its first part.bytes bytes become the file that this checkpoint commits: the
-// pending file cut, or else copied out of the revoked one. Later committed files of the same part
-// are revoked first, or, where parts may be taken away, count as what they are: put out.
-Status EndOpenPart(Disk& disk, const Part& part, bool may_be_taken_away);
-// Would EndOpenPart() find these bytes, now or once what came later is revoked? OutOfRange if not.
+// Of a part that was open at the checkpoint that is restored and may have been written on,
+// committed and revoked since, makes the first part.bytes bytes the pending file: it is cut, or
+// else copied out of the revoked one. CommitPart() may follow once that is durable. Later committed
+// files of the same part are revoked first. False: there is nothing to commit, because that is
+// done, or because the part may be taken away and was.
+StatusOr<bool> CutOpenPart(Disk& disk, const Part& part, bool may_be_taken_away, SyncBatch& sync);
+// Would CutOpenPart() find these bytes, now or once what came later is revoked? OutOfRange if not.
 Status CheckOpenPart(Disk& disk, const Part& part, bool may_be_taken_away);
 
 // The labels of the partitions that have folders; {""} if `by_partition` is false. Empty if there
@@ -39,9 +42,11 @@ StatusOr<std::vector<Part>> ListCommitted(Disk& disk, const std::string& directo
 
 // `own` names directory, partition, job and stage; only their files are touched.
 Status RemovePending(Disk& disk, const Part& own);
-// A committed file becomes a revoked one, durably once SyncRevoked() has synced the partition's
-// folders: what an earlier, interrupted call has moved as well.
-Status RevokePart(Disk& disk, const Part& part);
-Status SyncRevoked(Disk& disk, const std::string& directory, const std::string& partition);
+// A committed file becomes a revoked one.
+Status RevokePart(Disk& disk, const Part& part, SyncBatch& sync);
+// The folders of what has been revoked of a partition: an earlier, interrupted call may have moved
+// it and not come further.
+Status AddRevokedFolders(Disk& disk, const std::string& directory, const std::string& partition,
+                         SyncBatch& sync);
 
 }  // namespace weir

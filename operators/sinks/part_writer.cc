@@ -73,15 +73,24 @@ Status SinkIo::status() const {
 
 Status SinkIo::EnsureFolders(const Part& part) {
   const std::string folder = part.Folder();
-  {
-    std::lock_guard lock(mutex_);
-    if (folders_.contains(folder)) return absl::OkStatus();
-  }
-  WEIR_RETURN_IF_ERROR(MakePartFolders(env.disk, part));
-  std::lock_guard lock(mutex_);
+  std::lock_guard lock(sync_mutex_);
+  if (folders_.contains(folder)) return absl::OkStatus();
+  WEIR_RETURN_IF_ERROR(MakePartFolders(env.disk, part, sync_));
+  WEIR_RETURN_IF_ERROR(sync_.Open(part.directory));
   if (folders_.size() >= kFoldersKeptMax) folders_.clear();
   folders_.insert(folder);
   return absl::OkStatus();
+}
+
+void SinkIo::WillSync(const Part& part) {
+  std::lock_guard lock(sync_mutex_);
+  sync_.AddFile(part.PendingPath());
+  sync_.AddDirectory(part.PendingFolder());
+}
+
+Status SinkIo::Sync() {
+  std::lock_guard lock(sync_mutex_);
+  return sync_.Run();
 }
 
 Part PartWriter::Named() const {
@@ -139,8 +148,6 @@ void PartWriter::RunQueue(std::unique_lock<std::mutex>& lock) {
       if (work.cut == nullptr) continue;
       PartCut& cut = *work.cut;
       cut.status = status_;
-      cut.first = !cut_before_;
-      cut_before_ = true;
       cut.bytes = bytes_written();
       cut.rows = rows_;
       cut.min_time = min_time_;
@@ -154,9 +161,8 @@ void PartWriter::RunQueue(std::unique_lock<std::mutex>& lock) {
 
 Status PartWriter::Do(const Work& work) {
   if (!work.lines.bytes.empty()) WEIR_RETURN_IF_ERROR(WriteBlock(work.lines));
-  if (work.cut != nullptr) WEIR_RETURN_IF_ERROR(SyncFile());
   if (work.close_file && file_ != nullptr) {
-    // Unsynced as it may be: the sync at the next cut tells of errors that nobody has been told of.
+    // Unsynced as it is: the sync behind the next cut tells of errors that nobody has been told of.
     WEIR_RETURN_IF_ERROR(file_->Close());
     file_.reset();
   }
@@ -176,20 +182,11 @@ Status PartWriter::WriteBlock(const Lines& lines) {
   }
   WEIR_ASSIGN_OR_RETURN(const std::string_view frame,
                         EncodeBlock(io_->encoding, lines.bytes, 4 * io_->block_bytes));
-  synced_ = false;
   WEIR_RETURN_IF_ERROR(file_->Append(frame));
   bytes_written_.fetch_add(frame.size(), std::memory_order_relaxed);
   rows_ += lines.rows;
   min_time_ = std::min(min_time_, lines.min_time);
   max_time_ = std::max(max_time_, lines.max_time);
-  return absl::OkStatus();
-}
-
-Status PartWriter::SyncFile() {
-  if (synced_) return absl::OkStatus();
-  WEIR_RETURN_IF_ERROR(file_ != nullptr ? file_->Sync()
-                                        : io_->env.disk.SyncFile(Named().PendingPath()));
-  synced_ = true;
   return absl::OkStatus();
 }
 

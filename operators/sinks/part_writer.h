@@ -23,6 +23,7 @@
 #include "operators/sinks/compression.h"
 #include "operators/sinks/line_writer.h"
 #include "operators/sinks/part_name.h"
+#include "operators/sinks/sync_batch.h"
 
 namespace weir {
 
@@ -36,7 +37,8 @@ class SinkIo {
         part(std::move(part)),
         encoding(encoding),
         block_bytes(block_bytes),
-        wake_(std::move(wake)) {}
+        wake_(std::move(wake)),
+        sync_(env.disk) {}
 
   Environment& env;
   const Part part;
@@ -55,8 +57,12 @@ class SinkIo {
   void Fail(const Status& status);
   Status status() const;
 
-  // Makes a part's folders, durably, once per folder.
+  // Makes a part's folders, once per folder.
   Status EnsureFolders(const Part& part);
+  // The part's file, as it is, and its name become durable with the next Sync(), as the folders do
+  // that were made so far.
+  void WillSync(const Part& part);
+  Status Sync();
 
   uint64_t NextSequence() { return next_sequence_++; }
 
@@ -73,14 +79,17 @@ class SinkIo {
   bool waiting_ = false;
   Status status_;
   std::vector<std::string> spares_;
-  std::set<std::string> folders_;
+
+  // Never taken inside mutex_, nor mutex_ inside it.
+  std::mutex sync_mutex_;
+  std::set<std::string> folders_;  // guarded by sync_mutex_; those that were made
+  SyncBatch sync_;                 // guarded by sync_mutex_
 };
 
 // A place in a part. Guarded by its SinkIo's mutex until done.
 struct PartCut {
   bool done = false;
   Status status;
-  bool first = false;  // the file's name is not durable before PendingFolder() was synced
   uint64_t bytes = 0;
   uint64_t rows = 0;
   Timestamp min_time = kMaxTimestamp;
@@ -108,8 +117,8 @@ class PartWriter : public std::enable_shared_from_this<PartWriter> {
   // What has not begun need not be done: nobody will ask for this part. Any thread.
   void Abandon() { abandoned_ = true; }
 
-  // Called on the I/O pool. The part as it is at the cut, on the device but for its name, and
-  // without a checkpoint.
+  // Called on the I/O pool. The part as it is at the cut, written but not yet durable
+  // (SinkIo::Sync), and without a checkpoint.
   StatusOr<Part> Await(const PartCut& cut);
 
   // Of the file so far, without what is on its way. Any thread.
@@ -130,7 +139,6 @@ class PartWriter : public std::enable_shared_from_this<PartWriter> {
   void RunQueue(std::unique_lock<std::mutex>& lock);
   Status Do(const Work& work);
   Status WriteBlock(const Lines& lines);
-  Status SyncFile();
 
   const std::shared_ptr<SinkIo> io_;
   const std::string partition_;
@@ -144,8 +152,6 @@ class PartWriter : public std::enable_shared_from_this<PartWriter> {
 
   // Belong to the thread that has made state_ kRunning.
   bool created_ = false;
-  bool synced_ = true;
-  bool cut_before_ = false;
   uint64_t rows_ = 0;
   Timestamp min_time_ = kMaxTimestamp;
   Timestamp max_time_ = kMinTimestamp;

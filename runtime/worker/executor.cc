@@ -203,9 +203,7 @@ void Executor::OnOpened(TaskId id) {
     RunBlocking(
         [shares = std::move(shares), checks = std::move(checks)]() -> Status {
           for (const Share& share : shares) {
-            for (const std::string& handle : share.handles) {
-              WEIR_RETURN_IF_ERROR(Annotate(share.sink->Commit(handle), share.where));
-            }
+            WEIR_RETURN_IF_ERROR(Annotate(share.sink->CommitAll(share.handles), share.where));
           }
           for (const auto& [where, sink, recovery] : checks) {
             WEIR_RETURN_IF_ERROR(Annotate(sink->CheckRecovery(recovery), where));
@@ -336,10 +334,8 @@ void Executor::Commit(CheckpointId checkpoint) {
       [shares = std::move(shares), done = std::move(done), checkpoint]() mutable -> Status {
         for (Share& share : shares) {
           std::vector<std::string>& all = done.at(share.stage).handles;
-          for (std::string& handle : share.handles) {
-            WEIR_RETURN_IF_ERROR(Annotate(share.sink->Commit(handle), share.where));
-            all.push_back(std::move(handle));
-          }
+          WEIR_RETURN_IF_ERROR(Annotate(share.sink->CommitAll(share.handles), share.where));
+          std::move(share.handles.begin(), share.handles.end(), std::back_inserter(all));
         }
         for (const auto& [stage, sink] : done) {
           WEIR_RETURN_IF_ERROR(

@@ -1,13 +1,12 @@
 // What a file sink does with parts that lie on the disk: commit, clean up, take back; and the check
 // before a job starts.
-#include "operators/sinks/file_sink.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
 #include <thread>
 
+#include "operators/sinks/file_sink.h"
 #include "tests/operators/file_sink_harness.h"
 #include "tests/support/temp_dir.h"
 

@@ -122,9 +122,9 @@ TEST(FileSinkCrash, EverythingIsOnTheDeviceBeforeItIsAcknowledged) {
   const auto handles = sink.Checkpoint(3);
   const std::string pending = "/a/.pending/part-job-1.sink.s0.a1.0.jsonl.zst.pending";
   EXPECT_THAT(actions,
-              ::testing::ElementsAre("mkdir /a/.pending", "syncdir /a", "syncdir ",
-                                     "create " + pending, "append " + pending, "sync " + pending,
-                                     "close " + pending, "syncdir /a/.pending"));
+              ::testing::ElementsAre("mkdir /a/.pending", "create " + pending, "append " + pending,
+                                     "close " + pending, "sync " + pending, "syncdir ",
+                                     "syncdir /a", "syncdir /a/.pending"));
   actions.clear();
   ASSERT_TRUE(sink->Commit(handles->front()).ok());
   EXPECT_THAT(actions, ::testing::ElementsAre("rename /a/part-job-1.sink.s0.a1.c3.0.jsonl.zst",
@@ -132,6 +132,62 @@ TEST(FileSinkCrash, EverythingIsOnTheDeviceBeforeItIsAcknowledged) {
   actions.clear();
   ASSERT_TRUE(sink->Commit(handles->front()).ok());
   EXPECT_EQ(actions.front(), "syncdir /a") << "the first caller may not have come this far";
+}
+
+// A sync of each would take minutes where there are ten thousand.
+TEST(FileSinkCrash, ManyPartsAreMadeDurableTogether) {
+  TempDir dir;
+  FaultyDisk disk(TestDisk());
+  TestPool pool;
+  Environment env{RealEnvironment().clock, disk, pool, RealEnvironment().random};
+  std::mutex mutex;
+  std::map<std::string, int> actions;
+  std::string last;
+  disk.SetFault([&](std::string_view action, const std::string&) -> Status {
+    std::lock_guard lock(mutex);
+    ++actions[last = action];
+    return absl::OkStatus();
+  });
+  std::vector<RoutedLine> lines;
+  for (int p = 0; p < 200; ++p) lines.emplace_back("p" + std::to_string(p), "1");
+  for (const uint64_t part_bytes : {uint64_t{0}, uint64_t{1} << 20}) {
+    FileSinkOptions options{.directory = dir / ("out" + std::to_string(part_bytes))};
+    options.part_bytes = part_bytes;
+    SinkInstance sink(options, env);
+    actions.clear();
+    ASSERT_TRUE(sink.Write(lines).ok());
+    StateSnapshot snapshot = *sink.Snapshot(1);
+    EXPECT_EQ(last, "syncfs") << "behind all that it is to make durable";
+    EXPECT_EQ(actions["syncfs"], 1);
+    EXPECT_EQ(actions["sync"] + actions["syncdir"], 0);
+    actions.clear();
+    if (part_bytes == 0) {
+      ASSERT_TRUE(sink->CommitAll(snapshot.handles).ok());
+      EXPECT_EQ(last, "syncfs");
+      EXPECT_EQ(actions["syncfs"], 1);
+    } else {
+      SinkInstance next(options, env, {.attempt = 2});
+      ASSERT_TRUE(
+          next->Recover({.job_id = "job-1", .restored = 1, .open_handles = snapshot.open_handles})
+              .ok());
+      EXPECT_EQ(actions["syncfs"], 2) << "behind the cuts, and behind the names";
+    }
+    EXPECT_EQ(actions["sync"] + actions["syncdir"], 0);
+    EXPECT_EQ(Committed(options.directory).size(), 200u);
+  }
+}
+
+TEST(FileSinkCrash, AFileSystemThatCannotSyncFailsTheCheckpoint) {
+  TempDir dir;
+  FaultyDisk disk(TestDisk());
+  TestPool pool;
+  Environment env{RealEnvironment().clock, disk, pool, RealEnvironment().random};
+  SinkInstance sink({.directory = dir / "out"}, env);
+  std::vector<RoutedLine> lines;
+  for (int p = 0; p < 200; ++p) lines.emplace_back("p" + std::to_string(p), "1");
+  ASSERT_TRUE(sink.Write(lines).ok());
+  disk.FailFrom("syncfs", 0);
+  EXPECT_EQ(sink.Snapshot(1).status().code(), absl::StatusCode::kResourceExhausted);
 }
 
 }  // namespace

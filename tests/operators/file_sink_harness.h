@@ -78,6 +78,13 @@ class UnsyncedDisk final : public Disk {
   }
   Status Remove(const std::string& path) override { return real_.Remove(path); }
   Status RemoveTree(const std::string& path) override { return real_.RemoveTree(path); }
+  StatusOr<std::unique_ptr<FileSystem>> OpenFileSystem(const std::string& directory) override {
+    WEIR_RETURN_IF_ERROR(real_.Stat(directory).status());
+    struct NoSync final : FileSystem {
+      Status Sync() override { return absl::OkStatus(); }
+    };
+    return std::make_unique<NoSync>();
+  }
   Status SyncFile(const std::string& path) override { return real_.Stat(path).status(); }
   StatusOr<std::string> Canonical(const std::string& path) override {
     return real_.Canonical(path);

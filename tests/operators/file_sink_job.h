@@ -130,7 +130,7 @@ class Job {
     SinkInstance& first = *sinks.front();
     size_t turn = 0;
     for (const std::string& handle : manifest_.handles) {
-      WEIR_RETURN_IF_ERROR((*sinks[turn++ % sinks.size()])->Commit(handle));
+      WEIR_RETURN_IF_ERROR((*sinks[turn++ % sinks.size()])->CommitAll({&handle, 1}));
     }
     Sink::Recovery recovery{.job_id = "job-1",
                             .restored = manifest_.checkpoint,
@@ -156,7 +156,7 @@ class Job {
       }
       manifest_ = next;
       history_.push_back(next);
-      for (const std::string& handle : next.handles) WEIR_RETURN_IF_ERROR(first->Commit(handle));
+      WEIR_RETURN_IF_ERROR(first->CommitAll(next.handles));
       WEIR_RETURN_IF_ERROR(first->Committed(next.checkpoint, next.handles));
     }
     return absl::OkStatus();

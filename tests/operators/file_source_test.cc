@@ -180,6 +180,9 @@ class CountingDisk final : public Disk {
     return disk_.Canonical(path);
   }
   Status SyncDirectory(const std::string&) override { return Refuse(); }
+  StatusOr<std::unique_ptr<FileSystem>> OpenFileSystem(const std::string&) override {
+    return Refuse();
+  }
 
   int open = 0;
   int highest = 0;
