@@ -32,14 +32,24 @@ class ReadableFile {
   virtual StatusOr<size_t> ReadAt(uint64_t offset, char* buffer, size_t n) = 0;
 };
 
-// A file being written from its start. Not thread-safe. The destructor closes and keeps what was
-// written.
+// A file being written, from its start or from where it was cut. Not thread-safe. The destructor
+// closes and keeps what was written.
 class WritableFile {
  public:
   virtual ~WritableFile() = default;
   virtual Status Append(std::string_view bytes) = 0;
   virtual Status Sync() = 0;  // on the device when it returns
   virtual Status Close() = 0;
+};
+
+// All that is written to one file system. Not thread-safe.
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  // What was written to it is on the device when it returns, files and names, whoever wrote them.
+  // Where there is much, this is far cheaper than a sync of each. Tells of errors since the object
+  // was made, or of what an earlier call has not told; that needs Linux 5.8.
+  virtual Status Sync() = 0;
 };
 
 struct FileInfo {
@@ -54,6 +64,10 @@ class Disk {
   virtual ~Disk() = default;
   virtual StatusOr<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) = 0;
   virtual StatusOr<std::unique_ptr<WritableFile>> Create(const std::string& path) = 0;  // truncates
+  // A file that exists, cut to its first `size` bytes, to be written on behind them. OutOfRange if
+  // it is shorter, and then it is left as it was.
+  virtual StatusOr<std::unique_ptr<WritableFile>> OpenToAppend(const std::string& path,
+                                                               uint64_t size) = 0;
   virtual StatusOr<FileInfo> Stat(const std::string& path) = 0;  // NotFound if there is none
   virtual StatusOr<std::vector<std::string>> List(
       const std::string& directory) = 0;  // names, sorted
@@ -63,10 +77,12 @@ class Disk {
   virtual Status MakeDirectories(const std::string& path) = 0;
   virtual Status Rename(const std::string& from, const std::string& to) = 0;  // atomic, replaces
   virtual Status HardLink(const std::string& from, const std::string& to) = 0;
-  virtual Status Remove(const std::string& path) = 0;         // a file; NotFound if there is none
-  virtual Status RemoveTree(const std::string& path) = 0;     // OK if there is none
+  virtual Status Remove(const std::string& path) = 0;      // a file; NotFound if there is none
+  virtual Status RemoveTree(const std::string& path) = 0;  // OK if there is none
   virtual Status SyncFile(const std::string& path) = 0;  // what whoever wrote it has left unsynced
   virtual Status SyncDirectory(const std::string& path) = 0;  // makes names in it durable
+  // The one that a directory is on.
+  virtual StatusOr<std::unique_ptr<FileSystem>> OpenFileSystem(const std::string& directory) = 0;
 };
 
 // Whole files. WriteAtomically leaves the old content or the new one, whatever happens: it writes

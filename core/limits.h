@@ -63,14 +63,25 @@ inline constexpr size_t kBlockCacheBytes =
     32ull << 20;  // of all RocksDBs of a process, until a budget is set
 
 // file sink
-inline constexpr size_t kSinkBlockBytes = 1 << 20;  // bytes compressed as one zstd frame
+inline constexpr size_t kSinkBlockBytes = 1 << 20;  // bytes compressed as one frame or member
 inline constexpr size_t kSinkBufferedBytesMax =
     64ull << 20;  // open blocks of one sink subtask, all routes together
 inline constexpr size_t kSinkInFlightBlocksMax =
     16;  // blocks of one sink subtask on their way through the I/O pool
 inline constexpr size_t kSinkPartitionsMax =
-    10'000;  // routes that one sink subtask writes between two checkpoints
+    200'000;  // folders that one sink subtask writes to between two checkpoints
+inline constexpr size_t kSinkPartitionBytes =
+    2 << 10;  // of its memory for each of them; less memory means fewer, but not below ...
+inline constexpr size_t kSinkPartitionsMin = 10'000;
+inline constexpr size_t kSinkSyncEachMax =
+    64;  // files and folders that are synced one by one; of more, their whole file system is
 inline constexpr size_t kSinkOpenPartsMax = 128;  // open files of one sink subtask
+inline constexpr size_t kSinkPartsAcrossMax =
+    10'000;  // parts that one sink subtask leaves open across a checkpoint
+inline constexpr uint64_t kSinkPartBytesDefault = 1ull << 30;  // of parts that may stay open: they
+inline constexpr Duration kSinkPartTimeDefault = Hours(1);     // end at this size or age
+inline constexpr int kSinkTimeSegmentsMax = 4;                 // folders of a time-partitioned path
+inline constexpr int kOutputManifestFilesMax = 64;  // files of changes before they are merged
 
 // router
 inline constexpr size_t kRulesFileBytesMax = 1 << 20;

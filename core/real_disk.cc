@@ -98,6 +98,23 @@ class PosixWritableFile final : public WritableFile {
   Status failed_;
 };
 
+class PosixFileSystem final : public FileSystem {
+ public:
+  PosixFileSystem(int fd, std::string directory) : fd_(fd), directory_(std::move(directory)) {}
+  ~PosixFileSystem() override { close(fd_); }
+
+  Status Sync() override {
+    // Stays, as it does for a file.
+    if (failed_.ok() && syncfs(fd_) != 0) failed_ = ErrorOf("sync the file system of", directory_);
+    return failed_;
+  }
+
+ private:
+  const int fd_;
+  const std::string directory_;
+  Status failed_;
+};
+
 class PosixDisk final : public Disk {
  public:
   StatusOr<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) override {
@@ -119,6 +136,22 @@ class PosixDisk final : public Disk {
     int fd = OpenRetrying(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     if (fd < 0) return ErrorOf("create", path);
     return std::make_unique<PosixWritableFile>(fd, path);
+  }
+
+  StatusOr<std::unique_ptr<WritableFile>> OpenToAppend(const std::string& path,
+                                                       uint64_t size) override {
+    const int fd = OpenRetrying(path, O_WRONLY | O_APPEND);
+    if (fd < 0) return ErrorOf("open", path);
+    auto file = std::make_unique<PosixWritableFile>(fd, path);
+    struct stat info;
+    if (fstat(fd, &info) != 0) return ErrorOf("stat", path);
+    const auto bytes = static_cast<uint64_t>(info.st_size);
+    if (bytes < size) {
+      return absl::OutOfRangeError(
+          fmt::format("{} has {} bytes, which is less than the {} it had", path, bytes, size));
+    }
+    if (bytes > size && ftruncate(fd, static_cast<off_t>(size)) != 0) return ErrorOf("cut", path);
+    return file;
   }
 
   StatusOr<FileInfo> Stat(const std::string& path) override {
@@ -190,6 +223,12 @@ class PosixDisk final : public Disk {
     std::filesystem::remove_all(path, error);
     if (error) return ErrorOf(error, "remove the directory", path);
     return absl::OkStatus();
+  }
+
+  StatusOr<std::unique_ptr<FileSystem>> OpenFileSystem(const std::string& directory) override {
+    const int fd = OpenRetrying(directory, O_RDONLY | O_DIRECTORY);
+    if (fd < 0) return ErrorOf("open the directory", directory);
+    return std::make_unique<PosixFileSystem>(fd, directory);
   }
 
   Status SyncFile(const std::string& path) override { return Sync(path, "", 0); }

@@ -35,6 +35,37 @@ SourceSpec<NexmarkEvent> Nexmark(NexmarkOptions options) {
       .check = [options](Environment&, std::string_view) { return CheckNexmarkOptions(options); }};
 }
 
+FileSinkOptions FileSinkParameters(Parameters& params) {
+  FileSinkOptions options;
+  const std::string compression =
+      params.Text("compression", "of the files: zstd, gzip or none", "zstd");
+  if (auto known = ParsePartCompression(compression)) {
+    options.encoding.compression = *known;
+  } else {
+    params.AddError("compression", "must be zstd, gzip or none, not '" + compression + "'");
+  }
+  options.time_partition = params.Text(
+      "partition",
+      "folders by event time below each route: none, monthly, daily, hourly, or a pattern such as "
+      "date=%Y-%m-%d/hour=%H",
+      "none");
+  if (options.time_partition == "none") options.time_partition = "";
+  const Status time_path = TimePath::Parse(options.time_partition).status();
+  if (!time_path.ok()) params.AddError("partition", std::string(time_path.message()));
+  options.part_bytes = params.Size(
+      "part_bytes", "files are finished at this size; 0 with part_time=0s: at each checkpoint", 0);
+  options.part_time = params.Time("part_time", "files are finished at this age", 0);
+  if (options.part_time < 0) params.AddError("part_time", "must not be negative");
+  options.manifest =
+      params.Flag("manifest", "keep a list of the committed files in out/.manifest", false);
+  return options;
+}
+
+std::string internal::PlanText(const FileSinkOptions& options) {
+  const std::string more = ToText(options);
+  return "directory=" + options.directory + (more.empty() ? "" : " " + more);
+}
+
 SinkSpec<Event> EventFileSink(FileSinkOptions options) {
   return internal::LinesToFiles<Event, EventLines>(std::move(options));
 }

@@ -75,10 +75,12 @@ SourceSpec<NexmarkEvent> Nexmark(NexmarkOptions options);
 
 namespace internal {
 
+std::string PlanText(const FileSinkOptions& options);
+
 template <class T, class Formatter>
 SinkSpec<T> LinesToFiles(FileSinkOptions options) {
   return {.kind = "files",
-          .options = "directory=" + options.directory,
+          .options = PlanText(options),
           .exactly_once = true,
           .can_revoke = options.can_revoke,
           .make = [options]() -> std::unique_ptr<Sink> {
@@ -96,6 +98,10 @@ SinkSpec<T> LinesToFiles(FileSinkOptions options) {
 }
 
 }  // namespace internal
+
+// The options that `compression`, `partition`, `part_bytes`, `part_time` and `manifest` choose;
+// where the files go is left to the job.
+FileSinkOptions FileSinkParameters(Parameters& params);
 
 // The events' lines, byte for byte, in a folder per route; exactly once.
 SinkSpec<Event> EventFileSink(FileSinkOptions options);

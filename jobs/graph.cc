@@ -30,6 +30,7 @@ std::string JobGraph::Serialize() const {
     to.set_can_revoke(stage.can_revoke);
     to.set_component(stage.component);
     for (const std::string& output : stage.outputs) to.add_outputs(output);
+    to.set_place(stage.place);
   }
   for (const EdgeSpec& edge : edges) {
     jobs::Edge& to = *graph.add_edges();
@@ -67,6 +68,7 @@ StatusOr<JobGraph> JobGraph::Parse(std::string_view bytes) {
     stage.options = from.options();
     stage.exactly_once = from.exactly_once();
     stage.can_revoke = from.can_revoke();
+    stage.place = from.place();
     stage.outputs.assign(from.outputs().begin(), from.outputs().end());
   }
   const size_t stages = result.stages.size();

@@ -38,6 +38,7 @@ struct StageSpec {
   bool exactly_once = true;  // of a sink: takes part in checkpoints
   bool can_revoke = false;   // of a sink: can take back what it committed
   std::vector<std::string> outputs;  // names of its ports 1, 2, ... (Stream::Side)
+  std::string place;  // of a sink: where its results are; going back is possible there alone
 };
 
 struct EdgeSpec {

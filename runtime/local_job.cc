@@ -270,7 +270,7 @@ Status LocalJob::GoBack(CheckpointId target) {
 std::string LocalJob::MisplacedSink() const {
   for (const auto& [name, where] : record_.sinks) {
     const int stage = job_.graph.FindStage(name);
-    if (stage >= 0 && job_.graph.stages[stage].options == where) continue;
+    if (stage >= 0 && job_.graph.stages[stage].place == where) continue;
     return fmt::format(
         "sink '{}' of {} committed to another place ({}), where this job could not take it back",
         name, record_.job_id, where);
@@ -342,7 +342,7 @@ Status LocalJob::CheckFits(const Manifest& manifest) const {
   for (const StageState& stage : manifest.stages) {
     const bool holds = std::any_of(stage.subtasks.begin(), stage.subtasks.end(), [](const auto& s) {
       return !s.operator_state.format.empty() || !s.keyed_state.format.empty() ||
-             !s.operator_state.handles.empty();
+             !s.operator_state.handles.empty() || !s.operator_state.open_handles.empty();
     });
     if (!holds || job_.graph.FindStage(stage.name) >= 0) continue;
     return absl::OutOfRangeError(

@@ -25,6 +25,7 @@ void ToProto(const StateSnapshot& snapshot, state::Snapshot& out) {
     s.set_schema(schema.schema.Serialize());
   }
   for (const std::string& handle : snapshot.handles) out.add_handles(handle);
+  for (const std::string& handle : snapshot.open_handles) out.add_open_handles(handle);
 }
 
 Status FromProto(const state::Snapshot& in, StateSnapshot& snapshot) {
@@ -38,6 +39,7 @@ Status FromProto(const state::Snapshot& in, StateSnapshot& snapshot) {
     snapshot.schemas.push_back({s.state(), std::move(schema)});
   }
   snapshot.handles.assign(in.handles().begin(), in.handles().end());
+  snapshot.open_handles.assign(in.open_handles().begin(), in.open_handles().end());
   return absl::OkStatus();
 }
 
@@ -73,6 +75,15 @@ Status FromProto(const state::Stage& in, StageState& stage) {
   }
   stage.counters = StageCounters::Read(in.counters());
   return absl::OkStatus();
+}
+
+bool HasOpenHandles(const Manifest& manifest) {
+  for (const StageState& stage : manifest.stages) {
+    for (const SubtaskState& subtask : stage.subtasks) {
+      if (!subtask.operator_state.open_handles.empty()) return true;
+    }
+  }
+  return false;
 }
 
 std::vector<RestoredSnapshot> SnapshotsFor(const StageState& stage, const KeyGroupRange& key_groups,
@@ -166,7 +177,7 @@ std::set<std::string> Manifest::Contents() const {
 
 std::string Manifest::Serialize() const {
   state::Manifest out;
-  out.set_version(kVersion);
+  out.set_version(HasOpenHandles(*this) ? kVersion : 1);
   out.set_job_id(job_id);
   out.set_job_name(job_name);
   out.set_checkpoint(checkpoint);
@@ -185,9 +196,9 @@ StatusOr<Manifest> Manifest::Parse(std::string_view bytes, std::string_view wher
   if (!in.ParseFromString(content)) {
     return absl::DataLossError(fmt::format("{} is not a manifest", where));
   }
-  if (in.version() != kVersion) {
+  if (in.version() < 1 || in.version() > kVersion) {
     return absl::FailedPreconditionError(
-        fmt::format("{} is a manifest of format {}, this version of weir reads {}", where,
+        fmt::format("{} is a manifest of format {}, this version of weir reads 1 to {}", where,
                     in.version(), kVersion));
   }
   Manifest manifest;

@@ -51,7 +51,9 @@ struct ResourceVersion {
 };
 
 struct Manifest {
-  static constexpr uint32_t kVersion = 1;
+  // 2: it lists open handles, without which output would be lost. Others are written as 1, which
+  // earlier versions of Weir read as well.
+  static constexpr uint32_t kVersion = 2;
 
   std::string job_id;
   std::string job_name;

@@ -43,6 +43,9 @@ struct StateSnapshot {
   std::vector<StateFile> files;
   std::vector<StateSchema> schemas;
   std::vector<std::string> handles;  // of a sink, to be committed once the checkpoint is complete
+  // Of a sink too: pieces that are written on behind the checkpoint, as far as it knows them. They
+  // matter only where it is restored (Sink::Recover).
+  std::vector<std::string> open_handles;
 };
 
 // Where Write() puts files. Thread-safe.

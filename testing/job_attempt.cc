@@ -30,6 +30,7 @@ Status JobAttempt::Start() {
   for (auto& [id, task] : tasks_) task->Open();
   WEIR_RETURN_IF_ERROR(failure());
   WEIR_RETURN_IF_ERROR(CommitHandles());
+  handles_.clear();
   WEIR_RETURN_IF_ERROR(RecoverSinks());
   for (auto& [id, task] : tasks_) task->StartInput();
   return absl::OkStatus();
@@ -69,6 +70,7 @@ Status JobAttempt::MakeTasks() {
   std::map<TaskId, WiredTask> wired_tasks = WireTasks(wiring);
   for (auto& [id, wired] : wired_tasks) {
     for (auto& [stage, handles] : wired.handles) handles_[{id, stage}] = std::move(handles);
+    recoveries_.merge(wired.recoveries);
     tasks_[id] = std::make_unique<Task>(std::move(wired.setup));
   }
   return absl::OkStatus();
@@ -78,21 +80,37 @@ Status JobAttempt::CommitHandles() {
   for (auto& [id, task] : tasks_) {
     for (const auto& node : task->nodes()) {
       if (node->sink() == nullptr) continue;
-      for (const std::string& handle : handles_[{id, node->stage()}]) {
-        WEIR_RETURN_IF_ERROR(Annotate(node->sink()->Commit(handle), node->where()));
-      }
+      const std::vector<std::string>& handles = handles_[{id, node->stage()}];
+      WEIR_RETURN_IF_ERROR(Annotate(node->sink()->CommitAll(handles), node->where()));
     }
   }
+  return absl::OkStatus();
+}
+
+Status JobAttempt::TellCommitted(CheckpointId checkpoint) {
+  std::map<int, std::vector<std::string>> committed;  // by stage
+  for (auto& [id, handles] : handles_) {
+    std::vector<std::string>& all = committed[id.second];
+    all.insert(all.end(), handles.begin(), handles.end());
+  }
   handles_.clear();
+  for (auto& [id, task] : tasks_) {
+    for (const auto& node : task->nodes()) {
+      if (id.subtask != 0 || node->sink() == nullptr) continue;
+      const std::vector<std::string>& handles = committed[node->stage()];
+      WEIR_RETURN_IF_ERROR(
+          Annotate(node->sink()->Committed(checkpoint, handles), node->where()));
+    }
+  }
   return absl::OkStatus();
 }
 
 Status JobAttempt::RecoverSinks() {
-  const Sink::Recovery recovery{options_.job_id,
-                                options_.restored ? options_.restored->checkpoint : 0, false};
   for (auto& [id, task] : tasks_) {
     for (const auto& node : task->nodes()) {
       if (id.subtask != 0 || node->sink() == nullptr) continue;
+      const Sink::Recovery& recovery = recoveries_.at(node->stage());
+      WEIR_RETURN_IF_ERROR(Annotate(node->sink()->CheckRecovery(recovery), node->where()));
       WEIR_RETURN_IF_ERROR(Annotate(node->sink()->Recover(recovery), node->where()));
     }
   }
@@ -150,6 +168,7 @@ StatusOr<Manifest> JobAttempt::TakeCheckpoint(Barrier barrier) {
   }
   for (auto& [id, task] : tasks_) task->OnCheckpointComplete(barrier.checkpoint);
   WEIR_RETURN_IF_ERROR(CommitHandles());
+  WEIR_RETURN_IF_ERROR(TellCommitted(barrier.checkpoint));
   return manifest;
 }
 

@@ -66,6 +66,7 @@ class JobAttempt final : public TaskListener {
   Status MakeTasks();
   Status RecoverSinks();
   Status CommitHandles();
+  Status TellCommitted(CheckpointId checkpoint);
   Manifest MakeManifest(const Barrier& barrier);
   Status failure();
 
@@ -76,6 +77,7 @@ class JobAttempt final : public TaskListener {
   MemoryPlan memory_;
   std::map<TaskId, std::unique_ptr<Task>> tasks_;
   std::map<std::pair<TaskId, int>, std::vector<std::string>> handles_;  // not committed yet
+  std::map<int, Sink::Recovery> recoveries_;                            // by the sink's stage
   std::set<TaskId> finished_;
   // Counts calls of OperatorContext::wake; shared with what calls them.
   std::shared_ptr<std::atomic<uint64_t>> wakes_ = std::make_shared<std::atomic<uint64_t>>(0);

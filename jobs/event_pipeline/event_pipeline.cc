@@ -51,6 +51,8 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
 
   const std::string out =
       params.Path("out", "the folder of the results, one folder in it per route");
+  weir::FileSinkOptions sink = weir::FileSinkParameters(params);
+  sink.directory = out;
   const weir::Resource routes =
       params.File("routes", "rules in YAML; without it everything goes to 'warehouse'");
 
@@ -72,9 +74,11 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
   events = events.Route("router", routes);
   // What plugins put out on the side has its route already, and passes nothing else.
   for (const weir::Stream<weir::Event>& side : sides) events = events.Union(side);
-  events.To("files", weir::EventFileSink({.directory = out}));
-  job.DeadLetters("dead-letters", weir::DeadLetterFileSink(
-                                      {.directory = out + "/dead-letters", .by_partition = false}));
+  events.To("files", weir::EventFileSink(sink));
+  sink.directory = out + "/dead-letters";
+  sink.by_partition = false;
+  sink.time_partition = "";  // what is in there is looked for by its error, not by its time
+  job.DeadLetters("dead-letters", weir::DeadLetterFileSink(sink));
 }
 
 }  // namespace

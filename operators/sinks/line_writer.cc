@@ -10,7 +10,9 @@
 namespace weir {
 namespace {
 
-constexpr size_t kFirstBlockBytes = 4096;
+constexpr size_t kFirstBlockBytes = 1024;
+// What a block costs beside its lines, roughly.
+constexpr size_t kBlockOverheadBytes = 384;
 
 // std::string has a little capacity before its first allocation, which is not worth counting.
 size_t HeapBytes(const std::string& s) {
@@ -23,34 +25,61 @@ LineBlock* LineWriter::Select(std::string_view partition, std::string_view line,
   if (!options_.by_partition) partition = {};
   const uint64_t address = reinterpret_cast<uintptr_t>(partition.data()) + partition.size();
   LineBlock*& recent = recent_[(address * 0x9E3779B97F4A7C15u) >> 58];
-  if (recent != nullptr && recent->partition == partition) return current_ = recent;
-
-  auto found = blocks_.find(partition);
-  if (found == blocks_.end()) {
-    if (options_.by_partition && !IsPartitionLabel(partition)) {
-      Reject(partition.empty()
-                 ? fmt::format("the row has no route, which names the output's folder")
-                 : fmt::format("the route '{}' cannot name a folder: it must be {}",
-                               partition.substr(0, kPartitionLabelCharsMax), kPartitionLabelRule),
-             line, time);
-      return nullptr;
-    }
-    if (blocks_.size() >= options_.partitions_max) {
-      Reject(fmt::format("the route '{}' is one more than the {} that a sink writes between two "
-                         "checkpoints",
-                         partition, options_.partitions_max),
-             line, time);
-      return nullptr;
-    }
-    auto block = std::make_unique<LineBlock>();
-    block->partition = std::string(partition);
-    found = blocks_.emplace(block->partition, std::move(block)).first;
+  if (recent != nullptr && recent->partition == partition && recent->span.first <= time &&
+      time <= recent->span.last) {
+    return current_ = recent;
   }
-  return current_ = recent = found->second.get();
+  std::optional<TimePath::Span> span = options_.time_path.Of(time);
+  if (!span) {
+    Reject(fmt::format("the event's time, {}, has no year of four digits, so it names no folder of "
+                       "the output",
+                       FormatTimestamp(time)),
+           line, time);
+    return nullptr;
+  }
+  auto found = blocks_.find(KeyView{partition, span->first});
+  LineBlock* block = found != blocks_.end() ? found->second.get()
+                                            : MakeBlock(partition, *std::move(span), line, time);
+  if (block != nullptr) current_ = recent = block;
+  return block;
+}
+
+LineBlock* LineWriter::MakeBlock(std::string_view partition, TimePath::Span span,
+                                 std::string_view line, Timestamp time) {
+  if (options_.by_partition && !IsPartitionLabel(partition)) {
+    Reject(partition.empty()
+               ? fmt::format("the row has no route, which names the output's folder")
+               : fmt::format("the route '{}' cannot name a folder: it must be {}",
+                             partition.substr(0, kPartitionLabelCharsMax), kPartitionLabelRule),
+           line, time);
+    return nullptr;
+  }
+  if (!IsKnown({partition, span.first})) {
+    if (partitions_ >= options_.partitions_max) {
+      Reject(
+          fmt::format("the folder '{}{}{}' is one more than the {} that a sink writes between "
+                      "two checkpoints",
+                      partition, span.path.empty() ? "" : "/", span.path, options_.partitions_max),
+          line, time);
+      return nullptr;
+    }
+    ++partitions_;
+  }
+  if (blocks_.size() * kBlockOverheadBytes >= options_.buffered_bytes_max / 2) {
+    FlushAll();
+    blocks_.clear();
+    current_ = nullptr;
+    recent_.fill(nullptr);
+  }
+  auto block = std::make_unique<LineBlock>();
+  block->partition = std::string(partition);
+  block->span = std::move(span);
+  Key key{block->partition, block->span.first};
+  return blocks_.emplace(std::move(key), std::move(block)).first->second.get();
 }
 
 void LineWriter::MakeRoom(LineBlock& block, size_t needed) {
-  std::string& bytes = block.bytes;
+  std::string& bytes = block.lines.bytes;
   bool full = false;
   if (!bytes.empty() && bytes.size() + needed > options_.block_bytes) {
     Flush(block);
@@ -72,19 +101,19 @@ void LineWriter::MakeRoom(LineBlock& block, size_t needed) {
 }
 
 void LineWriter::Flush(LineBlock& block) {
-  buffered_bytes_ -= HeapBytes(block.bytes);
-  std::string bytes;
-  bytes.swap(block.bytes);
-  if (!bytes.empty()) TakeBlock(block.partition, std::move(bytes));
+  buffered_bytes_ -= HeapBytes(block.lines.bytes);
+  Lines lines;
+  std::swap(lines, block.lines);
+  if (!lines.bytes.empty()) TakeLines(block, std::move(lines));
 }
 
 // Goes down to half of the limit, so that the sort is paid once for many blocks.
 void LineWriter::FlushLargest() {
   std::vector<LineBlock*> by_size;
   by_size.reserve(blocks_.size());
-  for (auto& [label, block] : blocks_) by_size.push_back(block.get());
+  for (auto& [key, block] : blocks_) by_size.push_back(block.get());
   std::sort(by_size.begin(), by_size.end(), [](const LineBlock* a, const LineBlock* b) {
-    return a->bytes.capacity() > b->bytes.capacity();
+    return a->lines.bytes.capacity() > b->lines.bytes.capacity();
   });
   for (LineBlock* block : by_size) {
     if (buffered_bytes_ <= options_.buffered_bytes_max / 2) break;
@@ -95,6 +124,7 @@ void LineWriter::FlushLargest() {
 LineWriter::Blocks LineWriter::TakeOpenBlocks() {
   Blocks blocks;
   blocks.swap(blocks_);
+  partitions_ = 0;
   buffered_bytes_ = 0;
   current_ = nullptr;
   recent_.fill(nullptr);
@@ -102,7 +132,7 @@ LineWriter::Blocks LineWriter::TakeOpenBlocks() {
 }
 
 void LineWriter::FlushAll() {
-  for (auto& [label, block] : blocks_) Flush(*block);
+  for (auto& [key, block] : blocks_) Flush(*block);
 }
 
 }  // namespace weir

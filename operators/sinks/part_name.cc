@@ -7,14 +7,33 @@
 
 #include "core/codec.h"
 #include "operators/partition_label.h"
+#include "operators/sinks/time_path.h"
 
 namespace weir {
 namespace {
 
-constexpr std::string_view kHandleFormat = "file-sink/1";
+constexpr std::string_view kHandleFormat = "file-sink/2";
+constexpr std::string_view kEarlierHandleFormat = "file-sink/1";
 constexpr std::string_view kPrefix = "part-";
-constexpr std::string_view kSuffix = ".jsonl.zst";
-constexpr std::string_view kPendingSuffix = ".jsonl.zst.pending";
+constexpr std::string_view kPending = ".pending";
+
+// What "file-sink/1" holds.
+struct EarlierPart {
+  std::string directory;
+  std::string partition;
+  std::string job_id;
+  std::string stage;
+  uint32_t subtask = 0;
+  uint32_t attempt = 0;
+  uint64_t sequence = 0;
+  uint64_t checkpoint = 0;
+  uint64_t bytes = 0;
+
+  BOOST_DESCRIBE_CLASS(EarlierPart, (),
+                       (directory, partition, job_id, stage, subtask, attempt, sequence, checkpoint,
+                        bytes),
+                       (), ())
+};
 
 bool TakePrefix(std::string_view& text, std::string_view prefix) {
   if (!text.starts_with(prefix)) return false;
@@ -38,10 +57,19 @@ bool ParseNumber(std::string_view text, T& number) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
-std::optional<Part> ParseName(std::string_view name, std::string_view suffix, bool committed) {
-  if (!name.ends_with(suffix)) return std::nullopt;
-  name.remove_suffix(suffix.size());
+std::optional<Part> ParseName(std::string_view name, bool committed) {
   Part part;
+  bool known = false;
+  for (PartCompression compression : kPartCompressions) {
+    // No ending is the end of another.
+    const std::string_view suffix = SuffixOf(compression);
+    if (!name.ends_with(suffix)) continue;
+    name.remove_suffix(suffix.size());
+    part.compression = compression;
+    known = true;
+    break;
+  }
+  if (!known) return std::nullopt;
   if (!TakePrefix(name, kPrefix)) return std::nullopt;
   part.job_id = std::string(TakeWord(name));
   part.stage = std::string(TakeWord(name));
@@ -66,24 +94,35 @@ bool IsPartNameWord(std::string_view word) {
 }
 
 std::string Part::PendingName() const {
-  return fmt::format("{}{}.{}.s{}.a{}.{}{}", kPrefix, job_id, stage, subtask, attempt, sequence,
-                     kPendingSuffix);
+  return fmt::format("{}{}.{}.s{}.a{}.{}{}{}", kPrefix, job_id, stage, subtask, attempt, sequence,
+                     SuffixOf(compression), kPending);
 }
 std::string Part::CommittedName() const {
   return fmt::format("{}{}.{}.s{}.a{}.c{}.{}{}", kPrefix, job_id, stage, subtask, attempt,
-                     checkpoint, sequence, kSuffix);
+                     checkpoint, sequence, SuffixOf(compression));
 }
-std::string Part::Folder() const {
+std::string Part::PartitionFolder() const {
   return partition.empty() ? directory : directory + "/" + partition;
 }
-std::string Part::PendingFolder() const { return Folder() + "/.pending"; }
-std::string Part::RevokedFolder() const { return Folder() + "/.revoked"; }
+std::string Part::Folder() const {
+  return time_path.empty() ? PartitionFolder() : PartitionFolder() + "/" + time_path;
+}
+std::string Part::PendingFolder() const { return PartitionFolder() + "/.pending"; }
+std::string Part::RevokedFolder() const {
+  const std::string folder = PartitionFolder() + "/.revoked";
+  return time_path.empty() ? folder : folder + "/" + time_path;
+}
 
 std::optional<Part> ParsePendingName(std::string_view name) {
-  return ParseName(name, kPendingSuffix, false);
+  if (!name.ends_with(kPending)) return std::nullopt;
+  name.remove_suffix(kPending.size());
+  return ParseName(name, false);
 }
-std::optional<Part> ParseCommittedName(std::string_view name) {
-  return ParseName(name, kSuffix, true);
+std::optional<Part> ParseCommittedName(std::string_view name) { return ParseName(name, true); }
+
+bool IsSamePart(const Part& a, const Part& b) {
+  return a.subtask == b.subtask && a.attempt == b.attempt && a.sequence == b.sequence &&
+         a.job_id == b.job_id && a.stage == b.stage && a.compression == b.compression;
 }
 
 std::string EncodeHandle(const Part& part) {
@@ -97,14 +136,31 @@ StatusOr<Part> DecodeHandle(std::string_view handle) {
   ByteReader in(handle);
   std::string_view format;
   if (!in.Bytes(format)) return absl::DataLossError("a file sink's handle is damaged");
-  if (format != kHandleFormat) {
-    return absl::DataLossError(
-        fmt::format("a file sink's handle is of format '{}'; this version of Weir reads '{}'",
-                    format.substr(0, 32), kHandleFormat));
-  }
   Part part;
-  const bool sound = Codec<Part>::Decode(in, part) && in.done() && !part.directory.empty() &&
+  bool read = false;
+  if (format == kHandleFormat) {
+    read = Codec<Part>::Decode(in, part);
+  } else if (format == kEarlierHandleFormat) {
+    EarlierPart earlier;
+    read = Codec<EarlierPart>::Decode(in, earlier);
+    part.directory = earlier.directory;
+    part.partition = earlier.partition;
+    part.job_id = earlier.job_id;
+    part.stage = earlier.stage;
+    part.subtask = earlier.subtask;
+    part.attempt = earlier.attempt;
+    part.sequence = earlier.sequence;
+    part.checkpoint = earlier.checkpoint;
+    part.bytes = earlier.bytes;
+  } else {
+    return absl::DataLossError(
+        fmt::format("a file sink's handle is of format '{}'; this version of Weir reads '{}' and "
+                    "'{}'",
+                    format.substr(0, 32), kHandleFormat, kEarlierHandleFormat));
+  }
+  const bool sound = read && in.done() && !part.directory.empty() &&
                      (part.partition.empty() || IsPartitionLabel(part.partition)) &&
+                     IsTimePath(part.time_path) && part.compression <= PartCompression::kNone &&
                      IsPartNameWord(part.job_id) && IsPartNameWord(part.stage) &&
                      part.checkpoint != 0;
   if (!sound) return absl::DataLossError("a file sink's handle is damaged");

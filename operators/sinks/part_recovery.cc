@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "operators/partition_label.h"
 #include "operators/sinks/file_sink.h"
+#include "operators/sinks/time_path.h"
 
 namespace weir {
 namespace {
@@ -22,8 +25,32 @@ StatusOr<bool> IsThere(Disk& disk, const std::string& path) {
   return info.status();
 }
 
-bool Owns(const Part& own, const std::optional<Part>& part) {
-  return part && part->job_id == own.job_id && part->stage == own.stage;
+bool Owns(const Part& own, const Part& part) {
+  return part.job_id == own.job_id && part.stage == own.stage;
+}
+
+// The committed name of a name in .revoked/: without the number of FreeRevokedPath().
+std::string_view WithoutNumber(std::string_view name) {
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos || dot + 1 == name.size()) return name;
+  const std::string_view number = name.substr(dot + 1);
+  const bool digits =
+      std::all_of(number.begin(), number.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return digits ? name.substr(0, dot) : name;
+}
+
+// A file in `folder` that holds at least the part's bytes of the same part, committed by another
+// checkpoint; "": none.
+StatusOr<std::string> FindLonger(Disk& disk, const std::string& folder, const Part& part) {
+  WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListIfThere(disk, folder));
+  for (const std::string& name : names) {
+    const std::optional<Part> other = ParseCommittedName(WithoutNumber(name));
+    if (!other || !IsSamePart(*other, part)) continue;
+    std::string path = folder + "/" + name;
+    WEIR_ASSIGN_OR_RETURN(const FileInfo info, disk.Stat(path));
+    if (info.size >= part.bytes) return path;
+  }
+  return std::string();
 }
 
 // Neither committed nor pending: says why.
@@ -54,7 +81,7 @@ StatusOr<std::string> FreeRevokedPath(Disk& disk, const Part& part) {
 
 }  // namespace
 
-Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away) {
+Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away, SyncBatch& sync) {
   const std::string committed = part.CommittedPath();
   const std::string pending = part.PendingPath();
   WEIR_ASSIGN_OR_RETURN(bool done, IsThere(disk, committed));
@@ -67,6 +94,11 @@ Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away) {
                       pending, info->size, part.checkpoint, part.bytes));
     }
     Status status = info.ok() ? disk.Rename(pending, committed) : info.status();
+    if (info.ok() && absl::IsNotFound(status) && !part.time_path.empty()) {
+      // Somebody has tidied up a folder that was still empty.
+      WEIR_RETURN_IF_ERROR(MakePartFolders(disk, part, sync));
+      status = disk.Rename(pending, committed);
+    }
     if (absl::IsNotFound(status)) {
       // Another subtask or a call before this one may have been faster.
       WEIR_ASSIGN_OR_RETURN(done, IsThere(disk, committed));
@@ -81,9 +113,112 @@ Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away) {
     WEIR_RETURN_IF_ERROR(status);
   }
   // Also where the name was there: whoever gave it may have died before it was durable.
-  WEIR_RETURN_IF_ERROR(disk.SyncDirectory(part.Folder()));
-  const Status synced = disk.SyncDirectory(part.PendingFolder());
-  return absl::IsNotFound(synced) ? absl::OkStatus() : synced;
+  sync.AddDirectory(part.Folder());
+  sync.AddDirectory(part.PendingFolder());
+  return absl::OkStatus();
+}
+
+namespace {
+
+// The first `bytes` of one file as another one.
+Status CopyPrefix(Disk& disk, const std::string& from, const std::string& to, uint64_t bytes) {
+  WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> in, disk.OpenForRead(from));
+  WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> out, disk.Create(to));
+  std::string buffer(std::min<uint64_t>(bytes, 1 << 20), '\0');
+  for (uint64_t at = 0; at < bytes;) {
+    const size_t wanted = std::min<uint64_t>(buffer.size(), bytes - at);
+    WEIR_ASSIGN_OR_RETURN(const size_t got, in->ReadAt(at, buffer.data(), wanted));
+    if (got == 0) return absl::OutOfRangeError(fmt::format("{} became shorter", from));
+    WEIR_RETURN_IF_ERROR(out->Append(std::string_view(buffer).substr(0, got)));
+    at += got;
+  }
+  return out->Close();
+}
+
+// What there is of a part that was open at a checkpoint.
+struct Found {
+  bool committed = false;  // by that checkpoint: its end has been made already
+  uint64_t pending_bytes = 0;
+  bool pending = false;  // with at least the bytes that are needed
+  std::string later;     // committed by another checkpoint, or ""
+  std::string revoked;   // the same in .revoked/
+};
+StatusOr<Found> Find(Disk& disk, const Part& part) {
+  Found found;
+  WEIR_ASSIGN_OR_RETURN(found.committed, IsThere(disk, part.CommittedPath()));
+  if (found.committed) return found;
+  const StatusOr<FileInfo> pending = disk.Stat(part.PendingPath());
+  if (!pending.ok() && !absl::IsNotFound(pending.status())) return pending.status();
+  if (pending.ok()) found.pending_bytes = pending->size;
+  found.pending = pending.ok() && pending->size >= part.bytes;
+  if (found.pending) return found;
+  WEIR_ASSIGN_OR_RETURN(found.later, FindLonger(disk, part.Folder(), part));
+  WEIR_ASSIGN_OR_RETURN(found.revoked, FindLonger(disk, part.RevokedFolder(), part));
+  return found;
+}
+
+// Taken away it can only be after its commit, of which the folder of what is pending is the sign.
+StatusOr<bool> WasTakenAway(Disk& disk, const Part& part, const Found& found,
+                            bool may_be_taken_away) {
+  if (!may_be_taken_away) return false;
+  if (!found.later.empty()) return true;
+  return IsThere(disk, part.PendingFolder());
+}
+
+Status ExplainMissingOpen(const Part& part, const Found& found) {
+  return absl::OutOfRangeError(
+      fmt::format("checkpoint {} knows {} bytes of {}, which was still being written: it has {}, "
+                  "and no committed or revoked file holds them; put the file back, or go back "
+                  "behind that checkpoint: --from with an older one, or --fresh",
+                  part.checkpoint, part.bytes, part.PendingPath(),
+                  found.pending_bytes == 0 ? "none" : fmt::format("{}", found.pending_bytes)));
+}
+
+}  // namespace
+
+Status CheckOpenPart(Disk& disk, const Part& part, bool may_be_taken_away) {
+  WEIR_ASSIGN_OR_RETURN(const Found found, Find(disk, part));
+  if (found.committed || found.pending || !found.later.empty() || !found.revoked.empty()) {
+    return absl::OkStatus();
+  }
+  WEIR_ASSIGN_OR_RETURN(const bool gone, WasTakenAway(disk, part, found, may_be_taken_away));
+  return gone ? absl::OkStatus() : ExplainMissingOpen(part, found);
+}
+
+StatusOr<bool> CutOpenPart(Disk& disk, const Part& part, bool may_be_taken_away, SyncBatch& sync) {
+  WEIR_ASSIGN_OR_RETURN(const Found found, Find(disk, part));
+  if (found.committed) {
+    sync.AddDirectory(part.Folder());
+    return false;
+  }
+  if (!found.pending && found.revoked.empty()) {
+    WEIR_ASSIGN_OR_RETURN(const bool gone, WasTakenAway(disk, part, found, may_be_taken_away));
+    if (gone) return false;
+    return ExplainMissingOpen(part, found);
+  }
+  if (!found.pending) {
+    WEIR_RETURN_IF_ERROR(MakePartFolders(disk, part, sync));
+    WEIR_RETURN_IF_ERROR(CopyPrefix(disk, found.revoked, part.PendingPath(), part.bytes));
+  } else if (found.pending_bytes > part.bytes) {
+    WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file,
+                          disk.OpenToAppend(part.PendingPath(), part.bytes));
+    WEIR_RETURN_IF_ERROR(file->Close());
+  }
+  sync.AddFile(part.PendingPath());
+  return true;
+}
+
+Status MakePartFolders(Disk& disk, const Part& part, SyncBatch& sync) {
+  WEIR_RETURN_IF_ERROR(disk.MakeDirectories(part.PendingFolder()));
+  if (!part.time_path.empty()) WEIR_RETURN_IF_ERROR(disk.MakeDirectories(part.Folder()));
+  // Each folder's name is in the one above it.
+  sync.AddDirectory(part.PartitionFolder());
+  if (!part.partition.empty()) sync.AddDirectory(part.directory);
+  for (size_t slash = part.time_path.find('/'); slash != std::string::npos;
+       slash = part.time_path.find('/', slash + 1)) {
+    sync.AddDirectory(part.PartitionFolder() + "/" + part.time_path.substr(0, slash));
+  }
+  return absl::OkStatus();
 }
 
 StatusOr<std::vector<std::string>> ListPartitions(Disk& disk, const std::string& directory,
@@ -101,35 +236,88 @@ StatusOr<std::vector<std::string>> ListPartitions(Disk& disk, const std::string&
   return partitions;
 }
 
+namespace {
+
+// Adds the time paths of the folders below `folder`, its own, "", among them.
+Status AddTimePaths(Disk& disk, const std::string& folder, const std::string& path, int depth,
+                    std::vector<std::string>& paths) {
+  const std::string here = path.empty() ? folder : folder + "/" + path;
+  WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListIfThere(disk, here));
+  paths.push_back(path);
+  if (depth == limits::kSinkTimeSegmentsMax) return absl::OkStatus();
+  for (const std::string& name : names) {
+    if (!IsTimeSegment(name) || ParseCommittedName(name)) continue;
+    const StatusOr<FileInfo> info = disk.Stat(here + "/" + name);
+    if (absl::IsNotFound(info.status())) continue;
+    WEIR_RETURN_IF_ERROR(info.status());
+    if (!info->is_directory) continue;
+    WEIR_RETURN_IF_ERROR(
+        AddTimePaths(disk, folder, path.empty() ? name : path + "/" + name, depth + 1, paths));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+StatusOr<std::vector<Part>> ListCommitted(Disk& disk, const std::string& directory,
+                                          const std::string& partition) {
+  Part here;
+  here.directory = directory;
+  here.partition = partition;
+  std::vector<std::string> paths;
+  WEIR_RETURN_IF_ERROR(AddTimePaths(disk, here.PartitionFolder(), "", 0, paths));
+  std::vector<Part> parts;
+  for (const std::string& path : paths) {
+    here.time_path = path;
+    WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListIfThere(disk, here.Folder()));
+    for (const std::string& name : names) {
+      std::optional<Part> part = ParseCommittedName(name);
+      if (!part) continue;
+      part->directory = directory;
+      part->partition = partition;
+      part->time_path = path;
+      parts.push_back(*std::move(part));
+    }
+  }
+  return parts;
+}
+
 Status RemovePending(Disk& disk, const Part& own) {
   WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                         ListIfThere(disk, own.PendingFolder()));
   for (const std::string& name : names) {
-    if (!Owns(own, ParsePendingName(name))) continue;
+    const std::optional<Part> part = ParsePendingName(name);
+    if (!part || !Owns(own, *part)) continue;
     const Status removed = disk.Remove(own.PendingFolder() + "/" + name);
     if (!absl::IsNotFound(removed)) WEIR_RETURN_IF_ERROR(removed);
   }
   return absl::OkStatus();
 }
 
-Status RevokeAfter(Disk& disk, const Part& own, uint64_t restored) {
-  WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListIfThere(disk, own.Folder()));
-  bool moved = false;
-  for (const std::string& name : names) {
-    std::optional<Part> part = ParseCommittedName(name);
-    if (!Owns(own, part) || part->checkpoint <= restored) continue;
-    part->directory = own.directory;
-    part->partition = own.partition;
-    if (!moved) WEIR_RETURN_IF_ERROR(disk.MakeDirectories(own.RevokedFolder()));
-    moved = true;
-    WEIR_ASSIGN_OR_RETURN(const std::string to, FreeRevokedPath(disk, *part));
-    WEIR_RETURN_IF_ERROR(disk.Rename(part->CommittedPath(), to));
+Status RevokePart(Disk& disk, const Part& part, SyncBatch& sync) {
+  WEIR_RETURN_IF_ERROR(disk.MakeDirectories(part.RevokedFolder()));
+  WEIR_ASSIGN_OR_RETURN(const std::string to, FreeRevokedPath(disk, part));
+  sync.AddDirectory(part.RevokedFolder());
+  sync.AddDirectory(part.Folder());
+  return disk.Rename(part.CommittedPath(), to);
+}
+
+Status AddRevokedFolders(Disk& disk, const std::string& directory, const std::string& partition,
+                         SyncBatch& sync) {
+  Part here;
+  here.directory = directory;
+  here.partition = partition;
+  const std::string revoked = here.RevokedFolder();
+  WEIR_ASSIGN_OR_RETURN(const bool any, IsThere(disk, revoked));
+  if (!any) return absl::OkStatus();
+  std::vector<std::string> paths;
+  WEIR_RETURN_IF_ERROR(AddTimePaths(disk, revoked, "", 0, paths));
+  for (const std::string& path : paths) {
+    here.time_path = path;
+    sync.AddDirectory(here.RevokedFolder());
+    sync.AddDirectory(here.Folder());
   }
-  // Also where nothing is left to move: an earlier, interrupted call may have moved it.
-  WEIR_ASSIGN_OR_RETURN(const bool any_revoked, IsThere(disk, own.RevokedFolder()));
-  if (!any_revoked) return absl::OkStatus();
-  WEIR_RETURN_IF_ERROR(disk.SyncDirectory(own.RevokedFolder()));
-  return disk.SyncDirectory(own.Folder());
+  return absl::OkStatus();
 }
 
 namespace {
@@ -159,24 +347,22 @@ Status CheckFileSink(const FileSinkOptions& options, Environment& env, const std
   if (options.directory.empty()) {
     return absl::InvalidArgumentError("the file sink has no directory");
   }
+  WEIR_RETURN_IF_ERROR(TimePath::Parse(options.time_partition).status());
   if (Status status = CheckWritable(options, disk, job_id); !status.ok()) {
     return Annotate(status, "the output folder cannot be written to");
   }
   WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> partitions,
                         ListPartitions(disk, options.directory, options.by_partition));
   for (const std::string& partition : partitions) {
-    Part here;
-    here.directory = options.directory;
-    here.partition = partition;
-    WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListIfThere(disk, here.Folder()));
-    for (const std::string& name : names) {
-      const std::optional<Part> part = ParseCommittedName(name);
-      if (!part || part->job_id == job_id) continue;
+    WEIR_ASSIGN_OR_RETURN(const std::vector<Part> parts,
+                          ListCommitted(disk, options.directory, partition));
+    for (const Part& part : parts) {
+      if (part.job_id == job_id) continue;
       return absl::FailedPreconditionError(
           fmt::format("the output folder {} holds files of another job, '{}' ({}/{}); outputs of "
                       "two jobs must not mix: give this job another folder, or move or remove "
                       "those files",
-                      options.directory, part->job_id, here.Folder(), name));
+                      options.directory, part.job_id, part.Folder(), part.CommittedName()));
     }
   }
   return absl::OkStatus();
@@ -188,16 +374,12 @@ StatusOr<CheckpointId> LastCommittedCheckpoint(const FileSinkOptions& options, E
                         ListPartitions(env.disk, options.directory, options.by_partition));
   CheckpointId last = 0;
   for (const std::string& partition : partitions) {
-    Part own;
-    own.directory = options.directory;
-    own.partition = partition;
-    own.job_id = job_id;
-    own.stage = stage;
-    WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                          ListIfThere(env.disk, own.Folder()));
-    for (const std::string& name : names) {
-      const std::optional<Part> part = ParseCommittedName(name);
-      if (Owns(own, part)) last = std::max<CheckpointId>(last, part->checkpoint);
+    WEIR_ASSIGN_OR_RETURN(const std::vector<Part> parts,
+                          ListCommitted(env.disk, options.directory, partition));
+    for (const Part& part : parts) {
+      if (part.job_id == job_id && part.stage == stage) {
+        last = std::max<CheckpointId>(last, part.checkpoint);
+      }
     }
   }
   return last;

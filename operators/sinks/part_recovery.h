@@ -1,8 +1,10 @@
 // What a file sink does with part files that already lie on the disk: commit, clean up, take back,
-// look whose they are. Internal to operators/sinks.
+// bring those that were open back to what a checkpoint knows, look whose they are. Internal to
+// operators/sinks.
 //
-// All of it may be interrupted at any step and repeated by another process. Functions keep no state
-// and may be called from any thread.
+// All of it may be interrupted at any step and repeated by another process. What a function does is
+// durable once the SyncBatch that it was given has run. Functions keep no state and may be called
+// from any thread.
 #pragma once
 
 #include <string>
@@ -10,21 +12,41 @@
 
 #include "core/environment.h"
 #include "operators/sinks/part_name.h"
+#include "operators/sinks/sync_batch.h"
 
 namespace weir {
 
-// Makes the part visible, durably. OK if it is already, whoever did it, and, where parts may be
-// taken away, if it must have been.
-Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away);
+// The folders of a part, pending and committed.
+Status MakePartFolders(Disk& disk, const Part& part, SyncBatch& sync);
+
+// Makes the part visible. OK if it is already, whoever did it, and, where parts may be taken away,
+// if it must have been.
+Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away, SyncBatch& sync);
+
+// Of a part that was open at the checkpoint that is restored and may have been written on,
+// committed and revoked since, makes the first part.bytes bytes the pending file: it is cut, or
+// else copied out of the revoked one. CommitPart() may follow once that is durable. Later committed
+// files of the same part are revoked first. False: there is nothing to commit, because that is
+// done, or because the part may be taken away and was.
+StatusOr<bool> CutOpenPart(Disk& disk, const Part& part, bool may_be_taken_away, SyncBatch& sync);
+// Would CutOpenPart() find these bytes, now or once what came later is revoked? OutOfRange if not.
+Status CheckOpenPart(Disk& disk, const Part& part, bool may_be_taken_away);
 
 // The labels of the partitions that have folders; {""} if `by_partition` is false. Empty if there
 // is no such directory.
 StatusOr<std::vector<std::string>> ListPartitions(Disk& disk, const std::string& directory,
                                                   bool by_partition);
+// All committed files of any job below a partition's folder, at any time path, by name order.
+StatusOr<std::vector<Part>> ListCommitted(Disk& disk, const std::string& directory,
+                                          const std::string& partition);
 
 // `own` names directory, partition, job and stage; only their files are touched.
 Status RemovePending(Disk& disk, const Part& own);
-// Moves what was committed by checkpoints after `restored` to .revoked/.
-Status RevokeAfter(Disk& disk, const Part& own, uint64_t restored);
+// A committed file becomes a revoked one.
+Status RevokePart(Disk& disk, const Part& part, SyncBatch& sync);
+// The folders of what has been revoked of a partition: an earlier, interrupted call may have moved
+// it and not come further.
+Status AddRevokedFolders(Disk& disk, const std::string& directory, const std::string& partition,
+                         SyncBatch& sync);
 
 }  // namespace weir

@@ -1,50 +1,17 @@
 #include "operators/sinks/part_writer.h"
 
 #include <fmt/format.h>
-#include <zstd.h>
+
+#include <algorithm>
 
 #include "core/check.h"
+#include "operators/sinks/part_recovery.h"
 
 namespace weir {
 namespace {
 
 constexpr size_t kSpareBuffersMax = 8;
-
-// A context costs a megabyte and some time to make, so each thread of the pool keeps one.
-class Compressor {
- public:
-  ~Compressor() { ZSTD_freeCCtx(context_); }
-
-  // The bytes as one frame; valid until the next call.
-  StatusOr<std::string_view> Compress(std::string_view bytes, int level, bool checksum) {
-    if (context_ == nullptr) context_ = ZSTD_createCCtx();
-    if (context_ == nullptr) return absl::ResourceExhaustedError("no memory for zstd");
-    ZSTD_CCtx_setParameter(context_, ZSTD_c_compressionLevel, level);
-    ZSTD_CCtx_setParameter(context_, ZSTD_c_checksumFlag, checksum ? 1 : 0);
-    const size_t bound = ZSTD_compressBound(bytes.size());
-    if (bound > capacity_) {
-      buffer_.reset(new char[bound]);
-      capacity_ = bound;
-    }
-    const size_t n = ZSTD_compress2(context_, buffer_.get(), capacity_, bytes.data(), bytes.size());
-    if (ZSTD_isError(n)) {
-      return absl::InternalError(fmt::format("zstd could not compress a block of {} bytes: {}",
-                                             bytes.size(), ZSTD_getErrorName(n)));
-    }
-    return std::string_view(buffer_.get(), n);
-  }
-  // Lets go of what one huge line needed.
-  void Shrink(size_t keep_bytes) {
-    if (capacity_ <= keep_bytes) return;
-    buffer_.reset();
-    capacity_ = 0;
-  }
-
- private:
-  ZSTD_CCtx* context_ = nullptr;
-  std::unique_ptr<char[]> buffer_;
-  size_t capacity_ = 0;
-};
+constexpr size_t kFoldersKeptMax = 10'000;
 
 }  // namespace
 
@@ -105,97 +72,143 @@ Status SinkIo::status() const {
 }
 
 Status SinkIo::EnsureFolders(const Part& part) {
-  {
-    std::lock_guard lock(mutex_);
-    if (folders_.contains(part.partition)) return absl::OkStatus();
-  }
-  WEIR_RETURN_IF_ERROR(env.disk.MakeDirectories(part.PendingFolder()));
-  WEIR_RETURN_IF_ERROR(env.disk.SyncDirectory(part.Folder()));
-  if (!part.partition.empty()) WEIR_RETURN_IF_ERROR(env.disk.SyncDirectory(part.directory));
-  std::lock_guard lock(mutex_);
-  folders_.insert(part.partition);
+  const std::string folder = part.Folder();
+  std::lock_guard lock(sync_mutex_);
+  if (folders_.contains(folder)) return absl::OkStatus();
+  WEIR_RETURN_IF_ERROR(MakePartFolders(env.disk, part, sync_));
+  WEIR_RETURN_IF_ERROR(sync_.Open(part.directory));
+  if (folders_.size() >= kFoldersKeptMax) folders_.clear();
+  folders_.insert(folder);
   return absl::OkStatus();
 }
 
-void PartWriter::Append(std::string block) {
-  io_->Begun(block.size());
-  Enqueue({std::move(block), false});
+void SinkIo::WillSync(const Part& part) {
+  std::lock_guard lock(sync_mutex_);
+  sync_.AddFile(part.PendingPath());
+  sync_.AddDirectory(part.PendingFolder());
 }
 
-void PartWriter::Seal() { Enqueue({{}, true}); }
+Status SinkIo::Sync() {
+  std::lock_guard lock(sync_mutex_);
+  return sync_.Run();
+}
 
-void PartWriter::Enqueue(Work work) {
+Part PartWriter::Named() const {
+  Part part = io_->part;
+  part.partition = partition_;
+  part.time_path = time_path_;
+  part.sequence = sequence_;
+  return part;
+}
+
+void PartWriter::Append(Lines lines) {
+  io_->Begun(lines.bytes.size());
+  Enqueue({std::move(lines), nullptr, false}, true);
+}
+
+void PartWriter::CloseFile() { Enqueue({{}, nullptr, true}, true); }
+
+std::shared_ptr<PartCut> PartWriter::Cut(Lines rest, After after) {
+  auto cut = std::make_shared<PartCut>();
+  if (!rest.bytes.empty()) io_->Begun(rest.bytes.size());
+  Enqueue({std::move(rest), cut, after == After::kCloseFile}, false);
+  return cut;
+}
+
+void PartWriter::Enqueue(Work work, bool start) {
   {
-    std::lock_guard lock(mutex_);
+    std::lock_guard lock(io_->mutex_);
     queue_.push_back(std::move(work));
-    if (state_ != State::kIdle) return;
+    if (!start || state_ != State::kIdle) return;
     state_ = State::kQueued;
   }
   io_->env.io.Submit([self = shared_from_this()] { self->RunOnPool(); });
 }
 
 void PartWriter::RunOnPool() {
-  std::unique_lock lock(mutex_);
-  if (state_ != State::kQueued) return;  // Finish() came first
+  std::unique_lock lock(io_->mutex_);
+  if (state_ != State::kQueued) return;  // Await() came first
   state_ = State::kRunning;
   RunQueue(lock);
-  state_ = State::kIdle;
-  stopped_.notify_all();
 }
 
 void PartWriter::RunQueue(std::unique_lock<std::mutex>& lock) {
   while (!queue_.empty()) {
-    Work work = std::move(queue_.front());
-    queue_.pop_front();
-    lock.unlock();
-    Do(work);
-    lock.lock();
+    std::vector<Work> queue;
+    queue.swap(queue_);
+    for (Work& work : queue) {
+      lock.unlock();
+      if (status_.ok() && abandoned_) status_ = absl::CancelledError("the attempt has ended");
+      if (status_.ok()) {
+        status_ = Do(work);
+        if (!status_.ok()) io_->Fail(status_);
+      }
+      if (!work.lines.bytes.empty()) io_->Ended(std::move(work.lines.bytes));
+      lock.lock();
+      if (work.cut == nullptr) continue;
+      PartCut& cut = *work.cut;
+      cut.status = status_;
+      cut.bytes = bytes_written();
+      cut.rows = rows_;
+      cut.min_time = min_time_;
+      cut.max_time = max_time_;
+      cut.done = true;
+    }
   }
-}
-
-void PartWriter::Do(Work& work) {
-  if (status_.ok() && !abandoned_) {
-    status_ = work.seal ? SealFile() : WriteBlock(work.block);
-    if (!status_.ok()) io_->Fail(status_);
-  }
-  if (!work.seal) io_->Ended(std::move(work.block));
-}
-
-Status PartWriter::WriteBlock(const std::string& block) {
-  if (file_ == nullptr) {
-    WEIR_RETURN_IF_ERROR(io_->EnsureFolders(part_));
-    WEIR_ASSIGN_OR_RETURN(file_, io_->env.disk.Create(part_.PendingPath()));
-  }
-  thread_local Compressor compressor;
-  WEIR_ASSIGN_OR_RETURN(std::string_view frame,
-                        compressor.Compress(block, io_->zstd_level, io_->checksum));
-  WEIR_RETURN_IF_ERROR(file_->Append(frame));
-  part_.bytes += frame.size();
-  compressor.Shrink(4 * io_->block_bytes);
-  return absl::OkStatus();
-}
-
-Status PartWriter::SealFile() {
-  if (file_ == nullptr) return absl::OkStatus();
-  WEIR_RETURN_IF_ERROR(file_->Sync());
-  WEIR_RETURN_IF_ERROR(file_->Close());
-  file_.reset();
-  return absl::OkStatus();
-}
-
-StatusOr<Part> PartWriter::Finish(std::string rest) {
-  if (!rest.empty()) io_->Begun(rest.size());
-  std::unique_lock lock(mutex_);
-  // Whoever is running is on a thread of its own and needs nothing from this one.
-  stopped_.wait(lock, [this] { return state_ != State::kRunning; });
-  if (!rest.empty()) queue_.push_back({std::move(rest), false});
-  queue_.push_back({{}, true});
-  state_ = State::kRunning;
-  RunQueue(lock);
   state_ = State::kIdle;
-  WEIR_CHECK(!abandoned_);
-  WEIR_RETURN_IF_ERROR(status_);
-  return part_;
+  io_->stopped_.notify_all();
+}
+
+Status PartWriter::Do(const Work& work) {
+  if (!work.lines.bytes.empty()) WEIR_RETURN_IF_ERROR(WriteBlock(work.lines));
+  if (work.close_file && file_ != nullptr) {
+    // Unsynced as it is: the sync behind the next cut tells of errors that nobody has been told of.
+    WEIR_RETURN_IF_ERROR(file_->Close());
+    file_.reset();
+  }
+  return absl::OkStatus();
+}
+
+Status PartWriter::WriteBlock(const Lines& lines) {
+  if (file_ == nullptr) {
+    const Part part = Named();
+    if (!created_) {
+      WEIR_RETURN_IF_ERROR(io_->EnsureFolders(part));
+      WEIR_ASSIGN_OR_RETURN(file_, io_->env.disk.Create(part.PendingPath()));
+      created_ = true;
+    } else {
+      WEIR_ASSIGN_OR_RETURN(file_, io_->env.disk.OpenToAppend(part.PendingPath(), bytes_written()));
+    }
+  }
+  WEIR_ASSIGN_OR_RETURN(const std::string_view frame,
+                        EncodeBlock(io_->encoding, lines.bytes, 4 * io_->block_bytes));
+  WEIR_RETURN_IF_ERROR(file_->Append(frame));
+  bytes_written_.fetch_add(frame.size(), std::memory_order_relaxed);
+  rows_ += lines.rows;
+  min_time_ = std::min(min_time_, lines.min_time);
+  max_time_ = std::max(max_time_, lines.max_time);
+  return absl::OkStatus();
+}
+
+StatusOr<Part> PartWriter::Await(const PartCut& cut) {
+  std::unique_lock lock(io_->mutex_);
+  while (!cut.done) {
+    if (state_ == State::kRunning) {
+      // Whoever is running is on a thread of its own and needs nothing from this one.
+      io_->stopped_.wait(lock);
+      continue;
+    }
+    state_ = State::kRunning;
+    RunQueue(lock);
+  }
+  WEIR_RETURN_IF_ERROR(cut.status);
+  lock.unlock();
+  Part part = Named();
+  part.bytes = cut.bytes;
+  part.rows = cut.rows;
+  part.min_time = cut.min_time;
+  part.max_time = cut.max_time;
+  return part;
 }
 
 }  // namespace weir

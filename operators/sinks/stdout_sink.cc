@@ -137,8 +137,8 @@ void StdoutSink::Close() {
   if (stream_ != nullptr) stream_->Abandon();
 }
 
-void StdoutSink::TakeBlock(const std::string&, std::string bytes) {
-  stream_->Append(std::move(bytes));
+void StdoutSink::TakeLines(const LineBlock&, Lines lines) {
+  stream_->Append(std::move(lines.bytes));
 }
 
 }  // namespace weir

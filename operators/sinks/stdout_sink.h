@@ -30,7 +30,7 @@ class StdoutSink final : public Sink, private LineWriter {
  private:
   class Stream;
 
-  void TakeBlock(const std::string& partition, std::string bytes) override;
+  void TakeLines(const LineBlock& block, Lines lines) override;
 
   const std::unique_ptr<LineFormatter> formatter_;
   const int fd_;

@@ -140,7 +140,7 @@ void JobMaster::OnTaskOpened(const runtime::TaskOpened& opened) {
   RecordResources();
   record_.sinks.clear();
   for (const StageSpec& stage : graph_.stages) {
-    if (stage.role == StageRole::kSink) record_.sinks[stage.name] = stage.options;
+    if (stage.role == StageRole::kSink) record_.sinks[stage.name] = stage.place;
   }
   if (revoke_) record_.GoBackTo(restored_);
   if (Status saved = host_.SaveRecord(record_); !saved.ok()) {

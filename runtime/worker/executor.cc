@@ -27,6 +27,8 @@ struct Executor::Attempt {
   std::vector<std::unique_ptr<Slot>> slots;
   // Handles that no completed checkpoint has committed yet, by sink; filled on the loop's thread.
   std::map<std::pair<TaskId, int>, std::vector<std::string>> handles;
+  // By the sink's stage.
+  std::map<int, Sink::Recovery> recoveries;
 
   Slot& slot_of(TaskId task) { return *slots[task.subtask]; }
   template <class Fn>
@@ -200,6 +202,7 @@ void Executor::MakeTasks(const std::optional<Manifest>& restored,
   std::map<TaskId, WiredTask> wired_tasks = WireTasks(wiring);
   for (auto& [id, wired] : wired_tasks) {
     for (auto& [stage, handles] : wired.handles) attempt.handles[{id, stage}] = std::move(handles);
+    attempt.recoveries.merge(wired.recoveries);
     auto task = std::make_unique<Task>(std::move(wired.setup));
     attempt.slot_of(id).Post([task = task.get(), slot = &attempt.slot_of(id)] {
       slot->AddTask(task);
@@ -216,19 +219,29 @@ void Executor::OnOpened(TaskId id) {
       Sink* sink;
       std::vector<std::string> handles;
     };
+    struct Check {
+      std::string where;
+      Sink* sink;
+      Sink::Recovery recovery;
+    };
     std::vector<Share> shares;
+    std::vector<Check> checks;
     for (auto& node : attempt_->tasks[id]->nodes()) {
+      if (node->sink() != nullptr && id.subtask == 0) {
+        checks.push_back({node->where(), node->sink(), attempt_->recoveries.at(node->stage())});
+      }
       auto handles = attempt_->handles.find({id, node->stage()});
       if (node->sink() == nullptr || handles == attempt_->handles.end()) continue;
       shares.push_back({node->where(), node->sink(), std::move(handles->second)});
       attempt_->handles.erase(handles);
     }
     RunBlocking(
-        [shares = std::move(shares)]() -> Status {
+        [shares = std::move(shares), checks = std::move(checks)]() -> Status {
           for (const Share& share : shares) {
-            for (const std::string& handle : share.handles) {
-              WEIR_RETURN_IF_ERROR(Annotate(share.sink->Commit(handle), share.where));
-            }
+            WEIR_RETURN_IF_ERROR(Annotate(share.sink->CommitAll(share.handles), share.where));
+          }
+          for (const auto& [where, sink, recovery] : checks) {
+            WEIR_RETURN_IF_ERROR(Annotate(sink->CheckRecovery(recovery), where));
           }
           return absl::OkStatus();
         },
@@ -264,8 +277,10 @@ void Executor::RecoverSinks(const runtime::RecoverSinks& recover) {
   std::vector<Cleanup> sinks;
   attempt_->ForEachSink([&](TaskId id, ChainNode& node) {
     if (id.subtask != 0) return;
-    const bool revoke = recover.revoke() && node.spec().can_revoke;
-    sinks.push_back({node.where(), node.sink(), {attempt_->job_id, recover.restored(), revoke}});
+    Cleanup& cleanup = sinks.emplace_back(
+        Cleanup{node.where(), node.sink(), attempt_->recoveries.at(node.stage())});
+    WEIR_CHECK(cleanup.recovery.restored == recover.restored());
+    cleanup.recovery.revoke = recover.revoke() && node.spec().can_revoke;
   });
   RunBlocking(
       [sinks = std::move(sinks)]() -> Status {
@@ -343,15 +358,24 @@ void Executor::Acknowledge(TaskId id, CheckpointId checkpoint, std::vector<Stage
 
 void Executor::Commit(CheckpointId checkpoint) {
   struct Share {
+    int stage;
+    std::string where;
+    Sink* sink;
+    std::vector<std::string> handles;
+  };
+  // What subtask 0 is told once all subtasks of its stage have committed.
+  struct Done {
     std::string where;
     Sink* sink;
     std::vector<std::string> handles;
   };
   std::vector<Share> shares;
+  std::map<int, Done> done;
   attempt_->ForEachSink([&](TaskId id, ChainNode& node) {
+    if (id.subtask == 0) done[node.stage()] = {node.where(), node.sink(), {}};
     auto handles = attempt_->handles.find({id, node.stage()});
     if (handles == attempt_->handles.end()) return;
-    shares.push_back({node.where(), node.sink(), std::move(handles->second)});
+    shares.push_back({node.stage(), node.where(), node.sink(), std::move(handles->second)});
     attempt_->handles.erase(handles);
   });
   for (auto& [id, task] : attempt_->tasks) {
@@ -359,11 +383,15 @@ void Executor::Commit(CheckpointId checkpoint) {
         [task = task.get(), checkpoint] { task->OnCheckpointComplete(checkpoint); });
   }
   RunBlocking(
-      [shares = std::move(shares)]() -> Status {
-        for (const Share& share : shares) {
-          for (const std::string& handle : share.handles) {
-            WEIR_RETURN_IF_ERROR(Annotate(share.sink->Commit(handle), share.where));
-          }
+      [shares = std::move(shares), done = std::move(done), checkpoint]() mutable -> Status {
+        for (Share& share : shares) {
+          std::vector<std::string>& all = done.at(share.stage).handles;
+          WEIR_RETURN_IF_ERROR(Annotate(share.sink->CommitAll(share.handles), share.where));
+          std::move(share.handles.begin(), share.handles.end(), std::back_inserter(all));
+        }
+        for (const auto& [stage, sink] : done) {
+          WEIR_RETURN_IF_ERROR(
+              Annotate(sink.sink->Committed(checkpoint, sink.handles), sink.where));
         }
         return absl::OkStatus();
       },

@@ -312,6 +312,9 @@ void Task::FreezeAll() {
   const CheckpointId checkpoint = barrier_->checkpoint;
   for (auto& node : nodes_) {
     Piece& piece = pieces->emplace_back(Piece{node->stage(), node->where(), node->counters()});
+    if (node->sink() != nullptr && barrier_->kind != BarrierKind::kCheckpoint) {
+      node->sink()->EndPieces();
+    }
     piece.op = node->source() ? node->source()->Freeze(checkpoint) : node->op()->Freeze(checkpoint);
     if (node->keyed() != nullptr) piece.keyed = node->keyed()->Freeze(checkpoint);
   }

@@ -68,6 +68,23 @@ void RestoreStage(const TaskWiring& wiring, int stage, int subtask, WiredTask& t
   }
 }
 
+Sink::Recovery RecoveryOf(const TaskWiring& wiring, int stage) {
+  Sink::Recovery recovery;
+  recovery.job_id = wiring.context.job_id;
+  if (wiring.restored == nullptr) return recovery;
+  recovery.restored = wiring.restored->checkpoint;
+  const StageState* earlier = wiring.restored->FindStage(wiring.job->graph.stages[stage].name);
+  if (earlier == nullptr) return recovery;
+  auto add = [](const std::vector<std::string>& from, std::vector<std::string>& to) {
+    to.insert(to.end(), from.begin(), from.end());
+  };
+  for (const SubtaskState& state : earlier->subtasks) {
+    add(state.operator_state.handles, recovery.handles);
+    add(state.operator_state.open_handles, recovery.open_handles);
+  }
+  return recovery;
+}
+
 }  // namespace
 
 std::map<TaskId, WiredTask> WireTasks(const TaskWiring& wiring) {
@@ -89,6 +106,10 @@ std::map<TaskId, WiredTask> WireTasks(const TaskWiring& wiring) {
       task.setup.coalesce_delay = wiring.coalesce_delay;
       task.setup.context = wiring.context;
       task.setup.context.wake = wiring.waker(subtask);
+      for (int stage : plan.groups[group].stages) {
+        const bool sink = wiring.job->graph.stages[stage].role == StageRole::kSink;
+        if (sink && subtask == 0) task.recoveries[stage] = RecoveryOf(wiring, stage);
+      }
       if (wiring.restored == nullptr) continue;
       for (int stage : plan.groups[group].stages) RestoreStage(wiring, stage, subtask, task);
     }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "operators/sink.h"
 #include "runtime/worker/task.h"
 #include "state/manifest.h"
 
@@ -38,6 +39,8 @@ struct WiredTask {
   // Of the restored checkpoint, by sink stage: what this task's sink is to commit. Dealt out
   // evenly, since any subtask can commit any handle.
   std::map<int, std::vector<std::string>> handles;
+  // Of subtask 0, by sink stage: what its sink is to recover, with the handles of all subtasks.
+  std::map<int, Sink::Recovery> recoveries;
 };
 
 std::map<TaskId, WiredTask> WireTasks(const TaskWiring& wiring);

@@ -1,6 +1,7 @@
 // A file sink and what a runtime would do for it, by hand; and its output read back with zstd.
 #pragma once
 
+#include <zlib.h>
 #include <zstd.h>
 
 #include <algorithm>
@@ -59,6 +60,11 @@ class UnsyncedDisk final : public Disk {
     WEIR_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, real_.Create(path));
     return std::make_unique<File>(std::move(file));
   }
+  StatusOr<std::unique_ptr<WritableFile>> OpenToAppend(const std::string& path,
+                                                       uint64_t size) override {
+    WEIR_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, real_.OpenToAppend(path, size));
+    return std::make_unique<File>(std::move(file));
+  }
   StatusOr<FileInfo> Stat(const std::string& path) override { return real_.Stat(path); }
   StatusOr<std::vector<std::string>> List(const std::string& path) override {
     return real_.List(path);
@@ -72,6 +78,13 @@ class UnsyncedDisk final : public Disk {
   }
   Status Remove(const std::string& path) override { return real_.Remove(path); }
   Status RemoveTree(const std::string& path) override { return real_.RemoveTree(path); }
+  StatusOr<std::unique_ptr<FileSystem>> OpenFileSystem(const std::string& directory) override {
+    WEIR_RETURN_IF_ERROR(real_.Stat(directory).status());
+    struct NoSync final : FileSystem {
+      Status Sync() override { return absl::OkStatus(); }
+    };
+    return std::make_unique<NoSync>();
+  }
   Status SyncFile(const std::string& path) override { return real_.Stat(path).status(); }
   StatusOr<std::string> Canonical(const std::string& path) override {
     return real_.Canonical(path);
@@ -158,7 +171,7 @@ class NoWriter final : public SnapshotWriter {
 
 using RoutedLine = std::pair<std::string, std::string>;  // route, payload
 
-inline BatchPtr EventBatch(const std::vector<RoutedLine>& lines) {
+inline BatchPtr EventBatch(const std::vector<RoutedLine>& lines, Timestamp time = 7) {
   std::string text;
   for (const auto& [route, payload] : lines) text += route + payload;
   SlabPtr slab = CopyToSlab(text);
@@ -169,7 +182,7 @@ inline BatchPtr EventBatch(const std::vector<RoutedLine>& lines) {
     event.route = slab->view().substr(at, route.size());
     event.payload = slab->view().substr(at + route.size(), payload.size());
     at += route.size() + payload.size();
-    batch->Add(event, 7);
+    batch->Add(event, time);
   }
   batch->slabs().Add(slab);
   return batch;
@@ -207,20 +220,24 @@ class SinkInstance {
   RecordingOutput& out() { return out_; }
 
   // Writes and waits as long as the sink is blocked.
-  Status Write(const std::vector<RoutedLine>& lines) {
-    StatusOr<Progress> progress = sink_.Write(EventBatch(lines), out_);
+  Status Write(const std::vector<RoutedLine>& lines, Timestamp time = 7) {
+    StatusOr<Progress> progress = sink_.Write(EventBatch(lines, time), out_);
     while (progress.ok() && *progress == Progress::kBlocked) {
       WaitForWake();
       progress = sink_.Resume(out_);
     }
     return progress.status();
   }
-  // Freezes and writes; the handles.
-  StatusOr<std::vector<std::string>> Checkpoint(CheckpointId id) {
+  // Freezes and writes; handles and open handles.
+  StatusOr<StateSnapshot> Snapshot(CheckpointId id) {
     std::unique_ptr<Frozen> frozen = sink_.Freeze(id);
-    if (frozen == nullptr) return std::vector<std::string>();
+    if (frozen == nullptr) return StateSnapshot();
     NoWriter writer;
-    WEIR_ASSIGN_OR_RETURN(StateSnapshot snapshot, frozen->Write(writer));
+    return frozen->Write(writer);
+  }
+  // The handles.
+  StatusOr<std::vector<std::string>> Checkpoint(CheckpointId id) {
+    WEIR_ASSIGN_OR_RETURN(StateSnapshot snapshot, Snapshot(id));
     return std::move(snapshot.handles);
   }
   Status CheckpointAndCommit(CheckpointId id) {
@@ -252,8 +269,34 @@ class SinkInstance {
   int seen_ = 0;
 };
 
+inline std::string Gunzip(const std::string& bytes) {
+  std::string text;
+  std::string buffer(1 << 16, '\0');
+  z_stream stream = {};
+  WEIR_CHECK(inflateInit2(&stream, 15 + 16) == Z_OK);
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
+  stream.avail_in = static_cast<uInt>(bytes.size());
+  while (stream.avail_in > 0) {
+    stream.next_out = reinterpret_cast<Bytef*>(buffer.data());
+    stream.avail_out = static_cast<uInt>(buffer.size());
+    const int result = inflate(&stream, Z_NO_FLUSH);
+    WEIR_CHECK(result == Z_OK || result == Z_STREAM_END);
+    text.append(buffer.data(), buffer.size() - stream.avail_out);
+    if (result == Z_STREAM_END) {
+      inflateReset(&stream);  // the next member
+    } else {
+      WEIR_CHECK(stream.avail_in > 0 || stream.avail_out == 0);  // the last member is whole
+    }
+  }
+  inflateEnd(&stream);
+  return text;
+}
+
+// A part's text, by the ending of its name.
 inline std::string Decompress(const std::string& path) {
   const std::string bytes = *ReadFile(RealEnvironment().disk, path);
+  if (path.ends_with(".jsonl")) return bytes;
+  if (path.ends_with(".gz")) return Gunzip(bytes);
   std::string text;
   std::string buffer(1 << 16, '\0');
   std::unique_ptr<ZSTD_DStream, size_t (*)(ZSTD_DStream*)> stream(ZSTD_createDStream(),
@@ -293,13 +336,13 @@ inline std::vector<std::string> FilesBelow(const std::string& folder) {
   return files;
 }
 
-// What a reader sees: the lines of `part-*.jsonl.zst`, by partition, sorted.
+// What a reader sees: the lines of committed parts, by folder, sorted.
 inline std::map<std::string, std::vector<std::string>> Committed(const std::string& folder) {
   std::map<std::string, std::vector<std::string>> partitions;
   for (const std::string& file : FilesBelow(folder)) {
     const std::filesystem::path path(file);
     const std::string name = path.filename().string();
-    if (!name.starts_with("part-") || !name.ends_with(".jsonl.zst")) continue;
+    if (!name.starts_with("part-") || name.ends_with(".pending")) continue;
     if (file.find(".revoked/") != std::string::npos) continue;
     auto& lines = partitions[path.parent_path().string()];
     for (std::string& line : Lines(Decompress(folder + "/" + file))) lines.push_back(line);

@@ -167,6 +167,9 @@ class CountingDisk final : public Disk {
     return disk_.List(directory);
   }
   StatusOr<std::unique_ptr<WritableFile>> Create(const std::string&) override { return Refuse(); }
+  StatusOr<std::unique_ptr<WritableFile>> OpenToAppend(const std::string&, uint64_t) override {
+    return Refuse();
+  }
   Status MakeDirectories(const std::string&) override { return Refuse(); }
   Status Rename(const std::string&, const std::string&) override { return Refuse(); }
   Status HardLink(const std::string&, const std::string&) override { return Refuse(); }
@@ -177,6 +180,9 @@ class CountingDisk final : public Disk {
     return disk_.Canonical(path);
   }
   Status SyncDirectory(const std::string&) override { return Refuse(); }
+  StatusOr<std::unique_ptr<FileSystem>> OpenFileSystem(const std::string&) override {
+    return Refuse();
+  }
 
   int open = 0;
   int highest = 0;

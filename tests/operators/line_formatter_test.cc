@@ -27,9 +27,9 @@ class Collector final : public LineWriter {
   RecordingOutput out;
 
  private:
-  void TakeBlock(const std::string& partition, std::string bytes) override {
-    EXPECT_TRUE(bytes.ends_with('\n'));
-    texts_[partition] += bytes;
+  void TakeLines(const LineBlock& block, Lines lines) override {
+    EXPECT_TRUE(lines.bytes.ends_with('\n'));
+    texts_[block.partition] += lines.bytes;
   }
   std::map<std::string, std::string> texts_;
 };

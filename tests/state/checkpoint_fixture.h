@@ -47,6 +47,11 @@ class UnsyncedDisk final : public Disk {
     WEIR_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, below_.Create(path));
     return std::make_unique<File>(std::move(file));
   }
+  StatusOr<std::unique_ptr<WritableFile>> OpenToAppend(const std::string& path,
+                                                       uint64_t size) override {
+    WEIR_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, below_.OpenToAppend(path, size));
+    return std::make_unique<File>(std::move(file));
+  }
   StatusOr<FileInfo> Stat(const std::string& path) override { return below_.Stat(path); }
   StatusOr<std::vector<std::string>> List(const std::string& directory) override {
     return below_.List(directory);
@@ -60,6 +65,13 @@ class UnsyncedDisk final : public Disk {
   }
   Status Remove(const std::string& path) override { return below_.Remove(path); }
   Status RemoveTree(const std::string& path) override { return below_.RemoveTree(path); }
+  StatusOr<std::unique_ptr<FileSystem>> OpenFileSystem(const std::string& directory) override {
+    WEIR_RETURN_IF_ERROR(below_.Stat(directory).status());
+    struct NoSync final : FileSystem {
+      Status Sync() override { return absl::OkStatus(); }
+    };
+    return std::make_unique<NoSync>();
+  }
   Status SyncFile(const std::string& path) override { return below_.Stat(path).status(); }
   StatusOr<std::string> Canonical(const std::string& path) override {
     return below_.Canonical(path);

@@ -14,8 +14,8 @@ namespace weir::testing {
 
 class FaultyDisk final : public Disk {
  public:
-  // What is about to happen: "open", "create", "append", "sync", "close", "rename", "link",
-  // "remove", "mkdir", "syncdir".
+  // What is about to happen: "open", "create", "reopen", "append", "sync", "close", "rename",
+  // "link", "remove", "mkdir", "syncdir", "syncfs".
   using Fault = std::function<Status(std::string_view action, const std::string& path)>;
 
   explicit FaultyDisk(Disk& below) : below_(below) {}
@@ -45,6 +45,12 @@ class FaultyDisk final : public Disk {
     WEIR_ASSIGN_OR_RETURN(auto file, below_.Create(path));
     return std::make_unique<File>(*this, std::move(file), path);
   }
+  StatusOr<std::unique_ptr<WritableFile>> OpenToAppend(const std::string& path,
+                                                       uint64_t size) override {
+    WEIR_RETURN_IF_ERROR(Ask("reopen", path));
+    WEIR_ASSIGN_OR_RETURN(auto file, below_.OpenToAppend(path, size));
+    return std::make_unique<File>(*this, std::move(file), path);
+  }
   StatusOr<FileInfo> Stat(const std::string& path) override { return below_.Stat(path); }
   StatusOr<std::vector<std::string>> List(const std::string& directory) override {
     return below_.List(directory);
@@ -68,6 +74,21 @@ class FaultyDisk final : public Disk {
   Status RemoveTree(const std::string& path) override {
     WEIR_RETURN_IF_ERROR(Ask("remove", path));
     return below_.RemoveTree(path);
+  }
+  StatusOr<std::unique_ptr<FileSystem>> OpenFileSystem(const std::string& directory) override {
+    WEIR_ASSIGN_OR_RETURN(auto below, below_.OpenFileSystem(directory));
+    struct Faulty final : FileSystem {
+      Faulty(FaultyDisk& d, std::unique_ptr<FileSystem> b, std::string p)
+          : disk(d), below(std::move(b)), path(std::move(p)) {}
+      Status Sync() override {
+        WEIR_RETURN_IF_ERROR(disk.Ask("syncfs", path));
+        return below->Sync();
+      }
+      FaultyDisk& disk;
+      const std::unique_ptr<FileSystem> below;
+      const std::string path;
+    };
+    return std::make_unique<Faulty>(*this, std::move(below), directory);
   }
   Status SyncFile(const std::string& path) override {
     WEIR_RETURN_IF_ERROR(Ask("sync", path));

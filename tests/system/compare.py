@@ -17,16 +17,20 @@ from collections import Counter
 
 from oracle import DEAD_LETTERS, fingerprint, read_lines
 
-COMMITTED = re.compile(r"part-[A-Za-z0-9_.-]+\.jsonl\.zst")
+COMMITTED = re.compile(r"part-[A-Za-z0-9_.-]+\.jsonl(\.zst|\.gz|)")
+TIME_FOLDER = re.compile(r"[a-z]+=[0-9-]+")
 SHOWN = 5
 SHOWN_BYTES = 300
 
 
 def committed_files(folder):
-    """The committed files of a route's folder, sorted; RuntimeError for a file that has no business there."""
+    """The committed files of a route's folder and its folders of times, sorted; RuntimeError for one that has no business there."""
     files = []
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and path.name in (".pending", ".revoked"):
+        if path.is_dir() and path.name in (".pending", ".revoked", ".manifest"):
+            continue
+        if path.is_dir() and TIME_FOLDER.fullmatch(path.name):
+            files += committed_files(path)
             continue
         if not COMMITTED.fullmatch(path.name):
             raise RuntimeError(f"{path} is neither a committed file nor a folder for others")
@@ -37,7 +41,8 @@ def committed_files(folder):
 def route_folders(out):
     """The folders of an output by label, dead letters included."""
     out = pathlib.Path(out)
-    return {path.name: path for path in sorted(out.iterdir()) if path.is_dir()} if out.exists() else {}
+    folders = sorted(out.iterdir()) if out.exists() else []
+    return {path.name: path for path in folders if path.is_dir() and path.name != ".manifest"}
 
 
 def pending_files(out):
