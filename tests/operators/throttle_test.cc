@@ -200,7 +200,7 @@ TEST_F(ThrottleTest, WaitsWhileTheStoreIsFull) {
     Status Delete(StateId state, const StateKey& key, std::string_view sub_key) override {
       return store.Delete(state, key, sub_key);
     }
-    Status Scan(StateId, const StateKey&, const EntryVisitor&) override {
+    Status Scan(StateId, const StateKey&, std::string_view, const EntryVisitor&) override {
       return absl::UnimplementedError("");
     }
     Status ScanAll(StateId, const KeyVisitor&) override { return absl::UnimplementedError(""); }
