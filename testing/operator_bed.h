@@ -17,10 +17,11 @@ namespace weir::testing {
 class ManualClock final : public Clock {
  public:
   Timestamp Now() override { return now + wall_ahead; }
-  int64_t MonotonicMicros() override { return now; }
+  int64_t MonotonicMicros() override { return now += look_micros; }
 
   std::atomic<int64_t> now = Seconds(1'000'000);
   std::atomic<Duration> wall_ahead = 0;  // how far the wall clock has jumped
+  std::atomic<int64_t> look_micros = 0;  // by which each look at the monotonic clock moves it on
 };
 
 class ManualTimers final : public TimerService {
