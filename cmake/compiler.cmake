@@ -14,3 +14,11 @@ find_program(WEIR_MOLD mold)
 if(WEIR_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
+
+# weir_never_sanitize(target): built without the sanitizers that everything else may be built with.
+function(weir_never_sanitize target)
+  if(WEIR_SANITIZE)
+    target_compile_options(${target} PRIVATE -fno-sanitize=all)
+    target_link_options(${target} PRIVATE -fno-sanitize=all)
+  endif()
+endfunction()

@@ -130,11 +130,9 @@ void Keeper::BecomeHost(bool check_only, pid_t keeper) {
   dup2(output_write_, STDERR_FILENO);
   if (!plugin_) plugin_ = LoadPlugin(kPluginFile);
   close_range(STDERR_FILENO + 1, ~0u, 0);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   const uint64_t bytes = areas_.request_header().memory_max;
   const rlimit memory{bytes, bytes};
   setrlimit(RLIMIT_DATA, &memory);
-#endif
   std::exit(RunHost(areas_, *plugin_, host_number_, check_only));
 }
 

@@ -139,7 +139,7 @@ class Rogue {
       if (fork() == 0) {
         setsid();
         if (fork() == 0) {
-          SetName();
+          SetName(event.tenant);
           for (;;) pause();
         }
         _exit(0);
@@ -147,7 +147,7 @@ class Rogue {
     }
     if (act == "kill-parent") kill(getppid(), SIGKILL);
   }
-  static void SetName();
+  static void SetName(std::string_view name);
   int Overflow(int depth) {
     volatile char room[65536];
     room[0] = static_cast<char>(depth);
@@ -162,11 +162,11 @@ class Rogue {
   std::vector<std::string> leaked_;
 };
 
-void Rogue::SetName() {
+void Rogue::SetName(std::string_view name) {
   // By which a test finds it.
   const int fd = open("/proc/self/comm", O_WRONLY);
   if (fd >= 0) {
-    [[maybe_unused]] const ssize_t written = write(fd, "weir-stray", 10);
+    [[maybe_unused]] const ssize_t written = write(fd, name.data(), name.size());
     close(fd);
   }
 }
