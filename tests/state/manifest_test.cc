@@ -19,6 +19,7 @@ Manifest Sample() {
   manifest.attempt = 3;
   manifest.created = -5;
   manifest.graph_fingerprint = "graph";
+  manifest.resources = {1ull << 39, {{"router", std::string("rules\0\xff", 7)}, {"other", ""}}};
   StageState stage;
   stage.name = "dedup";
   stage.parallelism = 3;
@@ -46,6 +47,7 @@ TEST(ManifestTest, ComesBackAsItWas) {
   EXPECT_EQ(read->job_name, manifest.job_name);
   EXPECT_EQ(read->checkpoint, manifest.checkpoint);
   EXPECT_EQ(read->kind, BarrierKind::kStop);
+  EXPECT_EQ(read->resources, manifest.resources);
   EXPECT_EQ(read->created, -5);
   const StageState* stage = read->FindStage("dedup");
   ASSERT_NE(stage, nullptr);
