@@ -26,6 +26,8 @@ inline constexpr Duration kClockSkewMax = Hours(24);  // a time further ahead of
 inline constexpr uint64_t kSplitRangeBytes = 64ull
                                              << 20;  // plain files are cut into ranges of this size
 inline constexpr size_t kOpenSplitsMax = 128;        // open handles of one source subtask
+inline constexpr size_t kWatchStepFiles =
+    1000;  // files of a watched folder that are compared between two batches
 
 // memory
 inline constexpr size_t kMemoryBytesDefault = 2ull << 30;    // the budget of an executor

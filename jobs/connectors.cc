@@ -5,8 +5,15 @@
 namespace weir {
 
 std::string ToText(const FileSourceOptions& options) {
-  return fmt::format("input={} rate={} range={}", options.input, options.rate,
-                     FormatSize(options.split_range_bytes));
+  std::string text = fmt::format("input={} rate={} range={}", options.input, options.rate,
+                                 FormatSize(options.split_range_bytes));
+  // What came later is only told where it is used, so that older fingerprints stay.
+  if (options.watch > 0) text += " watch=" + FormatDuration(options.watch);
+  if (options.from_time != kMinTimestamp) text += " from=" + FormatTimestamp(options.from_time);
+  if (!options.from_file.empty()) {
+    text += fmt::format(" from={}:{}", options.from_file, options.from_offset);
+  }
+  return text;
 }
 
 SourceSpec<Event> EventFiles(FileSourceOptions options, EventFields fields) {

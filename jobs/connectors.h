@@ -43,7 +43,8 @@ SourceSpec<T> LineFiles(FileSourceOptions options,
                              std::string_view) { return CheckFileSource(options, env); },
           .reads = [options](Environment& env) -> StatusOr<FoldersRead> {
             FoldersRead read;
-            WEIR_RETURN_IF_ERROR(FindInputPaths(env.disk, options.input, read.folders, read.files));
+            WEIR_RETURN_IF_ERROR(FindInputPaths(env.disk, options.input, options.watch > 0,
+                                                read.folders, read.files));
             return read;
           }};
 }

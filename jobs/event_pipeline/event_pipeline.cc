@@ -2,22 +2,72 @@
 // newline-delimited JSON. What a plugin puts out beside its main output goes to the files at once,
 // by the route "<plugin>-<output>".
 #include <algorithm>
+#include <charconv>
+#include <optional>
+#include <string_view>
 
 #include "jobs/job.h"
 
 namespace {
+
+template <class T>
+std::optional<T> ParseNumber(std::string_view text) {
+  T number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+std::optional<weir::Timestamp> ParseTime(std::string_view text) {
+  if (const auto number = ParseNumber<int64_t>(text)) return weir::FromEpochNumber(*number);
+  return weir::ParseRfc3339(text);
+}
+
+// Where to begin, and whether to go on when all has been read.
+void ReadWhatToReplay(weir::Parameters& params, weir::FileSourceOptions& source) {
+  source.watch = params.Time(
+      "watch", "look for new files in the folder this often, and do not end; 0s: do not", 0);
+  if (source.watch < 0) params.AddError("watch", "must not be negative");
+
+  const std::string time =
+      params.Text("from_time", "leave out events of an earlier time; RFC 3339 or epoch", "");
+  if (!time.empty()) {
+    const std::optional<weir::Timestamp> from = ParseTime(time);
+    if (!from) params.AddError("from_time", "'" + time + "' is no time");
+    source.from_time = from.value_or(weir::kMinTimestamp);
+  }
+
+  const std::string position = params.Text(
+      "from_position",
+      "FILE:OFFSET, leave out files that sort before this one, and its lines before the byte", "");
+  if (position.empty()) return;
+  const size_t colon = position.rfind(':');
+  const std::optional<uint64_t> offset =
+      colon == position.npos ? std::nullopt
+                             : ParseNumber<uint64_t>(std::string_view(position).substr(colon + 1));
+  if (!offset || colon == 0) {
+    params.AddError("from_position", "'" + position + "' is no FILE:OFFSET");
+    return;
+  }
+  source.from_file = position.substr(0, colon);
+  source.from_offset = *offset;
+}
 
 void Build(weir::JobBuilder& job, weir::Parameters& params) {
   weir::FileSourceOptions source;
   source.input = params.Path("input", "a file or a folder of .jsonl, .jsonl.gz, .jsonl.zst");
   source.rate = params.Number("rate", "events per second, 0: as fast as it goes", 0);
   if (source.rate < 0) params.AddError("rate", "must not be negative");
+  ReadWhatToReplay(params, source);
 
   weir::EventFields fields;
   fields.id = params.List("id", "fields of the event's id, joined; without it the whole line");
   fields.time =
       params.Text("time", "field of the event's time, RFC 3339 or epoch; without it, arrival", "");
   fields.type = params.Text("type", "field of the event's type", "");
+  if (source.from_time != weir::kMinTimestamp && fields.time.empty()) {
+    params.AddError("from_time", "needs the field of the event's time: name it with 'time'");
+  }
   fields.tenant = params.Text("tenant", "field of the event's tenant", "");
   fields.priority = params.Text("priority", "field of the event's priority, an integer", "");
 

@@ -6,24 +6,41 @@
 // first good time of each split, then always a batch of the split that is furthest behind, so that
 // files that overlap in time make nothing late. Its watermark is just below the lowest of the
 // highest good times of its splits; until all of them have one there is none. Rows without event
-// time have the time of their arrival, and files are then read one after the other.
+// time have the time of their arrival, and files are then read one after the other. Arrival never
+// goes back: where the wall clock does, also over a restart, it stands still until the clock is
+// there again, so that nothing is late.
 //
 // What cannot be read is a dead letter that says where it stands: a line, a line that is too long,
 // the place where a compressed file is broken. Every file that was found is in the state, opened or
 // not: one that changes or goes before it has been read to its end fails the job
-// (FailedPrecondition), also after a restart. New files in the folder are found at a restart.
+// (FailedPrecondition), also after a restart. One that has been read may go.
+//
+// New files in the folder are found at a restart; or, with `watch`, as they come, and the source
+// does not end. Each subtask looks for itself (folder_watch.h) and takes the splits that are its
+// own. A file must have looked the same twice, an interval apart, before it is taken, and must not
+// change afterwards: whoever writes slowly writes under another ending, or a name with a dot in
+// front, and renames. Once a file has been read and its absence was seen, all about it is
+// forgotten. Files that come later may be behind in time: the watermark does not wait for them.
+//
+// A replay leaves out what is in front of a position or before a time. The position: files whose
+// names sort before `from_file`, and in that file the lines that start before `from_offset` (of the
+// content). The time: rows with an event time before `from_time` are read and dropped, and so are
+// bad lines behind such rows; files that were last modified more than clock_skew_max before it are
+// not even opened.
 #pragma once
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <queue>
 #include <string>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "operators/source.h"
+#include "operators/sources/folder_watch.h"
 #include "operators/sources/rate_limiter.h"
 #include "operators/sources/split_reader.h"
 #include "state/keyed_state.h"
@@ -36,6 +53,10 @@ struct FileSourceOptions {
   size_t batch_rows = limits::kBatchRowsDefault;
   size_t line_bytes_max = limits::kLineBytesMax;
   Duration clock_skew_max = limits::kClockSkewMax;
+  Duration watch = 0;  // between two looks for new files; 0: what there is is all
+  Timestamp from_time = kMinTimestamp;
+  std::string from_file;  // its name in the folder; empty: all files
+  uint64_t from_offset = 0;
   size_t open_splits_max = limits::kOpenSplitsMax;
   // Part of the splits' identity: a job restores only with the same one.
   uint64_t split_range_bytes = limits::kSplitRangeBytes;
@@ -51,23 +72,37 @@ class FileSource final : public Source {
   Status Open(OperatorContext& context) override;
   StatusOr<PollResult> Poll(Output& out) override;
   Timestamp watermark() const override { return watermark_; }
-  bool idle() const override { return splits_.empty(); }
-  SourceProgress progress() const override { return {done_bytes_, total_bytes_}; }
+  bool idle() const override { return watch_ ? unfinished_ == 0 : files_.empty(); }
+  SourceProgress progress() const override { return {done_bytes_, watch_ ? 0 : total_bytes_}; }
   void Close() override;
 
  private:
+  struct File;
   struct Split {
-    const InputFile* file = nullptr;
+    File* file = nullptr;
     FileRange range;
-    std::string name;  // the key of its state
+    std::string name;    // the key of its state
+    uint64_t order = 0;  // in which splits were found
     SplitState state;
     std::unique_ptr<SplitReader> reader;  // while it is open
     int reads_left = 0;                   // before another split may be chosen
   };
-  using TimeAndSplit = std::pair<Timestamp, size_t>;
+  // A file of which splits are this subtask's.
+  struct File {
+    InputFile input;
+    std::optional<uint64_t> head_hash;
+    std::vector<std::unique_ptr<Split>> splits;
+  };
+  using InOrder = std::tuple<Timestamp, uint64_t, Split*>;
 
-  Status FindSplits(OperatorContext& context);
-  Status RestoreSplits();
+  Status FindFiles(const OperatorContext& context);
+  Status CheckFilesOfState(const std::vector<InputFile>& found);
+  StatusOr<File*> AddFile(const InputFile& input, bool only_restored);
+  Status StartSplit(Split& split);
+  void StartWatch(const OperatorContext& context);
+  Status TakeChanges();
+  Status Forget(const std::string& name);
+
   Status ReadFirstTimes(size_t lines_max, Timestamp arrival, size_t& lines, BatchBase& batch,
                         Output& out);
   Status ReadFurthestBehind(size_t lines_max, Timestamp arrival, size_t& lines, BatchBase& batch,
@@ -76,36 +111,43 @@ class FileSource final : public Source {
                              Output& out);
   Status OpenSplit(Split& split);
   void CloseFurthestAhead();
-  StatusOr<uint64_t> HeadOf(const InputFile& file);
+  StatusOr<uint64_t> HeadOf(File& file);
   Timestamp OrderOf(const Split& split) const;
   uint64_t DoneBytes(const Split& split) const;
+  size_t DropBefore(Timestamp time, BatchBase& batch);
   void MoveWatermark(Timestamp arrival);
+  Timestamp Arrival();
 
   const FileSourceOptions options_;
   const std::unique_ptr<LineDecoder> decoder_;
   // Set by Open(), then constant.
   Environment* env_ = nullptr;
   OperatorCounters* counters_ = nullptr;
-  std::vector<InputFile> files_;
-  uint64_t total_bytes_ = 0;  // of this subtask's splits
+  KeyGroupRange key_groups_;
 
   ValueState<SplitState> states_;
-  std::vector<Split> splits_;                         // this subtask's
-  std::vector<std::optional<uint64_t>> head_hashes_;  // by file
+  std::map<std::string, File> files_;  // by name
+  std::unique_ptr<FolderWatch> watch_;
+  std::vector<FolderWatch::Change> changes_;
+  uint64_t next_order_ = 0;
   std::optional<RateLimiter> limiter_;
   // Each split that is not finished is in one of these.
-  std::deque<size_t> unopened_;
-  std::priority_queue<TimeAndSplit, std::vector<TimeAndSplit>, std::greater<>> by_time_;
-  std::optional<size_t> current_;
+  std::deque<Split*> unopened_;
+  std::priority_queue<InOrder, std::vector<InOrder>, std::greater<>> by_time_;
+  Split* current_ = nullptr;
 
-  std::vector<size_t> open_;  // splits with a reader
+  std::vector<Split*> open_;  // those with a reader
   size_t unfinished_ = 0;
   uint64_t done_bytes_ = 0;
+  uint64_t total_bytes_ = 0;
+  Timestamp highest_finished_ = kMinTimestamp;  // of splits that have been read to their end
   Timestamp watermark_ = kMinTimestamp;
+  Timestamp arrival_ = kMinTimestamp;  // the last one, of rows without event time
+  std::vector<uint8_t> keep_;
 };
 
 // What must hold before a job starts: there is something to read, and all of it can be opened. The
-// error says which file or folder cannot, and why.
+// error says which file or folder cannot, and why; or which option is wrong.
 Status CheckFileSource(const FileSourceOptions& options, Environment& env);
 
 }  // namespace weir

@@ -22,7 +22,7 @@ bool IsJsonLinesName(std::string_view name) {
 }
 
 Status AddFolder(Disk& disk, const std::string& path, const std::string& prefix, int depth,
-                 std::vector<InputFile>& files, std::vector<std::string>& folders) {
+                 bool watched, std::vector<InputFile>& files, std::vector<std::string>& folders) {
   folders.push_back(path);
   if (depth > kFolderDepthMax) {
     return absl::InvalidArgumentError(fmt::format(
@@ -30,18 +30,21 @@ Status AddFolder(Disk& disk, const std::string& path, const std::string& prefix,
         "remove that link",
         path, kFolderDepthMax));
   }
-  WEIR_ASSIGN_OR_RETURN(std::vector<std::string> names, disk.List(path));
-  for (const std::string& name : names) {
+  StatusOr<std::vector<std::string>> names = disk.List(path);
+  if (watched && depth > 0 && absl::IsNotFound(names.status())) return absl::OkStatus();
+  WEIR_RETURN_IF_ERROR(names.status());
+  for (const std::string& name : *names) {
     if (name.empty() || name[0] == '.') continue;
     const std::string entry = path + "/" + name;
     const StatusOr<FileInfo> info = disk.Stat(entry);
     if (!info.ok()) {
       // A link that leads nowhere is an input only by its name.
-      if (absl::IsNotFound(info.status()) && !IsJsonLinesName(name)) continue;
+      if (absl::IsNotFound(info.status()) && (watched || !IsJsonLinesName(name))) continue;
       return info.status();
     }
     if (info->is_directory) {
-      WEIR_RETURN_IF_ERROR(AddFolder(disk, entry, prefix + name + "/", depth + 1, files, folders));
+      WEIR_RETURN_IF_ERROR(
+          AddFolder(disk, entry, prefix + name + "/", depth + 1, watched, files, folders));
     } else if (IsJsonLinesName(name)) {
       files.push_back({entry, prefix + name, CompressionOf(name), info->size, info->modified});
     }
@@ -49,7 +52,7 @@ Status AddFolder(Disk& disk, const std::string& path, const std::string& prefix,
   return absl::OkStatus();
 }
 
-StatusOr<std::vector<InputFile>> Find(Disk& disk, const std::string& input,
+StatusOr<std::vector<InputFile>> Find(Disk& disk, const std::string& input, bool watched,
                                       std::vector<std::string>& folders) {
   if (input.empty())
     return absl::InvalidArgumentError("no input is named: name a file or a folder");
@@ -59,6 +62,10 @@ StatusOr<std::vector<InputFile>> Find(Disk& disk, const std::string& input,
   }
   WEIR_RETURN_IF_ERROR(info.status());
   std::vector<InputFile> files;
+  if (!info->is_directory && watched) {
+    return absl::FailedPreconditionError(
+        fmt::format("'{}' is a file: only a folder can be watched for new files", input));
+  }
   if (!info->is_directory) {
     const std::string name = input.substr(input.rfind('/') + 1);
     files.push_back({input, name, CompressionOf(name), info->size, info->modified});
@@ -66,8 +73,8 @@ StatusOr<std::vector<InputFile>> Find(Disk& disk, const std::string& input,
   }
   std::string folder = input;
   while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
-  WEIR_RETURN_IF_ERROR(AddFolder(disk, folder, "", 0, files, folders));
-  if (files.empty()) {
+  WEIR_RETURN_IF_ERROR(AddFolder(disk, folder, "", 0, watched, files, folders));
+  if (files.empty() && !watched) {
     return absl::NotFoundError(fmt::format(
         "the folder '{}' has no file to read: none ends in .jsonl, .jsonl.gz or .jsonl.zst",
         input));
@@ -81,12 +88,17 @@ StatusOr<std::vector<InputFile>> Find(Disk& disk, const std::string& input,
 
 StatusOr<std::vector<InputFile>> FindInputFiles(Disk& disk, const std::string& input) {
   std::vector<std::string> folders;
-  return Find(disk, input, folders);
+  return Find(disk, input, /*watched=*/false, folders);
 }
 
-Status FindInputPaths(Disk& disk, const std::string& input, std::vector<std::string>& folders,
-                      std::vector<std::string>& files) {
-  WEIR_ASSIGN_OR_RETURN(const std::vector<InputFile> found, Find(disk, input, folders));
+StatusOr<std::vector<InputFile>> FindFilesToWatch(Disk& disk, const std::string& folder) {
+  std::vector<std::string> folders;
+  return Find(disk, folder, /*watched=*/true, folders);
+}
+
+Status FindInputPaths(Disk& disk, const std::string& input, bool watched,
+                      std::vector<std::string>& folders, std::vector<std::string>& files) {
+  WEIR_ASSIGN_OR_RETURN(const std::vector<InputFile> found, Find(disk, input, watched, folders));
   for (std::string& folder : folders) {
     WEIR_ASSIGN_OR_RETURN(folder, disk.Canonical(folder));
   }

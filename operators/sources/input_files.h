@@ -23,11 +23,14 @@ struct InputFile {
 // dot. NotFound says that there is no such file or folder, or none in it; other errors are the
 // disk's.
 StatusOr<std::vector<InputFile>> FindInputFiles(Disk& disk, const std::string& input);
+// The same of a folder that is watched: it may be empty, and files may go while they are looked
+// for. FailedPrecondition if it is a file.
+StatusOr<std::vector<InputFile>> FindFilesToWatch(Disk& disk, const std::string& folder);
 
 // Where those files are: each folder that is looked through, and each file, canonical. Of an input
 // that is a file only that file.
-Status FindInputPaths(Disk& disk, const std::string& input, std::vector<std::string>& folders,
-                      std::vector<std::string>& files);
+Status FindInputPaths(Disk& disk, const std::string& input, bool watched,
+                      std::vector<std::string>& folders, std::vector<std::string>& files);
 
 // Of the first 4 KiB.
 StatusOr<uint64_t> HashOfHead(Disk& disk, const InputFile& file);

@@ -18,7 +18,7 @@ LineReader::LineReader(std::unique_ptr<ByteStream> stream, const LineReaderOptio
       options_(options),
       mode_(options.skip_to_line ? Mode::kSkipping : Mode::kLines),
       offset_(stream_->offset()) {
-  if (offset_ < options.first_line) mode_ = Mode::kSeeking;
+  if (offset_ < options.start) mode_ = Mode::kSeeking;
 }
 
 StatusOr<LineReader::Got> LineReader::Next(size_t lines_max) {
@@ -35,10 +35,11 @@ StatusOr<LineReader::Got> LineReader::Next(size_t lines_max) {
       }
     }
     if (mode_ != Mode::kLines) {
+      const Mode before = mode_;
       const Got got = Pass();
       if (got != Got::kNothing) return got;
-      // Pass() may have ended in front of the first line, or of another range's.
-      if (mode_ == Mode::kLines) continue;
+      // It may have ended in front of the first line, or of another range's.
+      if (mode_ != before) continue;
     }
     if (stream_ended_) return Finish();
     if (fills == kFillsMax) return Got::kNothing;
@@ -75,8 +76,8 @@ bool LineReader::TakeLines(size_t lines_max) {
 // Goes on to the end of a line that is not kept, or to the first line.
 LineReader::Got LineReader::Pass() {
   if (mode_ == Mode::kSeeking) {
-    Consume(std::min<uint64_t>(rest().size(), options_.first_line - offset_));
-    if (offset_ == options_.first_line) mode_ = Mode::kLines;
+    Consume(std::min<uint64_t>(rest().size(), options_.start - offset_));
+    if (offset_ == options_.start) mode_ = options_.skip_to_line ? Mode::kSkipping : Mode::kLines;
     return Got::kNothing;
   }
   const char* const line_feed = FindLineFeed(rest());

@@ -24,10 +24,11 @@ namespace weir {
 struct LineReaderOptions {
   // Lines that start at `end` or behind it belong to others.
   uint64_t end = std::numeric_limits<uint64_t>::max();
-  // The stream starts in the middle of a line, which belongs to others.
+  // What the stream has in front of this offset is passed over.
+  uint64_t start = 0;
+  // There, and where the stream itself starts behind it, may be the middle of a line, which belongs
+  // to others.
   bool skip_to_line = false;
-  // What the stream has in front of this offset, at which a line starts, is passed over.
-  uint64_t first_line = 0;
   size_t line_bytes_max = limits::kLineBytesMax;
   size_t chunk_bytes = limits::kReadChunkBytes;
 };
@@ -70,9 +71,11 @@ class LineReader {
 
   // True once a line's start has been reached; then next_offset() is the start of the first line
   // that has not been given out.
-  bool at_line() const { return mode_ != Mode::kSkipping; }
+  bool at_line() const {
+    return mode_ == Mode::kSeeking ? !options_.skip_to_line : mode_ != Mode::kSkipping;
+  }
   uint64_t next_offset() const {
-    if (mode_ == Mode::kSeeking) return options_.first_line;
+    if (mode_ == Mode::kSeeking) return options_.start;
     return mode_ == Mode::kLongLine ? cut_.offset : offset_;
   }
   uint64_t file_offset() const { return stream_->file_offset(); }
@@ -80,7 +83,7 @@ class LineReader {
  private:
   enum class Mode {
     kLines,
-    kSeeking,   // to options_.first_line
+    kSeeking,   // to options_.start
     kSkipping,  // to the first line's start
     kLongLine,  // its head is in cut_, the rest is only counted
   };

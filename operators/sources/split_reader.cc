@@ -30,13 +30,13 @@ StatusOr<std::unique_ptr<SplitReader>> SplitReader::Open(Disk& disk, const Input
                                                          SplitState& state) {
   uint64_t offset = 0;
   if (state.started) {
-    options.first_line = state.next_offset;
-    if (!range.whole) offset = state.next_offset;
+    options.start = state.next_offset;
   } else if (range.start > 0) {
     // If the byte in front of the range is a line feed, a line starts with the range.
-    offset = range.start - 1;
+    options.start = range.start - 1;
     options.skip_to_line = true;
   }
+  if (!range.whole) offset = options.start;
   if (!range.whole) options.end = range.end;
   WEIR_ASSIGN_OR_RETURN(auto stream, OpenStream(disk, file, offset));
   return std::unique_ptr<SplitReader>(
@@ -83,6 +83,7 @@ StatusOr<size_t> SplitReader::Read(size_t lines_max, const SplitReadContext& con
         break;
     }
   }
+  if (!context.decoder.has_time()) state_.last_good_time = context.arrival;
   // Without waiting for another call, which a rate limit may keep away for long.
   if (lines_.at_end()) state_.finished = true;
   state_.started = lines_.at_line();

@@ -18,7 +18,7 @@ struct SplitState {
   bool finished = false;
   uint64_t next_offset = 0;
   uint64_t lines = 0;  // read so far, whatever became of them
-  int64_t last_good_time = kMinTimestamp;
+  int64_t last_good_time = kMinTimestamp;  // or of arrival, where rows have no other
   int64_t highest_time = kMinTimestamp;  // kMinTimestamp: no good time has been read yet
   uint64_t file_offset = 0;              // how far the file itself has been read
   // What the file was when the split was found first.
@@ -27,6 +27,7 @@ struct SplitState {
   uint64_t head_hash = 0;  // and when it was opened first; 0: it has not been yet
 
   bool opened() const { return head_hash != 0; }
+  bool operator==(const SplitState&) const = default;
 
   BOOST_DESCRIBE_CLASS(SplitState, (),
                        (started, finished, next_offset, lines, last_good_time, highest_time,
@@ -34,8 +35,8 @@ struct SplitState {
                        (), ())
 };
 
-// A part of a file: the lines that start in [start, end) of a plain file, or all of a compressed
-// one.
+// A part of a file: the lines that start in [start, end) of a plain file, or those that start at
+// `start` and behind it in the content of a compressed one.
 struct FileRange {
   uint64_t start = 0;
   uint64_t end = 0;

@@ -7,7 +7,6 @@
 
 #include "tests/operators/line_source_harness.h"
 #include "tests/support/faulty_disk.h"
-#include "tests/support/temp_dir.h"
 
 namespace weir {
 namespace {
@@ -22,26 +21,17 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::MemorySnapshots;
 using testing::SourceRun;
-using testing::TempDir;
 using testing::WriteBytes;
 using testing::Zstd;
 
-class FileSourceFaultsTest : public ::testing::Test {
+class FileSourceFaultsTest : public testing::FileSourceFixture {
  protected:
-  FileSourceOptions Options() {
-    FileSourceOptions options;
-    options.input = dir_ / "in";
-    return options;
-  }
-  std::string Path(const std::string& name) { return dir_ / ("in/" + name); }
   static std::string Message(const Status& status) { return std::string(status.message()); }
   void Touch(const std::string& name) {
     const auto path = std::filesystem::path(Path(name));
     std::filesystem::last_write_time(
         path, std::filesystem::last_write_time(path) + std::chrono::seconds(5));
   }
-
-  TempDir dir_;
 };
 
 TEST_F(FileSourceFaultsTest, OneBadLineCostsOneLine) {
@@ -103,6 +93,27 @@ TEST_F(FileSourceFaultsTest, CountsTimesThatAreUnusable) {
   }
   EXPECT_EQ(run.bed().counters.unusable_times, 3u);
   EXPECT_EQ(run.source().watermark(), Seconds(1'700'000'000) - 1);
+}
+
+TEST_F(FileSourceFaultsTest, AClockThatJumpsBackMakesNoArrivalLate) {
+  const EventFields no_time{{"id"}, "", "", "", ""};
+  WriteBytes(Path("a.jsonl"), EventLine("a", 1) + EventLine("b", 2) + EventLine("c", 3));
+  FileSourceOptions options = Options();
+  options.batch_rows = 1;
+  SourceRun run(options, 0, 1, {}, nullptr, nullptr, no_time);
+  const Timestamp start = run.bed().clock.now;
+  run.Poll();
+  run.bed().clock.now += Hours(48);
+  run.Poll();
+  MemorySnapshots store;
+  SourceRun after(options, 0, 1, {run.Checkpoint(store)}, &store, nullptr, no_time);
+  for (SourceRun* both : {&run, &after}) {
+    both->bed().clock.now = start - Hours(48);
+    both->Poll();
+    EXPECT_EQ(both->out().Rows<Event>().back().time, start + Hours(48));
+    EXPECT_EQ(both->source().watermark(), start + Hours(48) - 1);
+    EXPECT_EQ(both->late(), 0);
+  }
 }
 
 TEST_F(FileSourceFaultsTest, ATruncatedFileCostsOneDeadLetterAndNoOtherFile) {

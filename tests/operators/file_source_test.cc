@@ -10,7 +10,6 @@
 #include <set>
 
 #include "tests/operators/line_source_harness.h"
-#include "tests/support/temp_dir.h"
 
 namespace weir {
 namespace {
@@ -21,7 +20,6 @@ using testing::Gzip;
 using ::testing::IsEmpty;
 using testing::MemorySnapshots;
 using testing::SourceRun;
-using testing::TempDir;
 using ::testing::UnorderedElementsAre;
 using testing::WriteBytes;
 using testing::Zstd;
@@ -31,17 +29,7 @@ std::vector<std::string> Sorted(std::vector<std::string> all) {
   return all;
 }
 
-class FileSourceTest : public ::testing::Test {
- protected:
-  FileSourceOptions Options() {
-    FileSourceOptions options;
-    options.input = dir_ / "in";
-    return options;
-  }
-  std::string Path(const std::string& name) { return dir_ / ("in/" + name); }
-
-  TempDir dir_;
-};
+class FileSourceTest : public testing::FileSourceFixture {};
 
 TEST_F(FileSourceTest, ReadsTheLinesOfAFolderWhateverItsFilesAre) {
   WriteBytes(Path("a.jsonl"), EventLine("a1", 1) + "\n" + EventLine("a2", 2));

@@ -238,7 +238,7 @@ TEST_F(LineReaderTest, GoesOnFromAnyLine) {
       std::vector<std::string> got;
       for (;;) {
         // A new reader for each line.
-        options.first_line = offset;
+        options.start = offset;
         auto stream = compressed ? NewZstdStream(File(Zstd(content))) : Plain(content, offset);
         LineReader reader(std::move(stream), options);
         EXPECT_EQ(reader.next_offset(), offset);

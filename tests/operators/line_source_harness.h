@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "tests/support/memory_snapshots.h"
 #include "tests/support/operator_bed.h"
 #include "tests/support/recording_output.h"
+#include "tests/support/temp_dir.h"
 
 namespace weir::testing {
 
@@ -57,6 +59,25 @@ inline std::string EventLine(std::string_view id, int64_t second) {
   return "{\"id\":\"" + std::string(id) + "\",\"t\":" + std::to_string(second) + "}\n";
 }
 
+// A test with a folder, `in`, that a source reads.
+class FileSourceFixture : public ::testing::Test {
+ protected:
+  FileSourceOptions Options() {
+    FileSourceOptions options;
+    options.input = dir_ / "in";
+    return options;
+  }
+  std::string Path(const std::string& name) { return dir_ / ("in/" + name); }
+
+  TempDir dir_;
+};
+
+// Work is done when it is submitted, on the thread that submits it.
+class InlineIo final : public IoPool {
+ public:
+  void Submit(std::function<void()> work) override { work(); }
+};
+
 // One subtask of a FileSource with everything around it.
 class SourceRun {
  public:
@@ -66,7 +87,7 @@ class SourceRun {
                      MemorySnapshots* store = nullptr, Disk* disk = nullptr,
                      EventFields fields = {{"id"}, "t", "", "", ""})
       : bed_(subtask, parallelism),
-        env_{bed_.clock, disk != nullptr ? *disk : RealEnvironment().disk, RealEnvironment().io,
+        env_{bed_.clock, disk != nullptr ? *disk : RealEnvironment().disk, io_,
              RealEnvironment().random},
         source_(options, std::make_unique<EventDecoder>(std::move(fields))) {
     if (store != nullptr) bed_.restore = RestoreFor(subtask, parallelism, snapshots, *store);
@@ -75,6 +96,7 @@ class SourceRun {
     keyed_ = *std::move(keyed);
     bed_.context.keyed = keyed_.get();
     bed_.context.env = &env_;
+    bed_.context.wake = [this] { woken_ = true; };
     bed_.clock.now = Seconds(2'000'000'000);
     opened_ = source_.Open(bed_.context);
   }
@@ -104,6 +126,16 @@ class SourceRun {
     return failed_;
   }
 
+  // Of a source that watches a folder: polls until there is nothing to do, then lets the time pass
+  // until it wants to look again.
+  void PollUntilIdle() {
+    do {
+      woken_ = false;
+    } while (Poll() && (last_.kind == PollResult::kMore || woken_));
+    if (last_.kind == PollResult::kIdle) bed_.clock.now = last_.next_poll;
+  }
+  const Status& failed() const { return failed_; }
+
   StateSnapshot Checkpoint(MemorySnapshots& store) {
     auto frozen = keyed_->Freeze(++checkpoint_);
     if (frozen == nullptr) return {};
@@ -131,6 +163,7 @@ class SourceRun {
 
  private:
   OperatorBed bed_;
+  InlineIo io_;
   Environment env_;
   std::unique_ptr<KeyedStore> keyed_;
   FileSource source_;
@@ -140,6 +173,7 @@ class SourceRun {
   PollResult last_;
   CheckpointId checkpoint_ = 0;
   int late_ = 0;
+  bool woken_ = false;
 };
 
 }  // namespace weir::testing
