@@ -318,8 +318,8 @@ class Stream {
   // The names of the stage in front for its ports 1, 2, ...
   std::vector<std::string> SideNames() const { return draft_->side_names(outputs_[0].stage); }
   // The same for a port that has a name: what a plugin puts out beside its main output, with the
-  // route "<plugin>-<name>", or one of the further outputs that a router's Route() declared. Each of
-  // them has to be read: whoever does not want one drops its events.
+  // route "<plugin>-<name>", or one of the further outputs that a router's Route() declared. Each
+  // of them has to be read: whoever does not want one drops its events.
   Stream<Event> Side(std::string_view name) const requires std::same_as<T, Event> {
     return Side<Event>(draft_->PortOf(outputs_[0].stage, name));
   }
