@@ -183,7 +183,8 @@ bool StageInstance::AwaitWake(const char* name, uint64_t wakes) {
       clock_.now = *wake_up;
       return true;
     }
-    if (waited > kWakeMax) {
+    if (waited > std::max<std::chrono::microseconds>(
+                     kWakeMax, std::chrono::microseconds(stage_.outside_max))) {
       findings_.Add(Rule::kProgress,
                     Where(fmt::format("{}() is kBlocked, and nobody calls wake, nor has it set a "
                                       "time with SetWakeUp()",
