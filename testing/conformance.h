@@ -14,9 +14,10 @@
 // output must be that of the undisturbed run; what differs is told row by row. Beside that every
 // call is checked against the rules of conformance_rules.h.
 //
-// An operator is called on the thread that calls CheckConformance(); its I/O pool, clock, timers
-// and keyed state are the kit's, the latter in memory. Input should be small (tens of rows): every
-// chance is taken.
+// An operator is called on the thread that calls CheckConformance(); its I/O pool, clock, timers,
+// notifications and keyed state are the kit's. Time stands still but where the input advances it,
+// or where an operator that is kBlocked has set a time to be woken at and nobody wakes it before.
+// Input should be small (tens of rows): every chance is taken.
 #pragma once
 
 #include <functional>
@@ -78,6 +79,8 @@ struct StageCase {
   std::map<int, EdgeCode> input_edges;
   std::map<int, std::shared_ptr<const RowCodec>> output_codecs;  // by output port
   bool keyed_state = false;
+  // Keyed state on RocksDB, as in a job, instead of in memory: slower, and what a ttl needs.
+  bool keyed_in_files = false;
 
   Timestamp start = 1'767'225'600'000'000;  // of the clocks: 2026-01-01T00:00:00Z
 
@@ -93,6 +96,9 @@ struct StageCase {
   bool rescales = true;
   // By the machine's clock: what the fastest of all freezes may take.
   Duration freeze_max = Milliseconds(20);
+  // By the machine's clock: how long the operator's own threads and clients may take to wake it. So
+  // long the kit's clock stands still before it moves on to the time that SetWakeUp() names.
+  Duration outside_max = Milliseconds(50);
 
   // Of a sink: called before each run, to make room for it; and what a reader sees.
   std::function<void()> reset;

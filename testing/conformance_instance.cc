@@ -57,6 +57,7 @@ StageInstance::StageInstance(const StageCase& stage, InstanceOptions options, Ma
   context_.timers = &timers_;
   context_.counters = &counters_;
   context_.wake = [wakes = wakes_] { ++*wakes; };
+  context_.notify = [notified = notified_] { notified->store(true); };
 }
 
 StageInstance::~StageInstance() {
@@ -69,10 +70,23 @@ std::string StageInstance::Where(std::string_view call) const {
                      calls_, call);
 }
 
+StatusOr<std::unique_ptr<KeyedStore>> StageInstance::MakeStore() {
+  if (!stage_.keyed_in_files) {
+    return MakeHeapKeyedStore({stage_.name, context_.key_groups}, options_.keyed);
+  }
+  RocksKeyedStoreOptions options;
+  options.stage = stage_.name;
+  options.key_groups = context_.key_groups;
+  options.local_dir = context_.local_dir + ".keyed";
+  options.env = &env_;
+  options.wake = context_.wake;
+  return MakeRocksKeyedStore(std::move(options), options_.keyed);
+}
+
 void StageInstance::Open() {
   Status status = env_.disk.MakeDirectories(context_.local_dir);
   if (status.ok() && stage_.keyed_state) {
-    auto store = MakeHeapKeyedStore({stage_.name, context_.key_groups}, options_.keyed);
+    auto store = MakeStore();
     status = store.status();
     if (store.ok()) {
       std::function<void()> on_busy;
@@ -132,9 +146,13 @@ void StageInstance::Run(Call call, const char* name, Fn fn) {
       findings_.Failed(Where("the run cannot go on"));
       break;
     }
-    auto resume = [&] { return op_->Resume(*this); };
+    auto resume = [&] {
+      timers_.SpendWakeUp();
+      return op_->Resume(*this);
+    };
     if (*progress == Progress::kBlocked) {
-      // Wake-ups for nothing: what else happens on the I/O pool may have called wake, too.
+      // Wake-ups for nothing: what else happens on the I/O pool may have called wake, too. One that
+      // is earlier than the time that was set spends that all the same.
       for (int i = 0; options_.busy && i < kIdleWakes && progress == Progress::kBlocked; ++i) {
         progress = CallOnce("Resume", resume);
       }
@@ -149,15 +167,28 @@ void StageInstance::Run(Call call, const char* name, Fn fn) {
   // Whatever goes on outside does so between calls, so that each run is like the next.
   if (!options_.busy) pool_.Release();
   CheckOutputWatermark();
+  // Nothing comes between a barrier and Freeze(), or behind the end.
+  if (!options_.busy && call != Call::kDrain && call != Call::kNotified) FireNotified();
 }
 
+// Until wake has been called since `wakes`, or the time has come that SetWakeUp() names.
 bool StageInstance::AwaitWake(const char* name, uint64_t wakes) {
   pool_.Release();
+  const std::optional<int64_t> wake_up = timers_.wake_up();
+  if (wake_up && *wake_up <= clock_.now) return true;
   const auto since = std::chrono::steady_clock::now();
   while (*wakes_ == wakes) {
-    if (std::chrono::steady_clock::now() - since > kWakeMax) {
+    const auto waited = std::chrono::steady_clock::now() - since;
+    if (wake_up && waited > std::chrono::microseconds(stage_.outside_max)) {
+      clock_.now = *wake_up;
+      return true;
+    }
+    if (waited > std::max<std::chrono::microseconds>(
+                     kWakeMax, std::chrono::microseconds(stage_.outside_max))) {
       findings_.Add(Rule::kProgress,
-                    Where(fmt::format("{}() is kBlocked, and nobody calls wake", name)));
+                    Where(fmt::format("{}() is kBlocked, and nobody calls wake, nor has it set a "
+                                      "time with SetWakeUp()",
+                                      name)));
       findings_.Failed(Where("the run cannot go on"));
       return false;
     }
@@ -186,7 +217,14 @@ void StageInstance::Watermark(Timestamp time) {
   Run(Call::kEventTime, "OnWatermark", [&] { return op_->OnWatermark(time, *this); });
 }
 
+void StageInstance::FireNotified() {
+  if (ended_ || !notified_->exchange(false)) return;
+  Run(Call::kNotified, "OnTimer(kNotified)",
+      [&] { return op_->OnTimer(TimerKind::kNotified, clock_.now, *this); });
+}
+
 void StageInstance::FireTimers() {
+  FireNotified();
   while (!findings_.failed()) {
     TimerKind kind = TimerKind::kDelay;
     std::optional<int64_t> timer = timers_.TakeDelay(clock_.MonotonicMicros());

@@ -75,7 +75,7 @@ class StageInstance final : private Output {
   void Open();
   void Process(int port, BatchPtr batch);
   void Watermark(Timestamp time);  // fires timers of event time, then OnWatermark
-  void FireTimers();               // those of both clocks that are due
+  void FireTimers();               // notifications, and timers of both clocks that are due
   void Drain(DrainReason reason);
   // REQUIRES: drained.
   StatusOr<StateSnapshot> Write(std::unique_ptr<Frozen> frozen, MemorySnapshots& snapshots);
@@ -95,12 +95,15 @@ class StageInstance final : private Output {
   void Emit(int port, BatchPtr batch) override;
   void Reject(std::string_view error, std::string_view record, Timestamp time) override;
 
-  enum class Call { kNone, kInput, kEventTime, kClock, kDrain };
+  StatusOr<std::unique_ptr<KeyedStore>> MakeStore();
+
+  enum class Call { kNone, kInput, kEventTime, kClock, kNotified, kDrain };
   template <class Fn>
   void Run(Call call, const char* name, Fn fn);
   template <class Fn>
   std::optional<Progress> CallOnce(const char* name, Fn fn);
   bool AwaitWake(const char* name, uint64_t wakes);
+  void FireNotified();
   void CheckEmitted(const BatchBase& batch);
   void CheckOutputWatermark();
   void TakeOutput();
@@ -118,6 +121,7 @@ class StageInstance final : private Output {
   NodeTimers timers_;
   Restore op_restore_;
   std::shared_ptr<std::atomic<uint64_t>> wakes_ = std::make_shared<std::atomic<uint64_t>>(0);
+  std::shared_ptr<std::atomic<bool>> notified_ = std::make_shared<std::atomic<bool>>(false);
   std::unique_ptr<KeyedStore> keyed_;
   std::unique_ptr<Operator> op_;
   Sink* sink_ = nullptr;

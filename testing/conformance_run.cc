@@ -172,7 +172,9 @@ void StageRun::Advance(Duration duration, Instances& instances) {
       if (next >= until) break;
     }
   }
-  if (!last_set) clock_.now = start;
+  // An instance that gave up waiting may have moved the clock further.
+  latest_ = std::max<int64_t>(latest_, clock_.now);
+  clock_.now = last_set ? latest_ : start;
 }
 
 void StageRun::TakeChance(Set& set, const InputScript::Element* next) {

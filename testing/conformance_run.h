@@ -68,6 +68,7 @@ class StageRun {
   const std::string local_dir_;
   Findings& findings_;
   ManualClock clock_;
+  int64_t latest_ = 0;  // that any set of instances has seen
   HeldPool pool_;
   MemorySnapshots snapshots_;
   std::vector<Set> sets_;

@@ -108,7 +108,8 @@ StatusOr<bool> IsolatedPluginOperator::SubmitWaiting() {
     return true;
   }
   if (caller_->in_flight() > 0) return false;
-  if (waiting_ != nullptr) {
+  // Unless a part of the batch before has to be asked again.
+  if (!in_rows_) {
     rows_.BeginBatch(std::move(waiting_));
     in_rows_ = true;
     replayed_ = 0;

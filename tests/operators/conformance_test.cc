@@ -166,6 +166,27 @@ class ConformanceOfStages : public ::testing::Test {
         .KeyBy(by_customer)
         .Process<Order>("process-by-clock", Greeter{.kind = TimerKind::kProcessingTime})
         .To("JsonFileSink", JsonFileSink<Order>(flat));
+    auto limited =
+        orders.Rebatch("rebatch-by-key", {.rows = 2, .delay = Seconds(2)}, by_customer)
+            .Sample("sample", {.share = 0.5, .seed = 7})
+            .Sample("sample-by-key", {.share = 0.5, .seed = 3}, by_customer)
+            .Throttle("throttle", {.rows = 1, .per = Seconds(2), .over = OverLimit::kSide},
+                      by_customer);
+    limited
+        .Async<Order>("async", {.concurrency = 2, .timeout = Hours(1)},
+                      [](const Order& o) -> StatusOr<Order> {
+                        if (o.amount < 0) return absl::InvalidArgumentError("negative");
+                        return Order{o.customer, o.amount + 1};
+                      })
+        .To("answers", Blackhole<Order>());
+    orders
+        .Async<Order>("async-calls-back", {.concurrency = 2, .ordered = false, .retries = 2},
+                      [](const Order& o, AsyncReply<Order> reply) {
+                        if (o.amount < 0) return reply(absl::UnavailableError("negative"));
+                        reply(Order{o.customer, o.amount + 1});
+                      })
+        .To("called-back", Blackhole<Order>());
+    limited.Side<Order>(kThrottledPort).To("throttled", Blackhole<Order>());
     orders.To("JsonStdout", JsonStdout<Order>());
     orders.To("Blackhole", Blackhole<Order>());
     job.From("EventFiles", EventFiles(files, fields))
@@ -243,6 +264,40 @@ TEST_F(ConformanceOfStages, FlatMap) {
 }
 
 TEST_F(ConformanceOfStages, Rebatch) { ExpectConforms(Stage("rebatch", Orders(), "customer"), 9); }
+
+TEST_F(ConformanceOfStages, RebatchByKey) {
+  ExpectConforms(Stage("rebatch-by-key", Orders(), "customer"), 9);
+}
+
+TEST_F(ConformanceOfStages, Sample) {
+  StageCase stage = Stage("sample", Orders(), "customer");
+  stage.rescales = false;  // rows are chosen anew at another parallelism
+  ExpectConforms(stage, 5);
+}
+
+TEST_F(ConformanceOfStages, SampleByKey) {
+  ExpectConforms(Stage("sample-by-key", Orders(), "customer"), 4);
+}
+
+TEST_F(ConformanceOfStages, Throttle) {
+  StageCase stage = Stage("throttle", Orders(), "customer");
+  stage.keyed_in_files = true;  // its buckets expire
+  ExpectConforms(stage, 9);
+}
+
+TEST_F(ConformanceOfStages, Async) {
+  StageCase stage = Stage("async", Orders(), "customer");
+  stage.outside_max = Seconds(1);  // its threads are slow on a machine that is busy
+  ExpectConforms(stage, 7);
+}
+
+// A client that answers at once, with retries for which time has to pass.
+TEST_F(ConformanceOfStages, AsyncCallsBack) {
+  StageCase stage = Stage("async-calls-back", Orders(), "customer");
+  stage.order = RowOrder::kAny;
+  stage.outside_max = Milliseconds(1);
+  ExpectConforms(stage, 7);
+}
 
 TEST_F(ConformanceOfStages, Process) {
   StageCase stage = Stage("process", Orders(), "customer");
