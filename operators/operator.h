@@ -2,6 +2,7 @@
 // the task that owns it, never from two threads.
 //
 // Order of calls:
+//   DescribeState                              any number, before Open or without it
 //   Open                                       once; state is already restored
 //   Process | OnWatermark | OnTimer | Resume   any number, in any order; Resume only after
 //                                              kMoreOutput or kBlocked, and nothing before it then
@@ -32,6 +33,7 @@
 #include "state/keyed_store.h"
 #include "state/snapshot.h"
 #include "state/stage_counters.h"
+#include "state/state_description.h"
 
 namespace weir {
 
@@ -116,6 +118,11 @@ struct OperatorContext {
 class Operator {
  public:
   virtual ~Operator() = default;
+
+  // What the operator keeps in checkpoints. Asked of an instance that is never opened: a checkpoint
+  // is compared with it before anything of it is restored, and one that holds other state of the
+  // stage is refused. The keyed state, and what Freeze() hands over; nothing by default.
+  virtual StatusOr<StateDescription> DescribeState() { return StateDescription{}; }
 
   virtual Status Open(OperatorContext& context) { return absl::OkStatus(); }
   virtual StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) = 0;

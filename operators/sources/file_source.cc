@@ -11,6 +11,7 @@
 namespace weir {
 namespace {
 
+constexpr const char* kSplitsState = "splits";
 // Splits of which one Poll() reads the first time.
 constexpr int kFirstTimesPerPoll = 64;
 // A split that had to be opened again, and others closed for it, is read for so many batches: to
@@ -27,6 +28,12 @@ FileSource::FileSource(FileSourceOptions options, std::unique_ptr<LineDecoder> d
 
 FileSource::~FileSource() = default;
 
+StatusOr<StateDescription> FileSource::DescribeState() {
+  return DescribeKeyedState([](KeyedStore& store) {
+    return ValueState<SplitState>::Register(store, kSplitsState).status();
+  });
+}
+
 Status FileSource::Open(OperatorContext& context) {
   WEIR_CHECK(context.keyed != nullptr && context.counters != nullptr);
   env_ = context.env;
@@ -34,7 +41,7 @@ Status FileSource::Open(OperatorContext& context) {
   WEIR_ASSIGN_OR_RETURN(files_, FindInputFiles(env_->disk, options_.input));
   head_hashes_.resize(files_.size());
   WEIR_RETURN_IF_ERROR(FindSplits(context));
-  WEIR_ASSIGN_OR_RETURN(states_, ValueState<SplitState>::Register(*context.keyed, "splits"));
+  WEIR_ASSIGN_OR_RETURN(states_, ValueState<SplitState>::Register(*context.keyed, kSplitsState));
   WEIR_RETURN_IF_ERROR(RestoreSplits());
   for (size_t i = 0; i < splits_.size(); ++i) {
     const Split& split = splits_[i];

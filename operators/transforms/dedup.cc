@@ -6,6 +6,15 @@
 
 namespace weir {
 
+StatusOr<StateDescription> DedupBase::DescribeState() {
+  StateDescription description;
+  description.own.formats = {std::string(IdStore::kFormat)};
+  description.own.check = [window = options_.window](const StateSnapshot& snapshot) {
+    return IdStore::CheckFits(snapshot, {.window = window});
+  };
+  return description;
+}
+
 Status DedupBase::Open(OperatorContext& context) {
   counters_ = context.counters;
   IdStoreOptions options;

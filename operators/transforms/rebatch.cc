@@ -45,6 +45,14 @@ BatchPtr CopyIntoOneSlab(const RowCodec& codec, const BatchBase& batch) {
   return *std::move(copy);
 }
 
+Status CheckSnapshot(const StateSnapshot& snapshot) {
+  if (snapshot.format == kFormat && snapshot.schemas.size() == 1 && snapshot.files.size() <= 1) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      fmt::format("was written as '{}', this version reads '{}'", snapshot.format, kFormat));
+}
+
 }  // namespace
 
 std::string ToText(const RebatchOptions& options) {
@@ -66,6 +74,14 @@ Status Validate(const RebatchOptions& options) {
 
 RebatchOperator::RebatchOperator(RebatchOptions options, std::shared_ptr<const RowCodec> codec)
     : options_(options), codec_(std::move(codec)), open_(codec_->NewBatch()) {}
+
+StatusOr<StateDescription> RebatchOperator::DescribeState() {
+  StateDescription description;
+  description.own.formats = {std::string(kFormat)};
+  description.own.values = {{std::string(kStateName), codec_->schema()}};
+  description.own.check = CheckSnapshot;
+  return description;
+}
 
 Status RebatchOperator::Open(OperatorContext& context) {
   stage_ = context.stage;
@@ -96,10 +112,7 @@ Status RebatchOperator::TakeUp(const RestoredSnapshot& restored, SnapshotReader*
                                const OperatorContext& context) {
   const StateSnapshot& snapshot = restored.snapshot;
   if (snapshot.format.empty()) return absl::OkStatus();
-  if (snapshot.format != kFormat || snapshot.schemas.size() != 1 || snapshot.files.size() > 1) {
-    return absl::FailedPreconditionError(
-        fmt::format("was written as '{}', this version reads '{}'", snapshot.format, kFormat));
-  }
+  WEIR_RETURN_IF_ERROR(CheckSnapshot(snapshot));
   const Schema& written = snapshot.schemas[0].schema;
   std::vector<std::string> reasons = IncompatibleFields(written, codec_->schema(), kStateName);
   if (!reasons.empty()) {
