@@ -18,6 +18,7 @@ struct RunFlags {
   std::string from;
   bool fresh = false;
   bool accept_duplicates = false;
+  bool drop_state = false;
   std::string output = "text";  // or json
   bool encode_edges = false;    // a test mode: every edge through its codec
 };
@@ -29,6 +30,15 @@ struct PlanFlags {
   std::string output = "text";  // json, dot
 };
 int Plan(const PlanFlags& flags);
+
+struct CheckFlags {
+  std::string checkpoint;
+  JobFlags job;
+  bool drop_state = false;
+  std::string output = "text";  // or json
+};
+// Would this library restore from the checkpoint?
+int Check(const CheckFlags& flags);
 
 struct NewFlags {
   std::string kind;  // job or plugin

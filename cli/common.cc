@@ -51,8 +51,50 @@ StatusOr<JobLibrary> LoadLibrary(const std::string& library) {
                   library, library, fmt::join(folders, " or "), library));
 }
 
+std::optional<LoadedJob> LoadJob(const JobFlags& flags, int& exit_code) {
+  StatusOr<JobLibrary> library = LoadLibrary(flags.library);
+  if (!library.ok()) {
+    PrintError(library.status());
+    exit_code = kConfiguration;
+    return std::nullopt;
+  }
+  if (flags.help) {
+    PrintParameters(*library);
+    exit_code = kDone;
+    return std::nullopt;
+  }
+  StatusOr<Parameters::Values> values = ParseParameters(flags.parameters);
+  if (!values.ok()) {
+    PrintError(values.status());
+    exit_code = kUsage;
+    return std::nullopt;
+  }
+  Parameters parameters = LocalParameters(*std::move(values));
+  StatusOr<BuiltJob> built = library->Build(parameters);
+  if (!built.ok()) {
+    PrintError(built.status());
+    exit_code = kConfiguration;
+    return std::nullopt;
+  }
+  return LoadedJob{*std::move(library), std::move(parameters), *std::move(built)};
+}
+
 Parameters LocalParameters(Parameters::Values values) {
   return Parameters(std::move(values), LocalResources(), "", PluginsIn(PluginFolders()));
+}
+
+ExitCode ExitCodeOf(const Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kAborted:
+      return kJobFailed;
+    case absl::StatusCode::kUnavailable:
+      return kUnreachable;
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kDataLoss:
+      return kCheckpointDoesNotFit;
+    default:
+      return kConfiguration;
+  }
 }
 
 int FinishOutput(ExitCode code) {

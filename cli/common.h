@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct JobFlags {
   bool help = false;
 };
 
+// Of an error before a job runs: LocalJob::Prepare() says which status means what.
+ExitCode ExitCodeOf(const Status& status);
+
 // Writes out what is left of stdout. `code`, or kUnreachable with a message where stdout took less
 // than all (a full disk, a closed pipe), unless `code` says that something else went wrong.
 int FinishOutput(ExitCode code);
@@ -48,6 +52,16 @@ std::string InstallationRoot();
 // The job library that a command line names: a path, or the name of a ready-made one, which is
 // looked for in jobs and lib/weir/jobs of InstallationRoot().
 StatusOr<JobLibrary> LoadLibrary(const std::string& library);
+
+// The job that a command line names, built from its parameters.
+struct LoadedJob {
+  JobLibrary library;
+  Parameters parameters;
+  BuiltJob built;
+};
+// Prints the job's parameters where --help asks for them, or the error, and returns nothing then:
+// `exit_code` says how to end.
+std::optional<LoadedJob> LoadJob(const JobFlags& flags, int& exit_code);
 
 // The parameters with what they name resolved on this machine: files, and plugins, which are looked
 // for in the folders of WEIR_PLUGIN_PATH, then in ../plugins and ../lib/weir/plugins beside the

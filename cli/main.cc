@@ -17,6 +17,9 @@ namespace {
 
 constexpr const char* kVersion = "weir " WEIR_VERSION;
 
+constexpr const char* kDropState =
+    "Restore though the job has no use for some of the checkpoint's state, which is lost";
+
 void AddJobFlags(CLI::App& command, weir::cli::JobFlags& job) {
   command
       .add_option("LIB", job.library,
@@ -72,6 +75,7 @@ int main(int argc, char** argv) {
   run_command->add_flag("--accept-duplicates", run.accept_duplicates,
                         "Go back to an older checkpoint though a sink cannot take back what it put "
                         "out later: those rows come again");
+  run_command->add_flag("--drop-state", run.drop_state, kDropState);
   run_command->add_option("-o,--output", run.output, "Form of the final report")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
@@ -87,6 +91,16 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   plan_command->add_option("-o,--output", plan.output, "Form of the output")
       ->check(CLI::IsMember({"text", "json", "dot"}))
+      ->capture_default_str();
+
+  CheckFlags check;
+  CLI::App* check_command =
+      app.add_subcommand("check", "Tell whether a job would restore from a checkpoint, and how");
+  check_command->add_option("CHECKPOINT", check.checkpoint, "Its folder (.../chk-7)")->required();
+  AddJobFlags(*check_command, check.job);
+  check_command->add_flag("--drop-state", check.drop_state, kDropState);
+  check_command->add_option("-o,--output", check.output, "Form of the output")
+      ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
 
   NewFlags make;
@@ -121,7 +135,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
 
-  for (CLI::App* command : {run_command, plan_command, route_command}) {
+  for (CLI::App* command : {run_command, plan_command, check_command, route_command}) {
     if (AsksForCommandHelp(*command, argc, argv)) {
       std::cout << command->help();
       return kDone;
@@ -135,6 +149,10 @@ int main(int argc, char** argv) {
   if (run_command->parsed()) {
     if (run.job.help) std::cout << run_command->help() << "\n";
     return Run(run);
+  }
+  if (check_command->parsed()) {
+    if (check.job.help) std::cout << check_command->help() << "\n";
+    return Check(check);
   }
   if (new_command->parsed()) return New(make);
   if (route_command->parsed()) return Route(route);

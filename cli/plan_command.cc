@@ -130,21 +130,16 @@ void PrintDot(const JobGraph& graph, const ExecutionPlan& plan) {
 }  // namespace
 
 int Plan(const PlanFlags& flags) {
-  StatusOr<JobLibrary> library = LoadLibrary(flags.job.library);
-  if (!library.ok()) return PrintError(library.status()), kConfiguration;
-  if (flags.job.help) return PrintParameters(*library), kDone;
-  StatusOr<Parameters::Values> values = ParseParameters(flags.job.parameters);
-  if (!values.ok()) return PrintError(values.status()), kUsage;
-  Parameters parameters = LocalParameters(*std::move(values));
-  StatusOr<BuiltJob> job = library->Build(parameters);
-  if (!job.ok()) return PrintError(job.status()), kConfiguration;
-  const ExecutionPlan plan = MakeExecutionPlan(job->graph, flags.parallelism);
+  int exit_code = kDone;
+  std::optional<LoadedJob> job = LoadJob(flags.job, exit_code);
+  if (!job) return exit_code;
+  const ExecutionPlan plan = MakeExecutionPlan(job->built.graph, flags.parallelism);
   if (flags.output == "json") {
-    PrintJson(job->graph, plan);
+    PrintJson(job->built.graph, plan);
   } else if (flags.output == "dot") {
-    PrintDot(job->graph, plan);
+    PrintDot(job->built.graph, plan);
   } else {
-    PrintText(job->graph, plan);
+    PrintText(job->built.graph, plan);
   }
   return FinishOutput(kDone);
 }

@@ -15,20 +15,6 @@
 namespace weir::cli {
 namespace {
 
-ExitCode ExitCodeOf(const Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kAborted:
-      return kJobFailed;
-    case absl::StatusCode::kUnavailable:
-      return kUnreachable;
-    case absl::StatusCode::kOutOfRange:
-    case absl::StatusCode::kDataLoss:
-      return kCheckpointDoesNotFit;
-    default:
-      return kConfiguration;
-  }
-}
-
 ExitCode ExitCodeOf(const LocalJobResult& result) {
   switch (result.state) {
     case RunState::kFinished:
@@ -100,11 +86,6 @@ class JobSignals {
 int Run(const RunFlags& flags) {
   InstallCrashHandler();
   JobSignals signals;  // before any thread starts, so that all inherit the mask
-  StatusOr<JobLibrary> library = LoadLibrary(flags.job.library);
-  if (!library.ok()) return PrintError(library.status()), kConfiguration;
-  if (flags.job.help) return PrintParameters(*library), kDone;
-  StatusOr<Parameters::Values> values = ParseParameters(flags.job.parameters);
-  if (!values.ok()) return PrintError(values.status()), kUsage;
   StatusOr<Duration> interval = ParseDuration(flags.checkpoint_interval);
   if (!interval.ok())
     return PrintError(Annotate(interval.status(), "--checkpoint-interval")), kUsage;
@@ -113,27 +94,28 @@ int Run(const RunFlags& flags) {
   if (flags.fresh && !flags.from.empty()) {
     return PrintError(absl::InvalidArgumentError("--fresh and --from exclude each other")), kUsage;
   }
-  Parameters parameters = LocalParameters(*std::move(values));
-  StatusOr<BuiltJob> built = library->Build(parameters);
-  if (!built.ok()) return PrintError(built.status()), kConfiguration;
+  int exit_code = kDone;
+  std::optional<LoadedJob> loaded = LoadJob(flags.job, exit_code);
+  if (!loaded) return exit_code;
 
   LocalJobOptions options;
   options.data_dir = flags.data;
-  options.identity.job_name = library->name();
-  options.identity.library_sha256 = library->sha256();
-  for (const Resource& resource : parameters.resources()) {
+  options.identity.job_name = loaded->library.name();
+  options.identity.library_sha256 = loaded->library.sha256();
+  for (const Resource& resource : loaded->parameters.resources()) {
     options.identity.resources[resource.name] = resource.sha256;
   }
-  options.identity.parameters = parameters.values();
+  options.identity.parameters = loaded->parameters.values();
   options.parallelism = flags.parallelism;
   options.memory_bytes = *memory;
   options.checkpoint_interval = *interval;
   options.from = flags.from;
   options.fresh = flags.fresh;
   options.accept_duplicates = flags.accept_duplicates;
+  options.drop_state = flags.drop_state;
   options.encode_edges = flags.encode_edges;
   Environment& env = RealEnvironment();
-  StatusOr<std::unique_ptr<LocalJob>> job = LocalJob::Prepare(*built, options, env);
+  StatusOr<std::unique_ptr<LocalJob>> job = LocalJob::Prepare(loaded->built, options, env);
   if (!job.ok()) return PrintError(job.status()), ExitCodeOf(job.status());
 
   signals.Watch(**job);

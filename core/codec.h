@@ -10,7 +10,13 @@
 // Built in: bool, integers, enums, float and double, string, string_view, optional, vector, map,
 // tuple, and structs described by Boost.Describe. A decoded string_view points into the bytes it
 // was decoded from: keep their slab. Members may be added to a struct and removed from it; bytes
-// written before are read by name (DecodeAs).
+// written before are read by name (DecodeAs), and a member that they do not have keeps its
+// initialiser. Behind the struct, in its namespace,
+//
+//   WEIR_RENAMED(Departure, delay, "delay_minutes")
+//
+// has a member read from what it was called before, where the bytes have no field of its own name;
+// of several earlier names the first one that they have. A value may become optional.
 //
 // Every Codec<T> has
 //
@@ -27,6 +33,7 @@
 //   static Status ReadJson(const JsonValue&, T&, SlabArena&);
 #pragma once
 
+#include <array>
 #include <boost/describe/members.hpp>
 #include <boost/mp11/algorithm.hpp>
 #include <concepts>
@@ -74,6 +81,10 @@ Status WrongJsonKind(const JsonValue& value, std::string_view wanted);
 template <class T>
 struct Codec;
 
+// Names a member of a described struct, for overloads.
+template <auto Pointer>
+struct MemberTag {};
+
 template <class T>
 std::string EncodeToString(const T& value) {
   std::string out;
@@ -82,5 +93,12 @@ std::string EncodeToString(const T& value) {
 }
 
 }  // namespace weir
+
+// Found by the struct's namespace, so that it stands for structs in unnamed ones as well.
+#define WEIR_RENAMED(Type, member, ...)                                                \
+  [[maybe_unused]] constexpr auto WeirEarlierNames(const Type*,                        \
+                                                   ::weir::MemberTag<&Type::member>) { \
+    return std::to_array<std::string_view>({__VA_ARGS__});                             \
+  }
 
 #include "core/codec_inl.h"

@@ -138,6 +138,9 @@ struct Codec<std::optional<T>> {
     return Codec<T>::Decode(in, value.emplace());
   }
   static bool DecodeAs(const Schema& written, ByteReader& in, std::optional<T>& value) {
+    if (written.kind != Schema::Kind::kOptional) {
+      return Codec<T>::DecodeAs(written, in, value.emplace());
+    }
     bool present;
     if (!Codec<bool>::Decode(in, present)) return false;
     if (!present) return value.reset(), true;
@@ -342,6 +345,34 @@ struct Codec<T> {
   template <class D>
   using MemberType = std::decay_t<decltype(std::declval<T&>().*D::pointer)>;
 
+  // The names that WEIR_RENAMED gives a member besides its own.
+  template <class D>
+  static constexpr auto EarlierNames() {
+    if constexpr (requires {
+                    WeirEarlierNames(static_cast<const T*>(nullptr), MemberTag<D::pointer>{});
+                  }) {
+      return WeirEarlierNames(static_cast<const T*>(nullptr), MemberTag<D::pointer>{});
+    } else {
+      return std::array<std::string_view, 0>{};
+    }
+  }
+  // How many members have the name, as their own or as an earlier one.
+  static constexpr int MembersNamed(std::string_view name) {
+    int count = 0;
+    boost::mp11::mp_for_each<Members>([&](auto d) {
+      count += name == d.name;
+      for (std::string_view earlier : EarlierNames<decltype(d)>()) count += name == earlier;
+    });
+    return count;
+  }
+  static constexpr bool EarlierNamesAreFree() {
+    bool free = true;
+    boost::mp11::mp_for_each<Members>([&](auto d) {
+      for (std::string_view name : EarlierNames<decltype(d)>()) free &= MembersNamed(name) == 1;
+    });
+    return free;
+  }
+
   // Calls fn(description) for each member while it returns true.
   template <class Fn>
   static bool EachMember(Fn fn) {
@@ -353,9 +384,13 @@ struct Codec<T> {
   }
 
   static Schema Describe() {
+    static_assert(EarlierNamesAreFree(), "WEIR_RENAMED: the name is another member's as well");
     Schema schema{Schema::Kind::kStruct, "", {}};
     EachMember([&](auto d) {
-      schema.fields.push_back({d.name, Codec<MemberType<decltype(d)>>::Describe()});
+      Schema::Field& field = schema.fields.emplace_back();
+      field.name = d.name;
+      field.type = Codec<MemberType<decltype(d)>>::Describe();
+      for (std::string_view name : EarlierNames<decltype(d)>()) field.was.emplace_back(name);
       return true;
     });
     return schema;
@@ -374,7 +409,7 @@ struct Codec<T> {
     for (const Schema::Field& field : written.fields) {
       bool known = false;
       bool ok = EachMember([&](auto d) {
-        if (field.name != d.name) return true;
+        if (!IsReadFrom(written, field.name, d.name, EarlierNames<decltype(d)>())) return true;
         known = true;
         return Codec<MemberType<decltype(d)>>::DecodeAs(field.type, in, value.*d.pointer);
       });

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/hash.h"
 #include "weir/core/schema.pb.h"
 
@@ -95,54 +97,86 @@ Status FromProto(const pb::Schema& from, Schema& out) {
   return absl::OkStatus();
 }
 
-const Schema::Field* FindField(const Schema& schema, std::string_view name) {
-  for (const Schema::Field& field : schema.fields) {
-    if (field.name == name) return &field;
-  }
-  return nullptr;
-}
-
-void Compare(const Schema& written, const Schema& wanted, const std::string& path,
-             std::vector<std::string>& reasons) {
-  if (written.kind != wanted.kind) {
-    reasons.push_back(
-        fmt::format("{}: was {}, is {}", path, KindName(written.kind), KindName(wanted.kind)));
-    return;
-  }
-  switch (wanted.kind) {
-    case Kind::kOptional:
-      Compare(written.fields[0].type, wanted.fields[0].type, path, reasons);
-      return;
-    case Kind::kList:
-      Compare(written.fields[0].type, wanted.fields[0].type, path + "[]", reasons);
-      return;
-    case Kind::kMap:
-      Compare(written.fields[0].type, wanted.fields[0].type, path + ".key", reasons);
-      Compare(written.fields[1].type, wanted.fields[1].type, path + ".value", reasons);
-      return;
-    case Kind::kTuple:
-      if (written.fields.size() != wanted.fields.size()) {
-        reasons.push_back(fmt::format("{}: was a tuple of {}, is a tuple of {}", path,
-                                      written.fields.size(), wanted.fields.size()));
+class Comparison {
+ public:
+  void Compare(const Schema& written, const Schema& wanted, const std::string& path) {
+    if (wanted.kind == Kind::kOptional && written.kind != Kind::kOptional) {
+      Add(FieldChange::Kind::kMadeOptional, path, "is optional now");
+      return Compare(written, wanted.fields[0].type, path);
+    }
+    if (written.kind != wanted.kind) {
+      return Add(FieldChange::Kind::kIncompatible, path,
+                 fmt::format("was {}, is {}", KindName(written.kind), KindName(wanted.kind)));
+    }
+    switch (wanted.kind) {
+      case Kind::kOptional:
+        return Compare(written.fields[0].type, wanted.fields[0].type, path);
+      case Kind::kList:
+        return Compare(written.fields[0].type, wanted.fields[0].type, path + "[]");
+      case Kind::kMap:
+        CompareMapKeys(written.fields[0].type, wanted.fields[0].type, path + ".key");
+        return Compare(written.fields[1].type, wanted.fields[1].type, path + ".value");
+      case Kind::kTuple:
+        return CompareTuples(written, wanted, path);
+      case Kind::kStruct:
+        return CompareStructs(written, wanted, path);
+      default:
         return;
-      }
-      for (size_t i = 0; i < wanted.fields.size(); ++i) {
-        Compare(written.fields[i].type, wanted.fields[i].type, fmt::format("{}.{}", path, i),
-                reasons);
-      }
-      return;
-    case Kind::kStruct:
-      for (const Schema::Field& field : wanted.fields) {
-        const Schema::Field* before = FindField(written, field.name);
-        if (before != nullptr) {
-          Compare(before->type, field.type, fmt::format("{}.{}", path, field.name), reasons);
-        }
-      }
-      return;
-    default:
-      return;
+    }
   }
-}
+
+  std::vector<FieldChange> changes;
+
+ private:
+  void Add(FieldChange::Kind kind, std::string path, std::string text) {
+    changes.push_back({kind, std::move(path), std::move(text)});
+  }
+
+  void CompareMapKeys(const Schema& written, const Schema& wanted, const std::string& path) {
+    const size_t before = changes.size();
+    Compare(written, wanted, path);
+    for (size_t i = before; i < changes.size(); ++i) {
+      if (changes[i].kind != FieldChange::Kind::kRemoved) continue;
+      changes[i].kind = FieldChange::Kind::kIncompatible;
+      changes[i].text = "is no more, and without it keys of the map could be the same";
+    }
+  }
+
+  void CompareTuples(const Schema& written, const Schema& wanted, const std::string& path) {
+    if (written.fields.size() != wanted.fields.size()) {
+      return Add(FieldChange::Kind::kIncompatible, path,
+                 fmt::format("was a tuple of {}, is a tuple of {}", written.fields.size(),
+                             wanted.fields.size()));
+    }
+    for (size_t i = 0; i < wanted.fields.size(); ++i) {
+      Compare(written.fields[i].type, wanted.fields[i].type, fmt::format("{}.{}", path, i));
+    }
+  }
+
+  void CompareStructs(const Schema& written, const Schema& wanted, const std::string& path) {
+    std::vector<bool> read(written.fields.size());
+    for (const Schema::Field& field : wanted.fields) {
+      const std::string below = fmt::format("{}.{}", path, field.name);
+      const auto from = std::find_if(
+          written.fields.begin(), written.fields.end(),
+          [&](const auto& w) { return IsReadFrom(written, w.name, field.name, field.was); });
+      if (from == written.fields.end()) {
+        Add(FieldChange::Kind::kAdded, below, "is new, and gets its default");
+        continue;
+      }
+      read[static_cast<size_t>(from - written.fields.begin())] = true;
+      if (from->name != field.name) {
+        Add(FieldChange::Kind::kRenamed, below, fmt::format("was '{}'", from->name));
+      }
+      Compare(from->type, field.type, below);
+    }
+    for (size_t i = 0; i < read.size(); ++i) {
+      if (read[i]) continue;
+      Add(FieldChange::Kind::kRemoved, fmt::format("{}.{}", path, written.fields[i].name),
+          "is no more, and its values are dropped");
+    }
+  }
+};
 
 }  // namespace
 
@@ -171,10 +205,42 @@ StatusOr<Schema> Schema::Parse(std::string_view bytes) {
   return schema;
 }
 
+const Schema::Field* Schema::FindField(std::string_view field) const {
+  const auto found = std::find_if(fields.begin(), fields.end(),
+                                  [&](const Field& candidate) { return candidate.name == field; });
+  return found == fields.end() ? nullptr : &*found;
+}
+
+std::string_view ToString(FieldChange::Kind kind) {
+  switch (kind) {
+    case FieldChange::Kind::kAdded:
+      return "added";
+    case FieldChange::Kind::kRemoved:
+      return "removed";
+    case FieldChange::Kind::kRenamed:
+      return "renamed";
+    case FieldChange::Kind::kMadeOptional:
+      return "made optional";
+    case FieldChange::Kind::kIncompatible:
+      return "incompatible";
+  }
+  return "";
+}
+
+std::vector<FieldChange> CompareSchemas(const Schema& written, const Schema& wanted,
+                                        std::string_view where) {
+  Comparison comparison;
+  comparison.Compare(written, wanted, std::string(where));
+  return std::move(comparison.changes);
+}
+
 std::vector<std::string> IncompatibleFields(const Schema& written, const Schema& wanted,
                                             std::string_view where) {
   std::vector<std::string> reasons;
-  Compare(written, wanted, std::string(where), reasons);
+  for (const FieldChange& change : CompareSchemas(written, wanted, where)) {
+    if (change.kind != FieldChange::Kind::kIncompatible) continue;
+    reasons.push_back(fmt::format("{}: {}", change.path, change.text));
+  }
   return reasons;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,8 @@ struct Schema {
   std::string name;  // of a struct
   std::vector<Field> fields;
 
+  const Field* FindField(std::string_view field) const;  // of a struct; null if it has none
+
   // "struct Departure{origin:string,delay:int}"; equal texts are equal schemas.
   std::string ToText() const;
   uint64_t Fingerprint() const;
@@ -42,13 +45,46 @@ struct Schema {
 struct Schema::Field {
   std::string name;
   Schema type;
+  std::vector<std::string> was = {};  // earlier names (WEIR_RENAMED); in no text and no bytes
 };
 
-// What keeps bytes written with `written` from being read as `wanted`, one line per reason, each
-// naming the path of the field that differs below `where` ("counts.value.total: was string, is
-// int"). Empty: readable. Fields of structs meet by name, and may come and go; everything else must
-// keep its kind.
+// What becomes of a field when bytes written with one schema are read as another.
+struct FieldChange {
+  enum class Kind : uint8_t {
+    kAdded,         // it gets its default
+    kRemoved,       // its values are dropped
+    kRenamed,       // it is read from the field that had its earlier name
+    kMadeOptional,  // its values are all present
+    kIncompatible,  // the bytes cannot be read
+  };
+  Kind kind = Kind::kIncompatible;
+  std::string path;  // "counts.value.total", below what the caller calls the whole
+  std::string text;  // "was string, is int"
+};
+std::string_view ToString(FieldChange::Kind kind);
+
+// Everything that differs between bytes as they were written and as they are wanted. Fields of
+// structs meet by name, or by an earlier name; they may come and go; a value may become optional;
+// everything else must keep its kind.
+std::vector<FieldChange> CompareSchemas(const Schema& written, const Schema& wanted,
+                                        std::string_view where);
+
+// What of that keeps the bytes from being read, a line each ("counts.value.total: was string, is
+// int"). Empty: readable.
 std::vector<std::string> IncompatibleFields(const Schema& written, const Schema& wanted,
                                             std::string_view where);
+
+// Whether the written field `field` is what a member is read from: its own name goes first, then
+// its earlier names, in their order.
+template <class Names>
+bool IsReadFrom(const Schema& written, std::string_view field, std::string_view member,
+                const Names& earlier) {
+  if (field == member) return true;
+  if (std::empty(earlier) || written.FindField(member) != nullptr) return false;
+  for (std::string_view name : earlier) {
+    if (written.FindField(name) != nullptr) return name == field;
+  }
+  return false;
+}
 
 }  // namespace weir

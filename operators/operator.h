@@ -2,6 +2,7 @@
 // the task that owns it, never from two threads.
 //
 // Order of calls:
+//   DescribeState                              any number, before Open or without it
 //   Open                                       once; state is already restored
 //   OnReload                                   once, if the stage has a reloadable resource: what
 //                                              is in force
@@ -36,6 +37,7 @@
 #include "state/keyed_store.h"
 #include "state/snapshot.h"
 #include "state/stage_counters.h"
+#include "state/state_description.h"
 
 namespace weir {
 
@@ -144,6 +146,11 @@ struct Reloaded {
 class Operator {
  public:
   virtual ~Operator() = default;
+
+  // What the operator keeps in checkpoints. Asked of an instance that is never opened: a checkpoint
+  // is compared with it before anything of it is restored, and one that holds other state of the
+  // stage is refused. The keyed state, and what Freeze() hands over; nothing by default.
+  virtual StatusOr<StateDescription> DescribeState() { return StateDescription{}; }
 
   virtual Status Open(OperatorContext& context) { return absl::OkStatus(); }
   // All instances get a version at the same barrier. Returns at once.

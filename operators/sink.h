@@ -33,6 +33,8 @@ namespace weir {
 class Sink {
  public:
   virtual ~Sink() = default;
+  // As Operator::DescribeState(); handles need no description.
+  virtual StatusOr<StateDescription> DescribeState() { return StateDescription{}; }
   virtual Status Open(OperatorContext& context) = 0;
   // Rejects rows it cannot take (out.Reject) at once, in front of their barrier. Emits nothing.
   virtual StatusOr<Progress> Write(BatchPtr batch, Output& out) = 0;

@@ -29,6 +29,8 @@ struct SourceProgress {
 class Source {
  public:
   virtual ~Source() = default;
+  // As Operator::DescribeState().
+  virtual StatusOr<StateDescription> DescribeState() { return StateDescription{}; }
   virtual Status Open(OperatorContext& context) = 0;
   // Emits at most about one batch, on port 0. At most about a millisecond, reads of local files
   // aside.

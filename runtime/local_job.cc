@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "core/process_memory.h"
+#include "runtime/checkpoint/checkpoint_fit.h"
 #include "runtime/crash_handler.h"
 #include "runtime/worker/executor.h"
 #include "runtime/worker/memory_plan.h"
@@ -251,7 +252,8 @@ Status LocalJob::StartFrom(std::vector<JobRecord>& records) {
 Status LocalJob::GoBack(CheckpointId target) {
   WEIR_ASSIGN_OR_RETURN(const CheckpointId committed, LastCommitted());
   WEIR_ASSIGN_OR_RETURN(const bool untouched, NothingCommitted());
-  const std::string misplaced = MisplacedSink();
+  // A sink that is gone need not take anything back where nothing was committed later.
+  const std::string misplaced = MisplacedSink(options_.drop_state && committed <= target);
   if (!misplaced.empty() && !untouched) {
     return absl::FailedPreconditionError(
         fmt::format("{}: keep the place, or choose another data folder with --data", misplaced));
@@ -267,9 +269,10 @@ Status LocalJob::GoBack(CheckpointId target) {
 }
 
 // A sink of the record that is not where it was, and what follows; empty: there is none.
-std::string LocalJob::MisplacedSink() const {
+std::string LocalJob::MisplacedSink(bool may_be_gone) const {
   for (const auto& [name, where] : record_.sinks) {
     const int stage = job_.graph.FindStage(name);
+    if (stage < 0 && may_be_gone) continue;
     if (stage >= 0 && job_.graph.stages[stage].place == where) continue;
     return fmt::format(
         "sink '{}' of {} committed to another place ({}), where this job could not take it back",
@@ -338,18 +341,11 @@ Status LocalJob::CheckSinksRevoke(CheckpointId target, std::string_view why) {
   return absl::OkStatus();
 }
 
-Status LocalJob::CheckFits(const Manifest& manifest) const {
-  for (const StageState& stage : manifest.stages) {
-    const bool holds = std::any_of(stage.subtasks.begin(), stage.subtasks.end(), [](const auto& s) {
-      return !s.operator_state.format.empty() || !s.keyed_state.format.empty() ||
-             !s.operator_state.handles.empty() || !s.operator_state.open_handles.empty();
-    });
-    if (!holds || job_.graph.FindStage(stage.name) >= 0) continue;
-    return absl::OutOfRangeError(
-        fmt::format("checkpoint {} holds state of stage '{}', which this job does not have: name "
-                    "the stage as it "
-                    "was, or start over with --fresh",
-                    manifest.checkpoint, stage.name));
+Status LocalJob::CheckFits(const Manifest& manifest) {
+  WEIR_ASSIGN_OR_RETURN(const CheckpointFit fit, FitCheckpoint(manifest, job_));
+  WEIR_RETURN_IF_ERROR(fit.Check(manifest.checkpoint, options_.drop_state));
+  for (const std::string& lost : fit.Dropped()) {
+    warnings_.push_back(fmt::format("--drop-state: {}", lost));
   }
   return absl::OkStatus();
 }

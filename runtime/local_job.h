@@ -35,6 +35,7 @@ struct LocalJobOptions {
   std::string from;    // a checkpoint folder; empty: the last checkpoint, if there is one
   bool fresh = false;  // start over, take back what was committed
   bool accept_duplicates = false;  // go back though a sink cannot take back what it put out
+  bool drop_state = false;         // restore though some of the checkpoint's state would be lost
   int restarts_max = limits::kRestartsMax;
   bool encode_edges = false;
   size_t memory_bytes = limits::kMemoryBytesDefault;
@@ -83,7 +84,7 @@ class LocalJob final : private JobMaster::Host {
   Status StartFrom(std::vector<JobRecord>& records);
   Status RefuseOtherIdentity(const JobRecord& unfinished);
   Status ResumeFromNewest();
-  Status CheckFits(const Manifest& manifest) const;
+  Status CheckFits(const Manifest& manifest);
   Status CheckStages();
   Status UseRecord(JobRecord record);
   std::string CrashFile() const;
@@ -91,7 +92,7 @@ class LocalJob final : private JobMaster::Host {
   Status CheckCrashes();
   StatusOr<CheckpointId> LastCommitted();
   StatusOr<bool> NothingCommitted();
-  std::string MisplacedSink() const;
+  std::string MisplacedSink(bool may_be_gone = false) const;
   Status GoBack(CheckpointId target);
   std::string SinksThatCannotRevoke() const;  // "'files', 'pages'"; empty: all can
   Status CheckSinksRevoke(CheckpointId target, std::string_view why);

@@ -25,7 +25,6 @@ using heap::kDeleted;
 using heap::Map;
 using heap::MergedScan;
 
-constexpr std::string_view kFormat = "heap-keyed/1";
 constexpr size_t kEntryOverheadBytes = 64;    // of a map's node, roughly
 constexpr size_t kInlineBytesMax = 16 << 10;  // so small a state lives in the manifest
 constexpr size_t kFileBytesMax = 32 << 20;    // a file is cut after this
@@ -69,7 +68,7 @@ class FrozenHeap final : public Frozen {
     StateSnapshot snapshot;
     Status status = full_ ? WriteFull(writer, snapshot) : WriteDeltas(writer);
     if (status.ok()) {
-      snapshot.format = kFormat;
+      snapshot.format = kHeapKeyedFormat;
       snapshot.files = ledger_->files;
       snapshot.schemas = states_.Describe();
     }
@@ -286,9 +285,9 @@ class HeapKeyedStore final : public KeyedStore {
 
  private:
   Status LoadSnapshot(const StateSnapshot& snapshot, SnapshotReader& reader) {
-    if (snapshot.format != kFormat) {
-      return absl::FailedPreconditionError(
-          fmt::format("it was written as '{}', but is read as '{}'", snapshot.format, kFormat));
+    if (snapshot.format != kHeapKeyedFormat) {
+      return absl::FailedPreconditionError(fmt::format(
+          "it was written as '{}', but is read as '{}'", snapshot.format, kHeapKeyedFormat));
     }
     if (!snapshot.inline_bytes.empty()) {
       WEIR_RETURN_IF_ERROR(

@@ -14,7 +14,6 @@
 namespace weir {
 namespace {
 
-constexpr std::string_view kFormat = "id-store/1";
 constexpr size_t kPrefetchDistance = 32;  // rows between asking for a line and reading it
 // What an id weighs while it is in memory alone, beside what the filter keeps of every id.
 constexpr size_t kBytesPerId = sizeof(StoredId);
@@ -30,6 +29,11 @@ struct InlineState {
   int64_t floor = 0;
 };
 
+// As InlineState has it.
+Duration WindowOf(const IdStoreOptions& options) {
+  return options.by_arrival ? -options.window : options.window;
+}
+
 std::string WindowText(Duration window) {
   return FormatDuration(std::abs(window)) + (window < 0 ? " of arrival" : " of event time");
 }
@@ -41,17 +45,24 @@ std::string Encode(const InlineState& state) {
   return bytes;
 }
 
-StatusOr<InlineState> Decode(const StateSnapshot& snapshot, std::string_view stage) {
-  if (snapshot.format != kFormat) {
+// The header, if the ids were kept as `options` keep them.
+StatusOr<InlineState> Decode(const StateSnapshot& snapshot, const IdStoreOptions& options) {
+  if (snapshot.format != IdStore::kFormat) {
     return absl::FailedPreconditionError(
-        fmt::format("stage '{}': the checkpoint holds state of format '{}', wanted '{}'", stage,
-                    snapshot.format, kFormat));
+        fmt::format("the checkpoint holds state of format '{}', wanted '{}'", snapshot.format,
+                    IdStore::kFormat));
   }
   InlineState state;
   ByteReader in(snapshot.inline_bytes);
   if (!in.Signed(state.window) || !in.Signed(state.floor) || !in.done()) {
-    return absl::DataLossError(
-        fmt::format("stage '{}': the checkpoint's id store has a broken header", stage));
+    return absl::DataLossError("the checkpoint's id store has a broken header");
+  }
+  const Duration window = WindowOf(options);
+  if (state.window != window) {
+    return absl::FailedPreconditionError(
+        fmt::format("the checkpoint's ids were kept for a window of {}, the job asks for {}; "
+                    "restore with the old window or start afresh",
+                    WindowText(state.window), WindowText(window)));
   }
   return state;
 }
@@ -89,7 +100,7 @@ class IdStore::FrozenIds final : public Frozen {
     }));
     shared_->generations.Release(number_);
     StateSnapshot snapshot;
-    snapshot.format = kFormat;
+    snapshot.format = std::string(kFormat);
     snapshot.inline_bytes = Encode({shared_->window, floor_});
     WEIR_ASSIGN_OR_RETURN(snapshot.files, capture->Store(writer));
     return snapshot;
@@ -100,6 +111,10 @@ class IdStore::FrozenIds final : public Frozen {
   const uint64_t number_;
   const int64_t floor_;
 };
+
+Status IdStore::CheckFits(const StateSnapshot& snapshot, const IdStoreOptions& options) {
+  return Decode(snapshot, options).status();
+}
 
 IdStore::IdStore(IdStoreOptions options, std::shared_ptr<Shared> shared)
     : options_(std::move(options)),
@@ -115,23 +130,18 @@ StatusOr<std::unique_ptr<IdStore>> IdStore::Open(IdStoreOptions options, const R
         fmt::format("stage '{}': the window {} is not a positive multiple of {} microseconds",
                     options.stage, FormatDuration(options.window), kReach));
   }
-  const Duration window = options.by_arrival ? -options.window : options.window;
+  const Duration window = WindowOf(options);
   std::vector<RestoredSnapshot> snapshots;
   int64_t floor = kSliceMin;
   for (const RestoredSnapshot& restored : restore.snapshots) {
     if (restored.snapshot.format.empty() || !restored.key_groups().Overlaps(options.key_groups)) {
       continue;
     }
-    WEIR_ASSIGN_OR_RETURN(InlineState state, Decode(restored.snapshot, options.stage));
-    if (state.window != window) {
-      return absl::FailedPreconditionError(fmt::format(
-          "stage '{}': the checkpoint's ids were kept for a window of {}, the job asks for {}; "
-          "restore with the old window or start afresh",
-          options.stage, WindowText(state.window), WindowText(window)));
-    }
+    StatusOr<InlineState> state = Decode(restored.snapshot, options);
+    if (!state.ok()) return Annotate(state.status(), fmt::format("stage '{}'", options.stage));
     // All instances had seen the same watermarks at the barrier; should one have been ahead, the
     // highest floor is the one that lets no id through twice.
-    floor = std::max(floor, state.floor);
+    floor = std::max(floor, state->floor);
     snapshots.push_back(restored);
   }
 

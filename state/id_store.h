@@ -66,12 +66,17 @@ class IdStore {
   static constexpr int64_t kSliceMin = -(int64_t{1} << 61);
   static constexpr int64_t kSliceMax = int64_t{1} << 61;
 
+  // Of its snapshots.
+  static constexpr std::string_view kFormat = "id-store/1";
+
   enum class Verdict : uint8_t { kAccepted, kDuplicate, kLate };
 
   // InvalidArgument for a window that cannot be cut; FailedPrecondition if the snapshots were made
   // with another window, or by another kind of time. Without snapshots the store is empty and
   // nothing is late.
   static StatusOr<std::unique_ptr<IdStore>> Open(IdStoreOptions options, const Restore& restore);
+  // Whether Open() would take the snapshot: FailedPrecondition if not, DataLoss if it is broken.
+  static Status CheckFits(const StateSnapshot& snapshot, const IdStoreOptions& options);
   ~IdStore();
   IdStore(const IdStore&) = delete;
   IdStore& operator=(const IdStore&) = delete;

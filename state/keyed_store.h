@@ -89,6 +89,10 @@ struct KeyedStoreOptions {
   KeyGroupRange key_groups;  // keys outside are not restored
 };
 
+// The formats of the two backends' snapshots.
+inline constexpr std::string_view kHeapKeyedFormat = "heap-keyed/1";
+inline constexpr std::string_view kRocksKeyedFormat = "rocks-keyed/1";
+
 // All state in memory, for little of it: the splits of a source. No TTL. Checkpoints are
 // incremental: what changed since the last one, and everything anew once the changes outweigh it.
 StatusOr<std::unique_ptr<KeyedStore>> MakeHeapKeyedStore(const KeyedStoreOptions& options,

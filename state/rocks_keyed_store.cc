@@ -25,7 +25,6 @@
 namespace weir {
 namespace {
 
-constexpr std::string_view kFormat = "rocks-keyed/1";
 constexpr size_t kIndexEntryBytes = 40;   // of a tree's node that is mostly full
 constexpr size_t kPrefetchDistance = 16;  // keys between asking for a line and reading it
 
@@ -62,7 +61,7 @@ class FrozenRocks final : public Frozen {
     }));
     shared_->generations.Release(number_);
     StateSnapshot snapshot;
-    snapshot.format = kFormat;
+    snapshot.format = kRocksKeyedFormat;
     states_.Encode(snapshot.inline_bytes);
     snapshot.schemas = states_.Describe();
     WEIR_ASSIGN_OR_RETURN(snapshot.files, capture->Store(writer));
@@ -429,10 +428,10 @@ StatusOr<std::unique_ptr<KeyedStore>> MakeRocksKeyedStore(RocksKeyedStoreOptions
     if (restored.snapshot.format.empty() || !restored.key_groups().Overlaps(options.key_groups)) {
       continue;
     }
-    if (restored.snapshot.format != kFormat) {
+    if (restored.snapshot.format != kRocksKeyedFormat) {
       return absl::FailedPreconditionError(
           fmt::format("stage '{}': the checkpoint holds keyed state of format '{}', wanted '{}'",
-                      options.stage, restored.snapshot.format, kFormat));
+                      options.stage, restored.snapshot.format, kRocksKeyedFormat));
     }
     snapshots.push_back(restored);
   }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "state/state_description.h"
+
 namespace weir {
 namespace {
 
@@ -110,21 +112,15 @@ StatusOr<StateId> StateTable::Register(std::string_view stage, std::string name,
 Status StateTable::CheckCompatible(std::string_view stage, const State& written,
                                    const Schema& value,
                                    const std::optional<Schema>& sub_key) const {
-  std::vector<std::string> reasons;
-  if (std::find(written.in_use.begin(), written.in_use.end(), true) == written.in_use.end()) {
-    return absl::OkStatus();  // it holds nothing
-  }
+  std::vector<Schema> in_use;
   for (size_t i = 0; i < written.schemas.size(); ++i) {
-    if (!written.in_use[i]) continue;
-    for (std::string& reason : IncompatibleFields(written.schemas[i], value, written.name)) {
-      reasons.push_back(std::move(reason));
-    }
+    if (written.in_use[i]) in_use.push_back(written.schemas[i]);
   }
-  if (written.sub_key.has_value() != sub_key.has_value()) {
-    reasons.push_back(written.sub_key ? "was a map, is a value" : "was a value, is a map");
-  } else if (sub_key && written.sub_key->ToText() != sub_key->ToText()) {
-    reasons.push_back(fmt::format("keys of the map: were {}, are {}", written.sub_key->ToText(),
-                                  sub_key->ToText()));
+  std::vector<std::string> reasons;
+  for (const FieldChange& change :
+       CompareKeyedState(in_use, written.sub_key, {written.name, value, sub_key})) {
+    if (change.kind != FieldChange::Kind::kIncompatible) continue;
+    reasons.push_back(fmt::format("{}: {}", change.path, change.text));
   }
   if (reasons.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(fmt::format(
@@ -191,7 +187,7 @@ std::vector<StateSchema> StateTable::Describe() const {
     for (size_t i = 0; i < state.schemas.size(); ++i) {
       if (state.in_use[i]) described.push_back({state.name, state.schemas[i]});
     }
-    if (state.sub_key) described.push_back({state.name + "[key]", *state.sub_key});
+    if (state.sub_key) described.push_back({SubKeyName(state.name), *state.sub_key});
   }
   return described;
 }

@@ -6,6 +6,11 @@
 #include <utility>
 
 namespace weir::testing {
+namespace {
+
+constexpr const char* kPositions = "positions";
+
+}  // namespace
 
 SourceScript::SourceScript(std::shared_ptr<const RowCodec> codec, SourceOptions options)
     : codec_(std::move(codec)), options_(options) {
@@ -38,9 +43,14 @@ void SourceScript::Wake() {
   for (const auto& wake : wakes_) wake();
 }
 
+StatusOr<StateDescription> ScriptSource::DescribeState() {
+  return DescribeKeyedState(
+      [](KeyedStore& store) { return ValueState<int64_t>::Register(store, kPositions).status(); });
+}
+
 Status ScriptSource::Open(OperatorContext& context) {
   clock_ = &context.env->clock;
-  WEIR_ASSIGN_OR_RETURN(positions_, ValueState<int64_t>::Register(*context.keyed, "positions"));
+  WEIR_ASSIGN_OR_RETURN(positions_, ValueState<int64_t>::Register(*context.keyed, kPositions));
   for (int i = 0; i < script_->options_.splits; ++i) {
     std::string name = fmt::format("rows-{}", i);
     if (!context.key_groups.Contains(KeyGroupOf(MakeStateKey(name).hash))) continue;

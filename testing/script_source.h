@@ -65,6 +65,7 @@ class ScriptSource final : public Source {
  public:
   explicit ScriptSource(std::shared_ptr<SourceScript> script) : script_(std::move(script)) {}
 
+  StatusOr<StateDescription> DescribeState() override;
   Status Open(OperatorContext& context) override;
   StatusOr<PollResult> Poll(Output& out) override;
   Timestamp watermark() const override;

@@ -11,6 +11,7 @@
 namespace weir {
 namespace {
 
+constexpr const char* kSplitsState = "splits";
 // Splits of which one Poll() reads the first time.
 constexpr int kFirstTimesPerPoll = 64;
 // A split that had to be opened again, and others closed for it, is read for so many batches: to
@@ -82,12 +83,18 @@ FileSource::FileSource(FileSourceOptions options, std::unique_ptr<LineDecoder> d
 
 FileSource::~FileSource() = default;
 
+StatusOr<StateDescription> FileSource::DescribeState() {
+  return DescribeKeyedState([](KeyedStore& store) {
+    return ValueState<SplitState>::Register(store, kSplitsState).status();
+  });
+}
+
 Status FileSource::Open(OperatorContext& context) {
   WEIR_CHECK(context.keyed != nullptr && context.counters != nullptr);
   env_ = context.env;
   counters_ = context.counters;
   key_groups_ = context.key_groups;
-  WEIR_ASSIGN_OR_RETURN(states_, ValueState<SplitState>::Register(*context.keyed, "splits"));
+  WEIR_ASSIGN_OR_RETURN(states_, ValueState<SplitState>::Register(*context.keyed, kSplitsState));
   WEIR_RETURN_IF_ERROR(FindFiles(context));
   MoveWatermark(kMinTimestamp);
   return absl::OkStatus();

@@ -69,6 +69,7 @@ class FileSource final : public Source {
   FileSource(FileSourceOptions options, std::unique_ptr<LineDecoder> decoder);
   ~FileSource() override;
 
+  StatusOr<StateDescription> DescribeState() override;
   Status Open(OperatorContext& context) override;
   StatusOr<PollResult> Poll(Output& out) override;
   Timestamp watermark() const override { return watermark_; }

@@ -13,6 +13,8 @@ namespace {
 // Numbers that follow each other in one split.
 constexpr uint64_t kBlockEvents = 1000;
 
+constexpr const char* kSplitsState = "splits";
+
 // A name whose key group is the index's share of all groups.
 std::string SplitName(int index, int splits) {
   const int group = index * kKeyGroups / splits;
@@ -29,10 +31,16 @@ NexmarkSource::NexmarkSource(const NexmarkOptions& options)
       end_(options.events > 0 ? options.events : NexmarkEventsMax(options)),
       generator_(options) {}
 
+StatusOr<StateDescription> NexmarkSource::DescribeState() {
+  return DescribeKeyedState([](KeyedStore& store) {
+    return ValueState<uint64_t>::Register(store, kSplitsState).status();
+  });
+}
+
 Status NexmarkSource::Open(OperatorContext& context) {
   WEIR_CHECK(context.keyed != nullptr);
   clock_ = &context.env->clock;
-  WEIR_ASSIGN_OR_RETURN(made_, ValueState<uint64_t>::Register(*context.keyed, "splits"));
+  WEIR_ASSIGN_OR_RETURN(made_, ValueState<uint64_t>::Register(*context.keyed, kSplitsState));
   for (int index = 0; index < options_.splits; ++index) {
     Split split{index, SplitName(index, options_.splits), 0};
     const StateKey key = MakeStateKey(split.name);

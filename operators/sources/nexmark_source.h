@@ -28,6 +28,7 @@ class NexmarkSource final : public Source {
   // ones, save the rate.
   explicit NexmarkSource(const NexmarkOptions& options);
 
+  StatusOr<StateDescription> DescribeState() override;
   Status Open(OperatorContext& context) override;
   StatusOr<PollResult> Poll(Output& out) override;
   Timestamp watermark() const override { return watermark_; }

@@ -11,6 +11,18 @@ std::string ToText(const DedupOptions& options) {
          (options.time == DedupTime::kArrival ? " time=arrival" : "");
 }
 
+StatusOr<StateDescription> DedupBase::DescribeState() {
+  StateDescription description;
+  description.own.formats = {std::string(IdStore::kFormat)};
+  IdStoreOptions options;
+  options.window = options_.window;
+  options.by_arrival = by_arrival();
+  description.own.check = [options](const StateSnapshot& snapshot) {
+    return IdStore::CheckFits(snapshot, options);
+  };
+  return description;
+}
+
 Status DedupBase::Open(OperatorContext& context) {
   counters_ = context.counters;
   // The order of IdStore::Verdict.

@@ -60,6 +60,7 @@ class DedupBase : public Operator {
  public:
   explicit DedupBase(DedupOptions options) : options_(options) {}
 
+  StatusOr<StateDescription> DescribeState() override;
   Status Open(OperatorContext& context) override;
   StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override;
   StatusOr<Progress> Resume(Output& out) override;

@@ -22,6 +22,9 @@ class IsolatedPluginOperator final : public Operator {
  public:
   IsolatedPluginOperator(std::shared_ptr<const IsolatedPlugin> plugin, EventFields fields);
 
+  StatusOr<StateDescription> DescribeState() override {
+    return PluginStates::Describe(plugin_->declaration());
+  }
   Status Open(OperatorContext& context) override;
   StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override;
   StatusOr<Progress> Resume(Output& out) override;

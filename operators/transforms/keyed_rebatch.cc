@@ -64,6 +64,10 @@ class KeyedRebatchBase::FrozenBatches {
 KeyedRebatchBase::KeyedRebatchBase(RebatchOptions options, std::shared_ptr<const RowCodec> codec)
     : options_(options), codec_(std::move(codec)) {}
 
+StatusOr<StateDescription> KeyedRebatchBase::DescribeState() {
+  return DescribeOpenRows(kState, *codec_);
+}
+
 Status KeyedRebatchBase::Open(OperatorContext& context) {
   clock_ = &context.env->clock;
   timers_ = context.timers;

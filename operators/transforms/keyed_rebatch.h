@@ -48,6 +48,7 @@ class KeyedRebatchBase : public Operator {
  public:
   KeyedRebatchBase(RebatchOptions options, std::shared_ptr<const RowCodec> codec);
 
+  StatusOr<StateDescription> DescribeState() override;
   Status Open(OperatorContext& context) override;
   StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override;
   StatusOr<Progress> Resume(Output& out) override;

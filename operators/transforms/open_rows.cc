@@ -34,13 +34,18 @@ class FrozenRows final : public Frozen {
   StateSnapshot snapshot_;
 };
 
+Status CheckSnapshot(const OpenRowsState& state, const StateSnapshot& snapshot) {
+  if (snapshot.format == state.format && snapshot.schemas.size() == 1 &&
+      snapshot.files.size() <= 1) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      fmt::format("was written as '{}', this version reads '{}'", snapshot.format, state.format));
+}
+
 StatusOr<BatchPtr> ReadRows(const OpenRowsState& state, const RowCodec& codec,
                             const StateSnapshot& snapshot, SnapshotReader* reader) {
-  if (snapshot.format != state.format || snapshot.schemas.size() != 1 ||
-      snapshot.files.size() > 1) {
-    return absl::FailedPreconditionError(
-        fmt::format("was written as '{}', this version reads '{}'", snapshot.format, state.format));
-  }
+  WEIR_RETURN_IF_ERROR(CheckSnapshot(state, snapshot));
   const Schema& written = snapshot.schemas[0].schema;
   std::vector<std::string> reasons = IncompatibleFields(written, codec.schema(), state.name);
   if (!reasons.empty()) {
@@ -71,6 +76,16 @@ void KeepOwn(const RestoredSnapshot& restored, const OperatorContext& context, B
 }
 
 }  // namespace
+
+StateDescription DescribeOpenRows(const OpenRowsState& state, const RowCodec& codec) {
+  StateDescription description;
+  description.own.formats = {std::string(state.format)};
+  description.own.values = {{std::string(state.name), codec.schema()}};
+  description.own.check = [state](const StateSnapshot& snapshot) {
+    return CheckSnapshot(state, snapshot);
+  };
+  return description;
+}
 
 std::unique_ptr<Frozen> FreezeOpenRows(const OpenRowsState& state, const Schema& schema,
                                        std::function<std::string()> encode) {

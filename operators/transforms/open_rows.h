@@ -21,6 +21,9 @@ struct OpenRowsState {
   std::string_view name;    // of the state, for schemas and messages: "open batch"
 };
 
+// For Operator::DescribeState().
+StateDescription DescribeOpenRows(const OpenRowsState& state, const RowCodec& codec);
+
 // encode: the bytes that RowCodec::EncodeBatch makes of the rows; called on the I/O pool, so it
 // owns what it needs.
 std::unique_ptr<Frozen> FreezeOpenRows(const OpenRowsState& state, const Schema& schema,

@@ -31,6 +31,9 @@ class PluginOperator final : public Operator {
   PluginOperator(std::shared_ptr<const PluginLibrary> library, PluginSettings settings,
                  PluginDeclaration declaration, EventFields fields, PluginOptions options);
 
+  StatusOr<StateDescription> DescribeState() override {
+    return PluginStates::Describe(declaration_);
+  }
   Status Open(OperatorContext& context) override;
   StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override;
   StatusOr<Progress> Resume(Output& out) override;

@@ -42,6 +42,11 @@ void WriteFixed(WeirPluginBytes bytes, std::string& to) {
 
 }  // namespace
 
+StatusOr<StateDescription> PluginStates::Describe(const PluginDeclaration& declaration) {
+  return DescribeKeyedState(
+      [&declaration](KeyedStore& store) { return Open(declaration, store).status(); });
+}
+
 StatusOr<std::unique_ptr<PluginStates>> PluginStates::Open(const PluginDeclaration& declaration,
                                                            KeyedStore& store) {
   std::unique_ptr<PluginStates> states(new PluginStates(declaration, store));

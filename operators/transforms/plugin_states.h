@@ -17,11 +17,14 @@
 #include "core/batch.h"
 #include "operators/transforms/plugin_declaration.h"
 #include "operators/transforms/row_transaction.h"
+#include "state/state_description.h"
 
 namespace weir {
 
 class PluginStates {
  public:
+  // For Operator::DescribeState().
+  static StatusOr<StateDescription> Describe(const PluginDeclaration& declaration);
   // Both outlive it. FailedPrecondition: the restored state has values of another type.
   static StatusOr<std::unique_ptr<PluginStates>> Open(const PluginDeclaration& declaration,
                                                       KeyedStore& store);

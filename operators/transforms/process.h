@@ -114,6 +114,18 @@ class ProcessOperator final : public Operator {
   ProcessOperator(Function function, KeyFn key_fn)
       : function_(std::move(function)), row_keys_(std::move(key_fn)) {}
 
+  // What the function's Open() registers, with a store that holds nothing.
+  StatusOr<StateDescription> DescribeState() override {
+    return DescribeKeyedState([this](KeyedStore& store) -> Status {
+      Function function = function_;
+      WEIR_RETURN_IF_ERROR(internal::GuardedCall([&] { return function.Open(store); }));
+      if constexpr (kHasTimers) {
+        WEIR_RETURN_IF_ERROR(internal::KeyedTimers().Open(store, KeyGroupRange{0, 0}));
+      }
+      return absl::OkStatus();
+    });
+  }
+
   Status Open(OperatorContext& context) override {
     WEIR_CHECK(context.keyed != nullptr);  // the stage asks for keyed state
     clock_ = &context.env->clock;

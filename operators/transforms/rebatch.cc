@@ -45,6 +45,10 @@ Status Validate(const RebatchOptions& options) {
 RebatchOperator::RebatchOperator(RebatchOptions options, std::shared_ptr<const RowCodec> codec)
     : options_(options), codec_(std::move(codec)), open_(codec_->NewBatch()) {}
 
+StatusOr<StateDescription> RebatchOperator::DescribeState() {
+  return DescribeOpenRows(kState, *codec_);
+}
+
 Status RebatchOperator::Open(OperatorContext& context) {
   clock_ = &context.env->clock;
   timers_ = context.timers;

@@ -42,6 +42,7 @@ class RebatchOperator final : public Operator {
  public:
   RebatchOperator(RebatchOptions options, std::shared_ptr<const RowCodec> codec);
 
+  StatusOr<StateDescription> DescribeState() override;
   Status Open(OperatorContext& context) override;
   StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override;
   StatusOr<Progress> OnWatermark(Timestamp watermark, Output& out) override;

@@ -32,6 +32,12 @@ SampleBase::SampleBase(SampleOptions options)
                      ? static_cast<uint64_t>(std::ldexp(options.share, 64))
                      : UINT64_MAX) {}
 
+StatusOr<StateDescription> SampleBase::DescribeState() {
+  StateDescription description;
+  description.own.formats = {std::string(kFormat)};
+  return description;
+}
+
 Status SampleBase::Open(OperatorContext& context) {
   WEIR_RETURN_IF_ERROR(Validate(options_));
   counters_ = context.counters;

@@ -50,6 +50,7 @@ class SampleBase : public Operator {
  public:
   explicit SampleBase(SampleOptions options);
 
+  StatusOr<StateDescription> DescribeState() override;
   Status Open(OperatorContext& context) override;
   std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) override;
 

@@ -8,6 +8,7 @@
 namespace weir {
 namespace {
 
+constexpr const char* kBucketState = "bucket";
 constexpr int64_t kCreditsMax = int64_t{1} << 61;  // so that sums of two do not overflow
 
 int64_t Burst(const ThrottleOptions& options) {
@@ -43,6 +44,11 @@ ThrottleBase::ThrottleBase(ThrottleOptions options)
       token_(options.per),
       full_(Validate(options).ok() ? Burst(options) * options.per : 0) {}
 
+StatusOr<StateDescription> ThrottleBase::DescribeState() {
+  return DescribeKeyedState(
+      [](KeyedStore& store) { return ValueState<Bucket>::Register(store, kBucketState).status(); });
+}
+
 Status ThrottleBase::Open(OperatorContext& context) {
   WEIR_RETURN_IF_ERROR(Validate(options_));
   WEIR_CHECK(context.keyed != nullptr);  // the stage asks for keyed state
@@ -51,8 +57,8 @@ Status ThrottleBase::Open(OperatorContext& context) {
   store_ = context.keyed;
   if (options_.time == ThrottleTime::kArrival) arrival_.emplace(context.env->clock);
   const Duration ttl = full_ / options_.rows + Hours(24);
-  WEIR_ASSIGN_OR_RETURN(buckets_, (ValueState<std::tuple<int64_t, Timestamp>>::Register(
-                                      *store_, "bucket", {.ttl = ttl})));
+  WEIR_ASSIGN_OR_RETURN(buckets_,
+                        ValueState<Bucket>::Register(*store_, kBucketState, {.ttl = ttl}));
   return absl::OkStatus();
 }
 
@@ -74,7 +80,7 @@ StatusOr<Progress> ThrottleBase::Resume(Output& out) {
   for (size_t i = 0; i < keys.size(); ++i) {
     Verdict verdict = Verdict::kRejected;
     if (has_key(i)) {
-      Status fits = CheckStateSizes("bucket", keys[i], {}, {});
+      Status fits = CheckStateSizes(kBucketState, keys[i], {}, {});
       if (fits.ok()) {
         WEIR_ASSIGN_OR_RETURN(verdict, Judge(keys[i], arrival_ ? now : batch->times()[i]));
       } else {

@@ -61,6 +61,7 @@ class ThrottleBase : public Operator {
  public:
   explicit ThrottleBase(ThrottleOptions options);
 
+  StatusOr<StateDescription> DescribeState() override;
   Status Open(OperatorContext& context) override;
   StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override;
   StatusOr<Progress> Resume(Output& out) override;
@@ -73,6 +74,7 @@ class ThrottleBase : public Operator {
   virtual void CompactIfSparse(BatchPtr& batch) = 0;
 
  private:
+  using Bucket = std::tuple<int64_t, Timestamp>;  // credits, and when there were so many
   enum class Verdict : uint8_t { kPass, kOver, kRejected };
   StatusOr<Verdict> Judge(const StateKey& key, Timestamp time);
   void Emit(BatchPtr batch, Output& out);
@@ -83,9 +85,9 @@ class ThrottleBase : public Operator {
   const int64_t full_;
   OperatorCounters* counters_ = nullptr;
   KeyedStore* store_ = nullptr;
-  ValueState<std::tuple<int64_t, Timestamp>> buckets_;  // credits, and when there were so many
-  std::optional<ArrivalClock> arrival_;                 // set if that is the time
-  BatchPtr waiting_;                                    // taken while the store was full
+  ValueState<Bucket> buckets_;
+  std::optional<ArrivalClock> arrival_;  // set if that is the time
+  BatchPtr waiting_;                     // taken while the store was full
   std::vector<Verdict> verdicts_;
 };
 

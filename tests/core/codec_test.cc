@@ -230,6 +230,50 @@ TEST(CodecTest, OlderStructsAreReadWithinContainers) {
   EXPECT_EQ(std::get<1>(value.at("k").at(0)).kept, 5);
 }
 
+struct Renamed {
+  std::string name = "unknown";
+  std::optional<int64_t> weight;
+  BOOST_DESCRIBE_CLASS(Renamed, (), (name, weight), (), ())
+};
+WEIR_RENAMED(Renamed, name, "title", "n")
+
+struct Outer : Renamed {
+  std::vector<Renamed> parts;
+  BOOST_DESCRIBE_CLASS(Outer, (Renamed), (parts), (), ())
+};
+WEIR_RENAMED(Outer, parts, "pieces")
+
+struct Earliest {
+  std::string n;
+  int64_t weight = 0;
+  BOOST_DESCRIBE_CLASS(Earliest, (), (n, weight), (), ())
+};
+struct Earlier {
+  std::string n;  // goes: `title` is the younger of the two names
+  std::string title;
+  std::vector<Earliest> pieces;
+  BOOST_DESCRIBE_CLASS(Earlier, (), (n, title, pieces), (), ())
+};
+
+TEST(CodecTest, ARenamedMemberIsReadFromItsEarlierName) {
+  const std::string bytes = EncodeToString(Earlier{"old", "younger", {{"part", 7}}});
+  const Schema written = Codec<Earlier>::Describe();
+  ASSERT_THAT(IncompatibleFields(written, Codec<Outer>::Describe(), "row"), testing::IsEmpty());
+  ByteReader in(bytes);
+  Outer value;
+  ASSERT_TRUE(Codec<Outer>::DecodeAs(written, in, value));
+  EXPECT_TRUE(in.done());
+  EXPECT_EQ(value.name, "younger");
+  EXPECT_EQ(value.weight, std::nullopt);
+  ASSERT_EQ(value.parts.size(), 1);
+  EXPECT_EQ(value.parts[0].name, "part");
+  EXPECT_EQ(value.parts[0].weight, 7) << "a value that became optional";
+  // What is written now has the new names alone.
+  EXPECT_EQ(Codec<Outer>::Describe().ToText(),
+            "struct{name:string,weight:optional<int>,parts:list<struct{name:string,weight:"
+            "optional<int>}>}");
+}
+
 TEST(CodecTest, ViewBytesCountWhatAValuePointsTo) {
   Event event;
   event.id = "four";

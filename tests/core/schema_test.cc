@@ -85,20 +85,62 @@ TEST(SchemaTest, EveryIncompatibleFieldIsNamedByItsPath) {
                        {"list", list(Struct({{"total", kString}}))},
                        {"map", map(kString, Struct({{"x", kInt}}))},
                        {"pair", Codec<std::tuple<int, int>>::Describe()},
-                       {"maybe", kInt},
+                       {"maybe", Codec<std::optional<int>>::Describe()},
                        {"same", kInt}});
   Schema is = Struct({{"count", kInt},
                       {"list", list(Struct({{"total", kInt}}))},
                       {"map", map(kInt, Struct({{"x", kString}}))},
                       {"pair", Codec<std::tuple<int>>::Describe()},
-                      {"maybe", Codec<std::optional<int>>::Describe()},
+                      {"maybe", kInt},
                       {"same", kInt}});
   EXPECT_THAT(
       IncompatibleFields(was, is, "counts"),
       ElementsAre("counts.count: was string, is int", "counts.list[].total: was string, is int",
                   "counts.map.key: was string, is int", "counts.map.value.x: was int, is string",
                   "counts.pair: was a tuple of 2, is a tuple of 1",
-                  "counts.maybe: was int, is optional"));
+                  "counts.maybe: was optional, is int"));
+}
+
+MATCHER_P3(Change, kind, path, text, "") {
+  return arg.kind == kind && arg.path == path && arg.text == text;
+}
+
+TEST(SchemaTest, EveryChangeIsToldWithWhatBecomesOfTheField) {
+  using Kind = FieldChange::Kind;
+  Schema is = Struct({{"total", kInt, {"oldest", "sum"}},
+                      {"note", Codec<std::optional<int>>::Describe()},
+                      {"more", kString}});
+  EXPECT_THAT(
+      CompareSchemas(Struct({{"sum", kInt}, {"note", kInt}, {"gone", kString}}), is, "t"),
+      ElementsAre(Change(Kind::kRenamed, "t.total", "was 'sum'"),
+                  Change(Kind::kMadeOptional, "t.note", "is optional now"),
+                  Change(Kind::kAdded, "t.more", "is new, and gets its default"),
+                  Change(Kind::kRemoved, "t.gone", "is no more, and its values are dropped")));
+}
+
+TEST(SchemaTest, AFieldsOwnNameGoesBeforeAnEarlierOne) {
+  Schema is = Struct({{"b", kInt, {"a"}}});
+  EXPECT_THAT(CompareSchemas(Struct({{"a", kString}, {"b", kInt}}), is, "t"),
+              ElementsAre(Change(FieldChange::Kind::kRemoved, "t.a",
+                                 "is no more, and its values are dropped")));
+  EXPECT_THAT(IncompatibleFields(Struct({{"a", kString}}), is, "t"),
+              ElementsAre("t.b: was string, is int"));
+}
+
+TEST(SchemaTest, AFieldThatTellsKeysOfAMapApartCannotGo) {
+  auto map = [](Schema key) { return Schema{Schema::Kind::kMap, "", {{"", key}, {"", kInt}}}; };
+  Schema both = Struct({{"a", kInt}, {"b", kInt}});
+  Schema one = Struct({{"a", kInt}});
+  EXPECT_THAT(IncompatibleFields(map(both), map(one), "t"),
+              ElementsAre("t.key.b: is no more, and without it keys of the map could be the same"));
+  EXPECT_THAT(IncompatibleFields(map(one), map(both), "t"), IsEmpty());
+}
+
+TEST(SchemaTest, EarlierNamesAreInNoTextAndNoBytes) {
+  Schema plain = Struct({{"b", kInt}});
+  Schema renamed = Struct({{"b", kInt, {"a"}}});
+  EXPECT_EQ(plain.Fingerprint(), renamed.Fingerprint());
+  EXPECT_EQ(plain.Serialize(), renamed.Serialize());
 }
 
 TEST(SchemaTest, SignedAndUnsignedAreNotTheSame) {

@@ -10,6 +10,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
+from compatibility_check import check_compatibility  # noqa: E402
 from compile_check import check_headers_alone, check_snippets  # noqa: E402
 from flights_check import check_flights  # noqa: E402
 from include_check import check_includes  # noqa: E402
@@ -26,6 +27,7 @@ READING = {
     "links": check_links,
     "flights": check_flights,
     "tables": check_tables,
+    "compatibility": check_compatibility,
 }
 COMPILING = {"headers_alone": check_headers_alone, "snippets": check_snippets}
 

@@ -11,6 +11,7 @@ import unittest
 
 sys.dont_write_bytecode = True
 
+from compatibility_check import check_compatibility  # noqa: E402
 from compile_check import check_headers_alone, check_snippets  # noqa: E402
 from flights_check import check_flights  # noqa: E402
 from include_check import check_includes  # noqa: E402
@@ -41,6 +42,39 @@ class CheckTest(unittest.TestCase):
         self.assertEqual(len(found), 1, found)
         for part in parts:
             self.assertIn(part, found[0])
+
+
+class CompatibilityTest(CheckTest):
+    def setUp(self):
+        super().setUp()
+        self.plant("jobs/library.h", "inline constexpr uint32_t kJobAbi = 3;\n")
+        self.plant("state/store.cc", 'constexpr std::string_view kFormat = "id-store/1";\n')
+        self.plant("cli/common.h", "enum ExitCode {\n  kDone = 0,\n  kUsage = 64,\n};\n")
+        self.rows = ["| `kJobAbi` | `jobs/library.h` | 3 | never |", "| `id-store/1` | ids |", "| 0 | done |", "| 64 | wrong usage |"]
+
+    def check(self, *rows):
+        self.plant("docs/compatibility.md", "".join(f"{row}\n" for row in rows))
+        return self.found(check_compatibility)
+
+    def test_accepts_what_the_code_says(self):
+        self.assertEqual(self.check(*self.rows), [])
+
+    def test_finds_a_number_that_has_moved_on(self):
+        self.plant("jobs/library.h", "inline constexpr uint32_t kJobAbi = 4;\n")
+        self.assert_only(self.check(*self.rows), "docs/compatibility.md:1", "kJobAbi is 4", "and 3 here")
+
+    def test_finds_a_number_that_is_nowhere(self):
+        self.assert_only(self.check("| `kOther` | `jobs/library.h` | 3 | never |", *self.rows[1:]), "defines no kOther")
+        self.assert_only(self.check("| `kJobAbi` | `jobs/gone.h` | 3 | never |", *self.rows[1:]), "no such file")
+        self.assert_only(self.check(*self.rows[1:]), "no table of numbers")
+
+    def test_finds_a_format_that_is_not_told_and_one_that_is_not_there(self):
+        self.plant("state/store.cc", 'constexpr std::string_view kFormat = "id-store/2";\n')
+        self.assertEqual(len(self.check(*self.rows)), 2)
+        self.assert_only(self.check(*self.rows, "| `id-store/2` | ids |"), "docs/compatibility.md:2", "id-store/1", "no such")
+
+    def test_finds_an_exit_code_that_is_not_told(self):
+        self.assert_only(self.check(*self.rows[:3]), "cli/common.h", "exit code 64")
 
 
 class IncludeTest(CheckTest):
