@@ -93,4 +93,18 @@ std::string DescribeWaitStatus(int wait_status) {
   return fmt::format("was ended by SIG{} ({})", name, sigdescr_np(number));
 }
 
+bool EndedByItself(int wait_status) {
+  if (!WIFSIGNALED(wait_status)) return true;
+  switch (WTERMSIG(wait_status)) {
+    case SIGKILL:
+    case SIGTERM:
+    case SIGINT:
+    case SIGHUP:
+    case SIGQUIT:
+      return false;
+    default:
+      return true;
+  }
+}
+
 }  // namespace weir

@@ -47,5 +47,8 @@ class ChildProcess {
 // What waitpid() told, for a message: "was ended by SIGSEGV (Segmentation fault)", "exited with
 // code 3".
 std::string DescribeWaitStatus(int wait_status);
+// False where the signal that ended the process is one that somebody else sends (SIGKILL, SIGTERM),
+// and not one for something that went wrong in it.
+bool EndedByItself(int wait_status);
 
 }  // namespace weir

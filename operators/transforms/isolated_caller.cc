@@ -20,22 +20,6 @@ using namespace plugin_host;
 // So often the caller's thread looks around while it waits for a host.
 constexpr Duration kLook = Milliseconds(20);
 
-// A signal that a process gives to itself when something is wrong in it; any other one comes from
-// somebody else.
-bool IsOwnEnd(int wait_status) {
-  if (!WIFSIGNALED(wait_status)) return true;
-  switch (WTERMSIG(wait_status)) {
-    case SIGKILL:
-    case SIGTERM:
-    case SIGINT:
-    case SIGHUP:
-    case SIGQUIT:
-      return false;
-    default:
-      return true;
-  }
-}
-
 }  // namespace
 
 IsolatedCaller::IsolatedCaller(std::shared_ptr<const IsolatedPlugin> plugin, Clock& clock,
@@ -372,7 +356,7 @@ Status IsolatedCaller::RunAlone(IsolatedCall& call, Trouble first) {
   int kills = 0;
   Trouble trouble = first;
   while (true) {
-    if (trouble == Trouble::kHang || (trouble == Trouble::kEnded && IsOwnEnd(wait_status_))) {
+    if (trouble == Trouble::kHang || (trouble == Trouble::kEnded && EndedByItself(wait_status_))) {
       ++tries;
     } else if (trouble == Trouble::kEnded) {
       ++kills;

@@ -122,10 +122,14 @@ StatusOr<std::shared_ptr<const IsolatedPlugin>> IsolatedPlugin::Load(std::string
   plugin->options_ = options;
   plugin->label_ = fmt::format("plugin {}", name);  // until it has told its version
   WEIR_ASSIGN_OR_RETURN(plugin->fd_, PluginInMemory(name, path, bytes));
-  WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<PluginKeeper> keeper, plugin->MakeKeeper());
   uint32_t threads = 0;
-  WEIR_RETURN_IF_ERROR(
-      plugin->Ask(*keeper, true, nullptr, plugin->identity_, plugin->declaration_, threads));
+  Status asked = absl::UnavailableError("");
+  // What somebody else has ended says nothing about the plugin.
+  for (int i = 0; i < limits::kIsolatedKillsMax && absl::IsUnavailable(asked); ++i) {
+    WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<PluginKeeper> keeper, plugin->MakeKeeper());
+    asked = plugin->Ask(*keeper, true, nullptr, plugin->identity_, plugin->declaration_, threads);
+  }
+  WEIR_RETURN_IF_ERROR(asked);
   plugin->starts_threads_ = threads > 1;
   plugin->label_ = plugin->identity_.label();
   return plugin;
@@ -163,11 +167,14 @@ Status IsolatedPlugin::Ask(PluginKeeper& keeper, bool check_only, const std::ato
   WEIR_RETURN_IF_ERROR(keeper.StartHost(check_only));
   std::optional<int> ended;
   if (!keeper.WaitUntilReady(limits::kIsolatedStartMax, stop, ended)) {
-    return absl::InvalidArgumentError(ended
-                                          ? fmt::format("{}: its process {} while it was set up",
-                                                        label_, DescribeWaitStatus(*ended))
-                                          : fmt::format("{}: it was not set up within {}", label_,
-                                                        FormatDuration(limits::kIsolatedStartMax)));
+    if (!ended) {
+      return absl::InvalidArgumentError(fmt::format("{}: it was not set up within {}", label_,
+                                                    FormatDuration(limits::kIsolatedStartMax)));
+    }
+    const std::string what =
+        fmt::format("{}: its process {} while it was set up", label_, DescribeWaitStatus(*ended));
+    if (EndedByItself(*ended)) return absl::InvalidArgumentError(what);
+    return absl::UnavailableError(what);
   }
   const auto annotated = [this](const Status& status) { return Annotate(status, label_); };
   StatusOr<SetupRecord> setup = ReadSetup(keeper.answer_area());
