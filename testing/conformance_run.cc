@@ -19,6 +19,11 @@ StageRun::StageRun(const StageCase& stage, const std::vector<InputScript::Elemen
   clock_.now = stage_.start;
   pool_.Hold(disturbance_.busy);
   sets_.resize(disturbance_.in_turns ? 2 : 1);
+  if (const auto& reloadable = stage_.code.reloadable) {
+    StatusOr<std::shared_ptr<const void>> content = reloadable->compile(reloadable->bytes);
+    WEIR_CHECK(content.ok());
+    resource_.content = *std::move(content);
+  }
 }
 
 StageRun::~StageRun() { (void)RealEnvironment().disk.RemoveTree(local_dir_); }
@@ -43,6 +48,7 @@ StageRun::Instances StageRun::Make(int parallelism, const std::vector<StateSnaps
         stage_, std::move(options), clock_, pool_,
         fmt::format("{}/a{}-{}", local_dir_, attempts_, subtask), findings_, output));
     instances.back()->Open();
+    if (resource_.content) instances.back()->Reload(resource_);
   }
   return instances;
 }
@@ -88,6 +94,8 @@ void StageRun::Give(const InputScript::Element& element, Instances& instances) {
       return RaiseWatermark(std::max(element.time, watermark_), instances);
     case InputScript::Element::kAdvance:
       return Advance(element.time, instances);
+    case InputScript::Element::kReload:
+      return Reload(element.rows, instances);
   }
 }
 
@@ -177,6 +185,16 @@ void StageRun::Advance(Duration duration, Instances& instances) {
   clock_.now = last_set ? latest_ : start;
 }
 
+// At a barrier, as all instances get it.
+void StageRun::Reload(std::string_view content, Instances& instances) {
+  WEIR_CHECK(stage_.code.reloadable);
+  StatusOr<std::shared_ptr<const void>> compiled = stage_.code.reloadable->compile(content);
+  if (!compiled.ok()) return findings_.Failed("compile(): " + compiled.status().ToString());
+  resource_ = {++checkpoints_, *std::move(compiled)};
+  for (auto& instance : instances) instance->Drain(DrainReason::kBarrier);
+  for (auto& instance : instances) instance->Reload(resource_);
+}
+
 void StageRun::TakeChance(Set& set, const InputScript::Element* next) {
   for (int i = 0; i < disturbance_.checkpoints; ++i) Checkpoint(set, false, nullptr);
   if (!disturbance_.restore_to.empty()) Checkpoint(set, true, next);
@@ -199,9 +217,11 @@ void StageRun::Checkpoint(Set& set, bool restore, const InputScript::Element* ne
   if (disturbance_.write_late && restore && next != nullptr && !ended_) {
     // What comes of this is lost with the instances.
     const int64_t now = clock_.now;
+    const Reloaded resource = resource_;
     for (auto& instance : set.instances) instance->DiscardOutput();
     Give(*next, set.instances);
     clock_.now = now;
+    resource_ = resource;
   }
   std::vector<StateSnapshot> op, keyed;
   std::vector<std::string> handles;
