@@ -60,7 +60,11 @@ class StageRun {
   void Reload(std::string_view content, Instances& instances);
   void TakeChance(Set& set, const InputScript::Element* next);
   void Checkpoint(Set& set, bool restore, const InputScript::Element* next);
+  // Of sinks only; others have no handles.
   void Commit(const std::vector<std::string>& handles, Instances& instances);
+  void Committed(CheckpointId checkpoint, const std::vector<std::string>& handles,
+                 Instances& instances);
+  void Recover(const Sink::Recovery& recovery, Instances& instances);
   void End(Set& set);
 
   const StageCase& stage_;
