@@ -197,17 +197,19 @@ class OperatorCheck {
     RunOutput expected = undisturbed;
     bool any = false;
     size_t alone = 0;
+    Elements alone_input(1);  // the row, behind the last reload before it
     for (InputScript::Element& element : without) {
+      if (element.kind == InputScript::Element::kReload) alone_input = {element, element};
       if (element.kind != InputScript::Element::kRows) continue;
       BatchPtr rest = Decode(element);
       BatchPtr kept = rest->NewEmpty();
       while (!rest->empty()) {
         BatchPtr row = rest->SplitFront(1);
         if (alone++ >= kAloneMax) return;
-        InputScript::Element one = element;
+        InputScript::Element& one = alone_input.back() = element;
         one.rows.clear();
         element.codec->EncodeBatch(*row, one.rows);
-        const auto output = Run({one}, {.name = fmt::format("row {} alone", alone)});
+        const auto output = Run(alone_input, {.name = fmt::format("row {} alone", alone)});
         if (!output) return;
         if (output->rejected.empty()) {
           kept->Append(*row);

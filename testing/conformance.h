@@ -38,11 +38,11 @@ namespace weir::testing {
 class InputScript {
  public:
   struct Element {
-    enum Kind { kRows, kWatermark, kAdvance } kind;
+    enum Kind { kRows, kWatermark, kAdvance, kReload } kind;
     int64_t time = 0;  // of a watermark, or how far the clocks move
     int port = 0;
     std::shared_ptr<const RowCodec> codec;
-    std::string rows;  // a batch, as the codec encodes it
+    std::string rows;  // a batch, as the codec encodes it; or the content of the resource
   };
 
   // One batch.
@@ -61,6 +61,12 @@ class InputScript {
   }
   InputScript& Advance(Duration duration) {
     elements_.push_back({Element::kAdvance, duration});
+    return *this;
+  }
+
+  // Another version of the stage's reloadable resource (Reloadable), for the rows that follow.
+  InputScript& Reload(std::string content) {
+    elements_.push_back({Element::kReload, 0, 0, nullptr, std::move(content)});
     return *this;
   }
 

@@ -105,6 +105,14 @@ void StageInstance::Open() {
   if (stage_.role == StageRole::kOperator && !findings_.failed()) CheckOutputWatermark();
 }
 
+void StageInstance::Reload(const Reloaded& reloaded) {
+  if (findings_.failed()) return;
+  CallOnce("OnReload", [&]() -> StatusOr<Progress> {
+    WEIR_RETURN_IF_ERROR(op_->OnReload(reloaded));
+    return Progress::kDone;
+  });
+}
+
 // One call of the operator; nullopt: it has failed.
 template <class Fn>
 std::optional<Progress> StageInstance::CallOnce(const char* name, Fn fn) {

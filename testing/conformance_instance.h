@@ -73,6 +73,7 @@ class StageInstance final : private Output {
   ~StageInstance() override;
 
   void Open();
+  void Reload(const Reloaded& reloaded);
   void Process(int port, BatchPtr batch);
   void Watermark(Timestamp time);  // fires timers of event time, then OnWatermark
   void FireTimers();               // notifications, and timers of both clocks that are due

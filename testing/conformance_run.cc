@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "core/key_group.h"
@@ -19,6 +20,11 @@ StageRun::StageRun(const StageCase& stage, const std::vector<InputScript::Elemen
   clock_.now = stage_.start;
   pool_.Hold(disturbance_.busy);
   sets_.resize(disturbance_.in_turns ? 2 : 1);
+  if (const auto& reloadable = stage_.code.reloadable) {
+    StatusOr<std::shared_ptr<const void>> content = reloadable->compile(reloadable->bytes);
+    WEIR_CHECK(content.ok());
+    resource_.content = *std::move(content);
+  }
 }
 
 StageRun::~StageRun() { (void)RealEnvironment().disk.RemoveTree(local_dir_); }
@@ -43,12 +49,16 @@ StageRun::Instances StageRun::Make(int parallelism, const std::vector<StateSnaps
         stage_, std::move(options), clock_, pool_,
         fmt::format("{}/a{}-{}", local_dir_, attempts_, subtask), findings_, output));
     instances.back()->Open();
+    if (resource_.content) instances.back()->Reload(resource_);
   }
   return instances;
 }
 
 std::vector<RunOutput> StageRun::Go() {
-  for (Set& set : sets_) set.instances = Make(disturbance_.parallelism, {}, {}, set.output);
+  for (Set& set : sets_) {
+    set.instances = Make(disturbance_.parallelism, {}, {}, set.output);
+    Recover({.job_id = "conformance"}, set.instances);
+  }
   const size_t elements = std::min(input_.size(), disturbance_.elements);
   for (Set& set : sets_) TakeChance(set, elements > 0 ? &input_[0] : nullptr);
   for (size_t i = 0; i < elements && !findings_.failed(); ++i) {
@@ -88,6 +98,8 @@ void StageRun::Give(const InputScript::Element& element, Instances& instances) {
       return RaiseWatermark(std::max(element.time, watermark_), instances);
     case InputScript::Element::kAdvance:
       return Advance(element.time, instances);
+    case InputScript::Element::kReload:
+      return Reload(element.rows, instances);
   }
 }
 
@@ -177,6 +189,16 @@ void StageRun::Advance(Duration duration, Instances& instances) {
   clock_.now = last_set ? latest_ : start;
 }
 
+// At a barrier, as all instances get it.
+void StageRun::Reload(std::string_view content, Instances& instances) {
+  WEIR_CHECK(stage_.code.reloadable);
+  StatusOr<std::shared_ptr<const void>> compiled = stage_.code.reloadable->compile(content);
+  if (!compiled.ok()) return findings_.Failed("compile(): " + compiled.status().ToString());
+  resource_ = {++checkpoints_, *std::move(compiled)};
+  for (auto& instance : instances) instance->Drain(DrainReason::kBarrier);
+  for (auto& instance : instances) instance->Reload(resource_);
+}
+
 void StageRun::TakeChance(Set& set, const InputScript::Element* next) {
   for (int i = 0; i < disturbance_.checkpoints; ++i) Checkpoint(set, false, nullptr);
   if (!disturbance_.restore_to.empty()) Checkpoint(set, true, next);
@@ -191,25 +213,31 @@ void StageRun::Checkpoint(Set& set, bool restore, const InputScript::Element* ne
   };
   std::vector<Piece> pieces;
   for (auto& instance : set.instances) instance->Drain(DrainReason::kBarrier);
+  const bool last = ended_ && !restore;
   for (auto& instance : set.instances) {
     Piece& piece = pieces.emplace_back();
+    if (last && instance->sink() != nullptr) instance->sink()->EndPieces();
     piece.op = instance->FreezeOperator(checkpoint);
     piece.keyed = instance->FreezeKeyed(checkpoint);
   }
   if (disturbance_.write_late && restore && next != nullptr && !ended_) {
     // What comes of this is lost with the instances.
     const int64_t now = clock_.now;
+    const Reloaded resource = resource_;
     for (auto& instance : set.instances) instance->DiscardOutput();
     Give(*next, set.instances);
     clock_.now = now;
+    resource_ = resource;
   }
   std::vector<StateSnapshot> op, keyed;
-  std::vector<std::string> handles;
+  Sink::Recovery recovery{.job_id = "conformance", .restored = checkpoint};
+  const std::vector<std::string>& handles = recovery.handles;
   for (size_t i = 0; i < pieces.size(); ++i) {
     for (auto [frozen, snapshots] : {std::pair(&pieces[i].op, &op), {&pieces[i].keyed, &keyed}}) {
       StatusOr<StateSnapshot> written = set.instances[i]->Write(std::move(*frozen), snapshots_);
       if (!written.ok()) return findings_.Failed("Write(): " + written.status().ToString());
-      for (const std::string& handle : written->handles) handles.push_back(handle);
+      std::ranges::copy(written->handles, std::back_inserter(recovery.handles));
+      std::ranges::copy(written->open_handles, std::back_inserter(recovery.open_handles));
       snapshots->push_back(*std::move(written));
     }
   }
@@ -217,6 +245,7 @@ void StageRun::Checkpoint(Set& set, bool restore, const InputScript::Element* ne
     for (int i = 0; i < (disturbance_.repeat_complete ? 2 : 1); ++i) {
       Commit(handles, set.instances);
       for (auto& instance : set.instances) instance->OnCheckpointComplete(checkpoint);
+      Committed(checkpoint, handles, set.instances);
     }
   }
   if (!restore || findings_.failed()) return;
@@ -225,10 +254,8 @@ void StageRun::Checkpoint(Set& set, bool restore, const InputScript::Element* ne
   set.instances = Make(parallelism, op, keyed, set.output);
   ++findings_.report().restores;
   Commit(handles, set.instances);
-  if (Sink* sink = set.instances[0]->sink(); sink != nullptr && !findings_.failed()) {
-    Status recovered = sink->Recover({"conformance", checkpoint, false});
-    if (!recovered.ok()) return findings_.Failed("Recover(): " + recovered.ToString());
-  }
+  Recover(recovery, set.instances);
+  if (findings_.failed()) return;
   for (auto& instance : set.instances) {
     if (disturbance_.repeat_complete) instance->OnCheckpointComplete(checkpoint);
     // The sources know their watermark from their positions.
@@ -238,10 +265,30 @@ void StageRun::Checkpoint(Set& set, bool restore, const InputScript::Element* ne
 }
 
 void StageRun::Commit(const std::vector<std::string>& handles, Instances& instances) {
-  for (size_t i = 0; i < handles.size() && !findings_.failed(); ++i) {
-    Status committed = instances[i % instances.size()]->sink()->Commit(handles[i]);
-    if (!committed.ok()) findings_.Failed("Commit(): " + committed.ToString());
+  if (handles.empty() || findings_.failed()) return;
+  std::vector<std::vector<std::string>> shares(instances.size());
+  for (size_t i = 0; i < handles.size(); ++i) shares[i % shares.size()].push_back(handles[i]);
+  for (size_t i = 0; i < shares.size(); ++i) {
+    const Status committed = instances[i]->sink()->CommitAll(shares[i]);
+    if (!committed.ok()) return findings_.Failed("Commit(): " + committed.ToString());
   }
+}
+
+void StageRun::Committed(CheckpointId checkpoint, const std::vector<std::string>& handles,
+                         Instances& instances) {
+  Sink* sink = instances[0]->sink();
+  if (sink == nullptr || findings_.failed()) return;
+  const Status told = sink->Committed(checkpoint, handles);
+  if (!told.ok()) findings_.Failed("Committed(): " + told.ToString());
+}
+
+void StageRun::Recover(const Sink::Recovery& recovery, Instances& instances) {
+  Sink* sink = instances[0]->sink();
+  if (sink == nullptr || findings_.failed()) return;
+  Status status = sink->CheckRecovery(recovery);
+  if (!status.ok()) return findings_.Failed("CheckRecovery(): " + status.ToString());
+  status = sink->Recover(recovery);
+  if (!status.ok()) findings_.Failed("Recover(): " + status.ToString());
 }
 
 }  // namespace weir::testing

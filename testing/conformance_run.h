@@ -57,9 +57,14 @@ class StageRun {
   void GiveRows(const InputScript::Element& element, Instances& instances);
   void RaiseWatermark(Timestamp time, Instances& instances);
   void Advance(Duration duration, Instances& instances);
+  void Reload(std::string_view content, Instances& instances);
   void TakeChance(Set& set, const InputScript::Element* next);
   void Checkpoint(Set& set, bool restore, const InputScript::Element* next);
+  // Of sinks only; others have no handles.
   void Commit(const std::vector<std::string>& handles, Instances& instances);
+  void Committed(CheckpointId checkpoint, const std::vector<std::string>& handles,
+                 Instances& instances);
+  void Recover(const Sink::Recovery& recovery, Instances& instances);
   void End(Set& set);
 
   const StageCase& stage_;
@@ -77,6 +82,7 @@ class StageRun {
   size_t chances_ = 0;
   size_t dealt_ = 0;  // rows, where they go to any instance
   Timestamp watermark_ = kMinTimestamp;
+  Reloaded resource_;  // in force; without content where the stage has none
   bool ended_ = false;
 };
 

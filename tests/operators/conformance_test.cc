@@ -194,6 +194,12 @@ class ConformanceOfStages : public ::testing::Test {
         .Plugin("plugin", Unruly(), fields)
         .Route("router", *ParseRouterRules(kRules, "rules"))
         .To("EventFileSink", EventFileSink(sink));
+    FileSinkOptions open = flat;  // parts are written on across checkpoints
+    open.part_bytes = 1 << 20;
+    open.manifest = true;
+    orders.To("open-parts", JsonFileSink<Order>(open));
+    open.part_bytes = 64;  // a few blocks
+    orders.To("small-parts", JsonFileSink<Order>(open));
     job.From("Nexmark", Nexmark({.events = 100, .rate = 50, .splits = 4}))
         .To("nothing", Blackhole<NexmarkEvent>());
     job.DeadLetters("DeadLetterFileSink", DeadLetterFileSink(flat));
@@ -336,6 +342,14 @@ TEST_F(ConformanceOfStages, EventFileSink) {
 
 TEST_F(ConformanceOfStages, JsonFileSink) {
   ExpectConforms(FileSinkStage("JsonFileSink", Orders()), 9);
+}
+
+TEST_F(ConformanceOfStages, FileSinkWithOpenParts) {
+  ExpectConforms(FileSinkStage("open-parts", Orders()), 9);
+}
+
+TEST_F(ConformanceOfStages, FileSinkWithSmallOpenParts) {
+  ExpectConforms(FileSinkStage("small-parts", Orders()), 9);
 }
 
 TEST_F(ConformanceOfStages, DeadLetterFileSink) {

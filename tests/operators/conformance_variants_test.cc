@@ -67,6 +67,17 @@ InputScript Kinds() {
   return input;
 }
 
+constexpr const char* kRules = R"(
+rules:
+  - {when: {payload.delay: {min: 60}}, to: slow}
+)";
+constexpr const char* kOtherRules = R"(
+match: all
+rules:
+  - {when: {type: [keep, many]}, to: all}
+  - {when: {type: keep}, to: kept, port: side}
+)";
+
 PluginResource Plugin(std::string_view name) {
   PluginResource plugin;
   plugin.name = name;
@@ -111,6 +122,8 @@ class ConformanceOfVariants : public ::testing::Test {
                                        .MatchAll()
                                        .OtherwiseDrop(),
                                    {"side"}));
+    Resource rules{.name = "rules", .path = "rules.yaml", .bytes = kRules, .sha256 = ""};
+    end("router", events.Route("router", rules, {"side"}));
     auto built = job.Build();
     EXPECT_TRUE(testing::IsOk(built));
     job_ = *std::move(built);
@@ -152,6 +165,22 @@ TEST_F(ConformanceOfVariants, RouterWithPredicatesAndPorts) {
   StageCase stage = Stage("predicates", Kinds());
   stage.late_output = false;
   ExpectConforms(stage, 5);
+}
+
+TEST_F(ConformanceOfVariants, RouterWhoseRulesAreReloaded) {
+  InputScript input;
+  input.Rows<Event>({Row("a", "keep", 1), Row("bb", "other", 2), Row("a", "many", 3, "no JSON")})
+      .Reload(kOtherRules)
+      .Rows<Event>({Row("bb", "keep", 4), Row("a", "many", 5, "no JSON")})
+      .Reload(kRules)
+      .Reload(kOtherRules)
+      .Watermark(kStart + Seconds(1))
+      .Rows<Event>({Row("a", "keep", Seconds(2)), Row("c", "odd", Seconds(3))})
+      .Reload(kRules)
+      .Rows<Event>({Row("c", "odd", Seconds(4)), Row("bb", "keep", Seconds(4))});
+  StageCase stage = Stage("router", std::move(input));
+  stage.late_output = false;
+  ExpectConforms(stage, 10);
 }
 
 }  // namespace
