@@ -212,6 +212,7 @@ void StageRun::Checkpoint(Set& set, bool restore, const InputScript::Element* ne
       for (const std::string& handle : written->handles) handles.push_back(handle);
       snapshots->push_back(*std::move(written));
     }
+    findings_.CheckDescribed(set.instances[i]->description(), op.back(), keyed.back());
   }
   if (!restore || disturbance_.repeat_complete) {
     for (int i = 0; i < (disturbance_.repeat_complete ? 2 : 1); ++i) {
