@@ -27,6 +27,30 @@ void Findings::NoteFreeze(int64_t nanos) {
   fastest_freeze_nanos_ = std::min(nanos, fastest_freeze_nanos_.value_or(nanos));
 }
 
+void Findings::CheckDescribed(const StateDescription& told, const StateSnapshot& own,
+                              const StateSnapshot& keyed) {
+  const auto& formats = told.own.formats;
+  if (!own.format.empty() &&
+      std::find(formats.begin(), formats.end(), own.format) == formats.end()) {
+    Add(Rule::kDescribedState,
+        fmt::format(
+            "Freeze() hands over state of the format '{}'; DescribeState() does not tell of "
+            "it, so no checkpoint that holds it can be restored",
+            own.format));
+  }
+  for (const StateSchema& held : keyed.schemas) {
+    const bool is_told =
+        std::any_of(told.keyed.begin(), told.keyed.end(), [&](const KeyedStateSpec& state) {
+          return held.state == state.name || held.state == SubKeyName(state.name);
+        });
+    if (is_told) continue;
+    Add(Rule::kDescribedState,
+        fmt::format("a checkpoint holds the keyed state '{}', of which DescribeState() does not "
+                    "tell",
+                    held.state));
+  }
+}
+
 StageInstance::StageInstance(const StageCase& stage, InstanceOptions options, ManualClock& clock,
                              HeldPool& pool, const std::string& local_dir, Findings& findings,
                              RunOutput& output)
@@ -99,6 +123,8 @@ void StageInstance::Open() {
   }
   CallOnce("Open", [&]() -> StatusOr<Progress> {
     WEIR_RETURN_IF_ERROR(status);
+    WEIR_ASSIGN_OR_RETURN(description_,
+                          sink_ != nullptr ? sink_->DescribeState() : op_->DescribeState());
     WEIR_RETURN_IF_ERROR(op_->Open(context_));
     return Progress::kDone;
   });

@@ -14,6 +14,7 @@
 
 #include "operators/operator.h"
 #include "runtime/worker/chain_node.h"
+#include "state/state_description.h"
 #include "testing/checked_store.h"
 #include "testing/conformance.h"
 #include "testing/held_pool.h"
@@ -35,6 +36,9 @@ class Findings {
     Add(Rule::kNoFailure, std::move(what));
   }
   void NoteFreeze(int64_t nanos);
+  // What a checkpoint holds of an instance, beside what its stage tells.
+  void CheckDescribed(const StateDescription& told, const StateSnapshot& own,
+                      const StateSnapshot& keyed);
   std::optional<int64_t> fastest_freeze_nanos() const { return fastest_freeze_nanos_; }
 
   std::set<Timestamp> times;       // of all rows that came in
@@ -86,6 +90,7 @@ class StageInstance final : private Output {
   void Close();
 
   Sink* sink() { return sink_; }
+  const StateDescription& description() const { return description_; }
   // The earliest time at which FireTimers() has something to do, by the monotonic clock.
   std::optional<int64_t> next_timer() const;
   // What leaves from now on is nobody's.
@@ -126,6 +131,7 @@ class StageInstance final : private Output {
   std::unique_ptr<KeyedStore> keyed_;
   std::unique_ptr<Operator> op_;
   Sink* sink_ = nullptr;
+  StateDescription description_;
 
   Call call_ = Call::kNone;
   uint64_t calls_ = 0;

@@ -53,6 +53,8 @@ constexpr RuleInfo kRules[] = {
     {Rule::kOwnKeys, "own-keys", "Keyed state is used for keys of the instance's own key groups."},
     {Rule::kFreezeAtOnce, "freeze-at-once",
      "Freeze() returns at once; what takes time is in Write()."},
+    {Rule::kDescribedState, "described-state",
+     "DescribeState() tells all that a checkpoint holds of the stage."},
 };
 
 }  // namespace

@@ -35,6 +35,7 @@ enum class Rule {
   kRejectLeavesNothing,
   kOwnKeys,
   kFreezeAtOnce,
+  kDescribedState,
 };
 
 struct RuleInfo {

@@ -240,6 +240,7 @@ void StageRun::Checkpoint(Set& set, bool restore, const InputScript::Element* ne
       std::ranges::copy(written->open_handles, std::back_inserter(recovery.open_handles));
       snapshots->push_back(*std::move(written));
     }
+    findings_.CheckDescribed(set.instances[i]->description(), op.back(), keyed.back());
   }
   if (!restore || disturbance_.repeat_complete) {
     for (int i = 0; i < (disturbance_.repeat_complete ? 2 : 1); ++i) {

@@ -61,6 +61,11 @@ class SourceInstance final : private Output {
       context_.keyed = keyed_.get();
       status = env_.disk.MakeDirectories(local_dir);
     }
+    if (status.ok()) {
+      StatusOr<StateDescription> described = source_->DescribeState();
+      status = described.status();
+      if (described.ok()) description_ = *std::move(described);
+    }
     if (status.ok()) status = source_->Open(context_);
     if (!status.ok()) findings_.Failed(Where("Open(): " + status.ToString()));
   }
@@ -118,6 +123,7 @@ class SourceInstance final : private Output {
   void Close() { source_->Close(); }
   void DiscardOutput() { discard_ = true; }
   bool finished() const { return finished_; }
+  const StateDescription& description() const { return description_; }
   int64_t next_poll() const { return next_poll_; }
   size_t emitted() const { return emitted_; }
 
@@ -161,6 +167,7 @@ class SourceInstance final : private Output {
   std::vector<std::string>& rows_;
   std::vector<std::string>& rejected_;
   Restore restore_;
+  StateDescription description_;
   Environment env_;
   OperatorContext context_;
   OperatorCounters counters_;
@@ -284,6 +291,9 @@ class SourceRun {
         if (!written.ok()) return findings_.Failed("Write(): " + written.status().ToString());
         snapshots->back() = *std::move(written);
       }
+    }
+    for (size_t i = 0; i < op.size(); ++i) {
+      findings_.CheckDescribed(set.instances[i]->description(), op[i], keyed[i]);
     }
     if (!restore) return;
     for (auto& instance : set.instances) instance->Close();

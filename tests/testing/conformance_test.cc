@@ -125,6 +125,9 @@ const Planted kPlanted[] = {
     {Rule::kOwnKeys, CountsCase, "state of a key of group"},
     {Rule::kOwnKeys, NumbersCase, "state of a key of group"},
     {Rule::kFreezeAtOnce, TotalsCase, "the fastest of all freezes took"},
+    {Rule::kDescribedState, TotalsCase, "state of the format 'totals/1'"},
+    {Rule::kDescribedState, CountsCase, "holds the keyed state 'count"},
+    {Rule::kDescribedState, NumbersCase, "holds the keyed state 'position"},
 };
 
 TEST(ConformanceTest, StagesWithoutAFaultConform) {

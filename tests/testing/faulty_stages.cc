@@ -30,6 +30,12 @@ class LateFrozen final : public Frozen {
 
 }  // namespace
 
+StatusOr<StateDescription> Totals::DescribeState() {
+  StateDescription description;
+  if (!fault_.is(Rule::kDescribedState)) description.own.formats = {"totals/1"};
+  return description;
+}
+
 Status Totals::Open(OperatorContext& context) {
   context_ = context;
   ++openings;
@@ -177,6 +183,13 @@ Timestamp Totals::OutputWatermark(Timestamp input) const {
   return std::min(input, held_->time - 1);
 }
 
+StatusOr<StateDescription> Counts::DescribeState() {
+  return DescribeKeyedState([this](KeyedStore& store) -> Status {
+    if (fault_.is(Rule::kDescribedState)) return absl::OkStatus();
+    return ValueState<int64_t>::Register(store, "count").status();
+  });
+}
+
 Status Counts::Open(OperatorContext& context) {
   subtask_ = context.subtask;
   WEIR_ASSIGN_OR_RETURN(count_, ValueState<int64_t>::Register(*context.keyed, "count"));
@@ -196,6 +209,13 @@ StatusOr<Progress> Counts::Process(int, BatchPtr batch, Output& out) {
   }
   out.Emit(0, std::move(made));
   return Progress::kDone;
+}
+
+StatusOr<StateDescription> Numbers::DescribeState() {
+  return DescribeKeyedState([this](KeyedStore& store) -> Status {
+    if (fault_.is(Rule::kDescribedState)) return absl::OkStatus();
+    return ValueState<int64_t>::Register(store, "position").status();
+  });
 }
 
 Status Numbers::Open(OperatorContext& context) {

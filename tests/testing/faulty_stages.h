@@ -39,6 +39,7 @@ class Totals final : public Operator {
  public:
   explicit Totals(Fault fault) : fault_(fault) {}
 
+  StatusOr<StateDescription> DescribeState() override;
   Status Open(OperatorContext& context) override;
   StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override;
   StatusOr<Progress> Resume(Output& out) override;
@@ -74,6 +75,7 @@ class Totals final : public Operator {
 class Counts final : public Operator {
  public:
   explicit Counts(Fault fault) : fault_(fault) {}
+  StatusOr<StateDescription> DescribeState() override;
   Status Open(OperatorContext& context) override;
   StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override;
 
@@ -87,6 +89,7 @@ class Counts final : public Operator {
 class Numbers final : public Source {
  public:
   explicit Numbers(Fault fault) : fault_(fault) {}
+  StatusOr<StateDescription> DescribeState() override;
   Status Open(OperatorContext& context) override;
   StatusOr<PollResult> Poll(Output& out) override;
   Timestamp watermark() const override { return watermark_; }
