@@ -10,8 +10,8 @@
 #include <future>
 #include <thread>
 
+#include "testing/temp_dir.h"
 #include "tests/support/faulty_disk.h"
-#include "tests/support/temp_dir.h"
 
 namespace weir {
 namespace {

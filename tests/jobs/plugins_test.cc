@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "jobs/job.h"
-#include "tests/support/temp_dir.h"
+#include "testing/temp_dir.h"
 
 namespace weir {
 namespace {

@@ -9,8 +9,8 @@
 #include <random>
 #include <thread>
 
-#include "tests/support/operator_bed.h"
-#include "tests/support/recording_output.h"
+#include "testing/operator_bed.h"
+#include "testing/recording_output.h"
 
 namespace weir {
 namespace {

@@ -5,10 +5,10 @@
 
 #include <deque>
 
-#include "tests/support/memory_snapshots.h"
-#include "tests/support/operator_bed.h"
-#include "tests/support/recording_output.h"
-#include "tests/support/temp_dir.h"
+#include "testing/memory_snapshots.h"
+#include "testing/operator_bed.h"
+#include "testing/recording_output.h"
+#include "testing/temp_dir.h"
 
 namespace weir::testing {
 namespace {

@@ -6,7 +6,7 @@
 #include <deque>
 
 #include "operators/sources/json_line_decoder.h"
-#include "tests/support/recording_output.h"
+#include "testing/recording_output.h"
 
 namespace weir {
 namespace {

@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "operators/sinks/file_sink.h"
+#include "testing/temp_dir.h"
 #include "tests/operators/file_sink_harness.h"
-#include "tests/support/temp_dir.h"
 
 namespace weir::testing {
 namespace {

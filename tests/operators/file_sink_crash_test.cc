@@ -5,8 +5,8 @@
 
 #include <random>
 
+#include "testing/temp_dir.h"
 #include "tests/operators/file_sink_job.h"
-#include "tests/support/temp_dir.h"
 
 namespace weir::testing {
 namespace {

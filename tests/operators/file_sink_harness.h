@@ -18,7 +18,7 @@
 
 #include "core/environment.h"
 #include "operators/sinks/file_sink.h"
-#include "tests/support/recording_output.h"
+#include "testing/recording_output.h"
 
 namespace weir::testing {
 

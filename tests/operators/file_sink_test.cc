@@ -5,8 +5,8 @@
 
 #include <thread>
 
+#include "testing/temp_dir.h"
 #include "tests/operators/file_sink_harness.h"
-#include "tests/support/temp_dir.h"
 
 namespace weir::testing {
 namespace {

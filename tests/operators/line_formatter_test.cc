@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/support/recording_output.h"
+#include "testing/recording_output.h"
 
 namespace weir::testing {
 namespace {

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "core/limits.h"
+#include "testing/temp_dir.h"
 #include "tests/operators/file_sink_job.h"
-#include "tests/support/temp_dir.h"
 
 namespace weir::testing {
 namespace {

@@ -4,9 +4,9 @@
 
 #include "operators/transforms/plugin.h"
 #include "state/keyed_state.h"
+#include "testing/memory_snapshots.h"
 #include "tests/operators/plugin_harness.h"
 #include "tests/support/failing_store.h"
-#include "tests/support/memory_snapshots.h"
 
 namespace weir::testing {
 namespace {

@@ -5,10 +5,10 @@
 
 #include <stdexcept>
 
+#include "testing/memory_snapshots.h"
+#include "testing/operator_bed.h"
+#include "testing/recording_output.h"
 #include "tests/support/failing_store.h"
-#include "tests/support/memory_snapshots.h"
-#include "tests/support/operator_bed.h"
-#include "tests/support/recording_output.h"
 
 namespace weir {
 namespace {

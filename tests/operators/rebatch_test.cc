@@ -7,9 +7,9 @@
 #include <random>
 #include <set>
 
-#include "tests/support/memory_snapshots.h"
-#include "tests/support/operator_bed.h"
-#include "tests/support/recording_output.h"
+#include "testing/memory_snapshots.h"
+#include "testing/operator_bed.h"
+#include "testing/recording_output.h"
 
 namespace weir {
 namespace {

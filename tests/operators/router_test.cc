@@ -5,7 +5,7 @@
 
 #include "operators/transforms/rule_program.h"
 #include "operators/transforms/rule_set.h"
-#include "tests/support/recording_output.h"
+#include "testing/recording_output.h"
 
 namespace weir::testing {
 namespace {

@@ -6,10 +6,10 @@
 #include <map>
 #include <random>
 
+#include "testing/memory_snapshots.h"
+#include "testing/operator_bed.h"
+#include "testing/recording_output.h"
 #include "tests/state/keyed_backends.h"
-#include "tests/support/memory_snapshots.h"
-#include "tests/support/operator_bed.h"
-#include "tests/support/recording_output.h"
 
 namespace weir {
 namespace {

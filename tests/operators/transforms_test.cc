@@ -7,8 +7,8 @@
 #include "operators/transforms/filter.h"
 #include "operators/transforms/flat_map.h"
 #include "operators/transforms/map.h"
-#include "tests/support/operator_bed.h"
-#include "tests/support/recording_output.h"
+#include "testing/operator_bed.h"
+#include "testing/recording_output.h"
 
 namespace weir {
 namespace {

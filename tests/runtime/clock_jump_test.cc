@@ -9,8 +9,8 @@
 #include "jobs/job.h"
 #include "runtime/local_job.h"
 #include "runtime/worker/task.h"
+#include "testing/temp_dir.h"
 #include "tests/operators/file_sink_harness.h"
-#include "tests/support/temp_dir.h"
 
 namespace weir {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "jobs/job.h"
 #include "runtime/local_job.h"
+#include "testing/temp_dir.h"
 #include "tests/operators/file_sink_harness.h"
-#include "tests/support/temp_dir.h"
 
 namespace weir {
 namespace {

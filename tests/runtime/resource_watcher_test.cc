@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "testing/temp_dir.h"
 #include "tests/support/faulty_disk.h"
-#include "tests/support/temp_dir.h"
 
 namespace weir {
 namespace {

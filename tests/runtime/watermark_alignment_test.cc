@@ -8,7 +8,7 @@
 #include "jobs/stream.h"
 #include "operators/sinks/blackhole_sink.h"
 #include "runtime/local_job.h"
-#include "tests/support/temp_dir.h"
+#include "testing/temp_dir.h"
 
 namespace weir {
 namespace {

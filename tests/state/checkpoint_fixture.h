@@ -15,8 +15,8 @@
 
 #include "core/environment.h"
 #include "state/checkpoint_store.h"
+#include "testing/temp_dir.h"
 #include "tests/support/faulty_disk.h"
-#include "tests/support/temp_dir.h"
 
 namespace weir::testing {
 

@@ -20,7 +20,7 @@
 #include "core/hash.h"
 #include "state/id_store.h"
 #include "state/snapshot.h"
-#include "tests/support/temp_dir.h"
+#include "testing/temp_dir.h"
 
 namespace weir::testing {
 

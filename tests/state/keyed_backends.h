@@ -9,8 +9,8 @@
 
 #include "core/environment.h"
 #include "state/keyed_store.h"
-#include "tests/support/memory_snapshots.h"
-#include "tests/support/temp_dir.h"
+#include "testing/memory_snapshots.h"
+#include "testing/temp_dir.h"
 
 namespace weir::testing {
 

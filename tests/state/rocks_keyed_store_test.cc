@@ -6,9 +6,9 @@
 #include <mutex>
 
 #include "state/keyed_state.h"
+#include "testing/operator_bed.h"
 #include "tests/state/keyed_store_fixture.h"
 #include "tests/support/faulty_disk.h"
-#include "tests/support/operator_bed.h"
 
 namespace weir::testing {
 namespace {

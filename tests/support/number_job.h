@@ -21,7 +21,7 @@
 #include "operators/transforms/process.h"
 #include "runtime/local_job.h"
 #include "state/keyed_state.h"
-#include "tests/support/temp_dir.h"
+#include "testing/temp_dir.h"
 
 namespace weir::testing {
 
