@@ -27,7 +27,7 @@ inline int64_t WallNs() {
 class Report {
  public:
   void Add(std::string_view name, double value) {
-    text_ += fmt::format("{}\"{}\":{:.6g}", text_.empty() ? "{" : ",", name, value);
+    text_ += fmt::format("{}\"{}\":{}", text_.empty() ? "{" : ",", name, value);
   }
   void Print() const {
     fmt::print("{}}}\n", text_);
