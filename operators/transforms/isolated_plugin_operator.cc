@@ -8,12 +8,6 @@
 #include "core/check.h"
 
 namespace weir {
-namespace {
-
-// So often it is looked whether answers have come, while no input comes.
-constexpr Duration kLook = Milliseconds(1);
-
-}  // namespace
 
 IsolatedPluginOperator::IsolatedPluginOperator(std::shared_ptr<const IsolatedPlugin> plugin,
                                                EventFields fields)
@@ -21,15 +15,19 @@ IsolatedPluginOperator::IsolatedPluginOperator(std::shared_ptr<const IsolatedPlu
       rows_(plugin_->identity(), plugin_->declaration(), std::move(fields), plugin_->options()) {}
 
 Status IsolatedPluginOperator::Open(OperatorContext& context) {
-  clock_ = &context.env->clock;
-  timers_ = context.timers;
   const auto named = [&](std::string_view what) {
     return &context.counters->Named(fmt::format("{}/{}", plugin_->identity().version, what));
   };
   counts_ = {named("hosts-started"), named("crashes"),     named("hangs"),
              named("damages"),       named("memory-ends"), named("backoff-micros")};
   WEIR_RETURN_IF_ERROR(rows_.Open(context));
-  caller_ = std::make_unique<IsolatedCaller>(plugin_, *clock_, context.wake, context.log);
+  caller_ = std::make_unique<IsolatedCaller>(
+      plugin_, context.env->clock,
+      [wake = context.wake, notify = context.notify] {
+        wake();
+        if (notify) notify();
+      },
+      context.log);
   return absl::OkStatus();
 }
 
@@ -50,7 +48,6 @@ StatusOr<Progress> IsolatedPluginOperator::OnWatermark(Timestamp watermark, Outp
 }
 
 StatusOr<Progress> IsolatedPluginOperator::OnTimer(TimerKind, Timestamp, Output& out) {
-  timer_set_ = false;
   return Advance(out);
 }
 
@@ -90,12 +87,7 @@ StatusOr<Progress> IsolatedPluginOperator::Advance(Output& out) {
     draining_ = false;
     return Progress::kDone;
   }
-  if (draining_) return Progress::kBlocked;
-  if (!timer_set_) {
-    timer_set_ = true;
-    timers_->SetDelayTimer(clock_->MonotonicMicros() + kLook);
-  }
-  return Progress::kDone;
+  return draining_ ? Progress::kBlocked : Progress::kDone;
 }
 
 StatusOr<bool> IsolatedPluginOperator::SubmitWaiting() {

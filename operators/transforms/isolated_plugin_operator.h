@@ -51,9 +51,6 @@ class IsolatedPluginOperator final : public Operator {
   PluginRows rows_;
   AnswerReplay replay_;
   std::unique_ptr<IsolatedCaller> caller_;
-  Clock* clock_ = nullptr;
-  TimerService* timers_ = nullptr;
-  bool timer_set_ = false;
   bool draining_ = false;
 
   BatchPtr waiting_;      // that is to be handed over next; null: none

@@ -69,6 +69,11 @@ class IsolatedBed {
       woken_ = true;
       changed_.notify_all();
     };
+    bed.context.notify = [this] {
+      std::lock_guard lock(mutex_);
+      notified_ = true;
+      changed_.notify_all();
+    };
     bed.context.log = [this](std::string_view line) {
       std::lock_guard lock(mutex_);
       log_.emplace_back(line);
@@ -89,6 +94,15 @@ class IsolatedBed {
       progress = op->Resume(out);
     }
     ASSERT_TRUE(progress.ok()) << progress.status();
+  }
+  // Until it announces something, and is done with that.
+  void AwaitNotified() {
+    {
+      std::unique_lock lock(mutex_);
+      ASSERT_TRUE(changed_.wait_for(lock, std::chrono::seconds(60), [this] { return notified_; }));
+      notified_ = false;
+    }
+    Finish(op->OnTimer(TimerKind::kNotified, 0, out));
   }
   void Push(const std::vector<Act>& acts) { Finish(op->Process(0, Events(acts), out)); }
   void Drain() { Finish(op->Drain(DrainReason::kBarrier, out)); }
@@ -117,6 +131,7 @@ class IsolatedBed {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool woken_ = false;
+  bool notified_ = false;
   std::vector<std::string> log_;
 
  public:
@@ -395,6 +410,13 @@ TEST(IsolatedPluginTest, EmptyBatchesPass) {
   IsolatedBed bed("rogue");
   bed.Run({});
   bed.Run({{"keep"}});
+  EXPECT_THAT(bed.Ids(), ElementsAre("0"));
+}
+
+TEST(IsolatedPluginTest, AnswersLeaveAlthoughNothingElseComes) {
+  IsolatedBed bed("rogue");
+  bed.Push({{"keep"}});
+  while (bed.Ids().empty() && !HasFatalFailure()) bed.AwaitNotified();
   EXPECT_THAT(bed.Ids(), ElementsAre("0"));
 }
 
