@@ -1,5 +1,6 @@
 // HeldWatermarks: keeps watermarks behind the rows that came before them, for an operator that
-// holds rows and numbers them 0, 1, ... as they come. Used by the task that owns it.
+// holds rows, or whole batches, and numbers them 0, 1, ... as they come. Used by the task that owns
+// it.
 #pragma once
 
 #include <algorithm>

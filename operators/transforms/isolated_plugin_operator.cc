@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "absl/container/flat_hash_map.h"
 #include "core/check.h"
 
@@ -34,7 +32,7 @@ Status IsolatedPluginOperator::Open(OperatorContext& context) {
 StatusOr<Progress> IsolatedPluginOperator::Process(int, BatchPtr batch, Output& out) {
   WEIR_CHECK(waiting_ == nullptr && !in_rows_);  // Resume() comes first
   if (!batch->empty()) {
-    watermarks_before_.push_back(watermark_);
+    ++batches_in_;
     waiting_ = std::move(batch);
   }
   return Advance(out);
@@ -43,7 +41,7 @@ StatusOr<Progress> IsolatedPluginOperator::Process(int, BatchPtr batch, Output& 
 StatusOr<Progress> IsolatedPluginOperator::Resume(Output& out) { return Advance(out); }
 
 StatusOr<Progress> IsolatedPluginOperator::OnWatermark(Timestamp watermark, Output& out) {
-  watermark_ = watermark;
+  watermarks_.Add(watermark, batches_in_, batches_out_);
   return Progress::kDone;
 }
 
@@ -54,10 +52,6 @@ StatusOr<Progress> IsolatedPluginOperator::OnTimer(TimerKind, Timestamp, Output&
 StatusOr<Progress> IsolatedPluginOperator::Drain(DrainReason, Output& out) {
   draining_ = true;
   return Advance(out);
-}
-
-Timestamp IsolatedPluginOperator::OutputWatermark(Timestamp input) const {
-  return watermarks_before_.empty() ? input : std::min(input, watermarks_before_.front());
 }
 
 StatusOr<Progress> IsolatedPluginOperator::Advance(Output& out) {
@@ -155,7 +149,7 @@ StatusOr<bool> IsolatedPluginOperator::Replay(Output& out) {
   if (replayed_ < rows) {
     in_rows_ = true;  // the rest is asked again, with the values as they are now
   } else {
-    watermarks_before_.pop_front();
+    watermarks_.Release(++batches_out_);
   }
   return true;
 }

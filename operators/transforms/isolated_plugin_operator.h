@@ -9,10 +9,10 @@
 // in flight across a barrier.
 #pragma once
 
-#include <deque>
 #include <memory>
 
 #include "operators/operator.h"
+#include "operators/transforms/held_watermarks.h"
 #include "operators/transforms/isolated_caller.h"
 #include "operators/transforms/plugin_answer.h"
 
@@ -32,7 +32,9 @@ class IsolatedPluginOperator final : public Operator {
   StatusOr<Progress> OnTimer(TimerKind kind, Timestamp time, Output& out) override;
   StatusOr<Progress> Drain(DrainReason reason, Output& out) override;
   void Close() override { caller_.reset(); }
-  Timestamp OutputWatermark(Timestamp input) const override;
+  Timestamp OutputWatermark(Timestamp input) const override {
+    return watermarks_.OutputWatermark(input);
+  }
 
  private:
   bool has_state() const { return !plugin_->declaration().states.empty(); }
@@ -55,10 +57,11 @@ class IsolatedPluginOperator final : public Operator {
 
   BatchPtr waiting_;      // that is to be handed over next; null: none
   bool in_rows_ = false;  // it is in rows_, as batches of a plugin with states are
-  std::unique_ptr<IsolatedCall> answered_;   // that is being replayed; null: none
-  uint32_t replayed_ = 0;                    // the event of it that is next
-  Timestamp watermark_ = kMinTimestamp;      // that has been passed in
-  std::deque<Timestamp> watermarks_before_;  // that had been, for each batch in here, oldest first
+  std::unique_ptr<IsolatedCall> answered_;  // that is being replayed; null: none
+  uint32_t replayed_ = 0;                   // the event of it that is next
+  uint64_t batches_in_ = 0;
+  uint64_t batches_out_ = 0;
+  HeldWatermarks watermarks_;  // behind batches
 
   struct NamedCounts {
     uint64_t *hosts, *crashes, *hangs, *damages, *memory_ends, *backoff_micros;
