@@ -55,6 +55,7 @@ class KeyColumn {
 
   const std::vector<StateKey>& keys() const { return keys_; }
   bool has_key(size_t row) const { return has_key_[row] != 0; }
+  const std::vector<uint8_t>& has_keys() const { return has_key_; }  // by row; 0: it has none
 
  private:
   KeyFn key_fn_;

@@ -73,13 +73,13 @@ StatusOr<Progress> ThrottleBase::Resume(Output& out) {
   WEIR_ASSIGN_OR_RETURN(const bool ready, store_->Ready());
   if (!ready) return Progress::kBlocked;
   BatchPtr batch = std::move(waiting_);
-  const std::vector<StateKey>& keys = ReadKeys(*batch, out);
+  const auto [keys, has_keys] = ReadKeys(*batch, out);
   WEIR_RETURN_IF_ERROR(buckets_.Prefetch(keys));
   const Timestamp now = arrival_ ? arrival_->Now() : 0;
   verdicts_.clear();
   for (size_t i = 0; i < keys.size(); ++i) {
     Verdict verdict = Verdict::kRejected;
-    if (has_key(i)) {
+    if (has_keys[i]) {
       Status fits = CheckStateSizes(kBucketState, keys[i], {}, {});
       if (fits.ok()) {
         WEIR_ASSIGN_OR_RETURN(verdict, Judge(keys[i], arrival_ ? now : batch->times()[i]));

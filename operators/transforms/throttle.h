@@ -67,9 +67,12 @@ class ThrottleBase : public Operator {
   StatusOr<Progress> Resume(Output& out) override;
 
  protected:
-  // The key of each row; null bytes for one that was rejected. Valid until the next call.
-  virtual const std::vector<StateKey>& ReadKeys(const BatchBase& batch, Output& out) = 0;
-  virtual bool has_key(size_t row) const = 0;
+  // As KeyColumn has them. Valid until the next call.
+  struct Keys {
+    const std::vector<StateKey>& keys;
+    const std::vector<uint8_t>& has_keys;
+  };
+  virtual Keys ReadKeys(const BatchBase& batch, Output& out) = 0;
   virtual void RejectRow(const BatchBase& batch, size_t row, const Status& status, Output& out) = 0;
   virtual void CompactIfSparse(BatchPtr& batch) = 0;
 
@@ -97,11 +100,10 @@ class Throttle final : public ThrottleBase {
   Throttle(ThrottleOptions options, KeyFn key) : ThrottleBase(options), keys_(std::move(key)) {}
 
  protected:
-  const std::vector<StateKey>& ReadKeys(const BatchBase& batch, Output& out) override {
+  Keys ReadKeys(const BatchBase& batch, Output& out) override {
     keys_.Read(Batch<T>::Of(batch), out);
-    return keys_.keys();
+    return {keys_.keys(), keys_.has_keys()};
   }
-  bool has_key(size_t row) const override { return keys_.has_key(row); }
   void RejectRow(const BatchBase& batch, size_t row, const Status& status, Output& out) override {
     internal::RejectRow(Batch<T>::Of(batch)[row], batch.times()[row], status, out);
   }
