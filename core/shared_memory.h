@@ -33,7 +33,6 @@ class SharedMemory {
 
   int fd() const { return fd_; }
   char* data() const { return data_; }
-  size_t bytes() const { return bytes_; }
   // What it takes of the machine's memory.
   size_t used_bytes() const;
   // Gives [offset, offset + bytes) back to the machine; it is zero afterwards.

@@ -184,9 +184,7 @@ int32_t Host::OnCount(WeirPluginCall* call, uint32_t counter, uint64_t n) {
 }
 
 char* Host::ProcessEvent(uint64_t entry, uint32_t row, char* at, char* end) {
-  AnswerHeader& header = areas_.answer_header();
-  header.row.store(row, std::memory_order_relaxed);
-  header.rows_begun.fetch_add(1, std::memory_order_release);
+  areas_.answer_header().rows_begun.fetch_add(1, std::memory_order_release);
   recorder_.Begin(at, end);
   events_ = writes_ = bytes_ = 0;
   allocation_failed = false;

@@ -23,7 +23,6 @@ struct Areas {
 struct LoadedPlugin {
   const WeirPluginTable* table = nullptr;
   const char* error = nullptr;
-  bool has_entry = false;
   uint32_t threads = 1;  // of the process when it was loaded
 };
 // `file` is a path.

@@ -111,7 +111,7 @@ void Keeper::Obey(const Command& command) {
 
 void Keeper::StartHost(const Command& command) {
   AnswerHeader& answers = areas_.answer_header();
-  answers.answered = answers.ready = answers.row = answers.rows_begun = 0;
+  answers.answered = answers.ready = answers.rows_begun = 0;
   host_number_ = command.host;
   const pid_t keeper = getpid();
   host_ = fork();

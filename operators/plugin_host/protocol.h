@@ -98,7 +98,6 @@ struct AnswerHeader {
   std::atomic<uint32_t> bell{0};        // a futex: raised whenever there is something to see
   std::atomic<uint32_t> answered{0};    // entries since the host was started
   std::atomic<uint32_t> ready{0};       // the host whose record of the set-up is there
-  std::atomic<uint32_t> row{0};         // the event at hand
   std::atomic<uint32_t> rows_begun{0};  // raised with each event
 };
 static_assert(sizeof(AnswerHeader) <= kHeaderBytes);

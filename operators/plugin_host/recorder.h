@@ -55,7 +55,6 @@ class Recorder {
     std::memcpy(at_, &record, sizeof(record));
     return next_;
   }
-  uint64_t bytes() const { return static_cast<uint64_t>(next_ - at_); }
 
  private:
   char* at_ = nullptr;
