@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cstring>
 
@@ -421,7 +422,7 @@ void IsolatedCaller::Note(Trouble trouble, const IsolatedCall* suspect) {
                                                       : counts_.memory_ends;
     count = ++of_kind;
   }
-  if ((count & (count - 1)) != 0) return;
+  if (!std::has_single_bit(count)) return;
   log_(fmt::format(
       "{}, isolated: {}{}", plugin_->label(),
       Describe(trouble, suspect == nullptr ? std::nullopt : std::optional(suspect->next)),

@@ -276,8 +276,7 @@ void PluginRows::NoteCall(int64_t micros) {
   ++over_budget_;
   worst_micros_ = std::max(worst_micros_, micros);
   // The first one, then each time that there are twice as many, so that no log is filled.
-  if (over_budget_ < 2 * over_budget_told_) return;
-  over_budget_told_ = over_budget_;
+  if (!std::has_single_bit(over_budget_)) return;
   log_(fmt::format(
       "{} took longer than its budget of {} for a batch ({} so far, the worst {:.1f} ms)",
       plugin_.label(), FormatDuration(options_.budget), over_budget_, worst_micros_ / 1e3));

@@ -103,7 +103,6 @@ class PluginRows {
   std::function<void(std::string_view)> log_;
   uint64_t over_budget_ = 0;  // calls, ...
   int64_t worst_micros_ = 0;  // ... and the worst of them, since the operator was opened
-  uint64_t over_budget_told_ = 0;
 
   BatchPtr batch_;
   bool prefetched_ = false;
