@@ -14,10 +14,6 @@
 namespace weir::plugin_host {
 namespace {
 
-WeirPluginBytes ToBytes(const char* base, Extent extent) {
-  return {base + extent.offset, extent.size};
-}
-
 bool allocation_failed = false;  // an operator new, while the event at hand was processed
 
 uint64_t MonotonicMicros() {

@@ -8,6 +8,10 @@
 
 namespace weir::plugin_host {
 
+inline WeirPluginBytes ToBytes(const char* base, Extent extent) {
+  return {base + extent.offset, extent.size};
+}
+
 struct Areas {
   const char* request = nullptr;
   char* answer = nullptr;

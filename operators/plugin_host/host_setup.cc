@@ -23,10 +23,6 @@ uint32_t CountThreads() {
   return threads;
 }
 
-WeirPluginBytes ToBytes(const char* base, Extent extent) {
-  return {base + extent.offset, extent.size};
-}
-
 std::string_view ToView(WeirPluginBytes bytes) {
   return bytes.data == nullptr ? std::string_view() : std::string_view(bytes.data, bytes.size);
 }

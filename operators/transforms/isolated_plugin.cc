@@ -16,8 +16,6 @@ using namespace plugin_host;
 
 constexpr char kRubbish[] = "it wrote over the memory that it shares with Weir";
 
-WeirPluginBytes TableBytes(std::string_view text) { return {text.data(), text.size()}; }
-
 // The record of a set-up, in memory of our own.
 struct SetupRecord {
   std::string log;
@@ -80,7 +78,7 @@ Status ReplayCreate(const SetupRecord& setup, PluginSetup& to) {
         calls.SkipPadding(sizeof(TableFacts) + setup.name.size() + setup.version.size());
         break;
       case Op::kReject:
-        to.reject(&to, TableBytes(calls.TakeText(call.argument)));
+        to.reject(&to, ToTableBytes(calls.TakeText(call.argument)));
         break;
       case Op::kKeyBy:
         to.key_by(&to, call.argument);
@@ -90,16 +88,16 @@ Status ReplayCreate(const SetupRecord& setup, PluginSetup& to) {
         break;
       case Op::kState: {
         const StateFacts facts = calls.Take<StateFacts>();
-        const WeirPluginState state{TableBytes(calls.TakeText(call.argument)), facts.type, 0,
+        const WeirPluginState state{ToTableBytes(calls.TakeText(call.argument)), facts.type, 0,
                                     facts.ttl_micros};
         to.state(&to, &state);
         break;
       }
       case Op::kOutput:
-        to.output(&to, TableBytes(calls.TakeText(call.argument)));
+        to.output(&to, ToTableBytes(calls.TakeText(call.argument)));
         break;
       case Op::kCounter:
-        to.counter(&to, TableBytes(calls.TakeText(call.argument)));
+        to.counter(&to, ToTableBytes(calls.TakeText(call.argument)));
         break;
       default:
         return absl::DataLossError(kRubbish);

@@ -5,14 +5,8 @@
 #include "core/crash_site.h"
 
 namespace weir {
-namespace {
-
 static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t) &&
               std::atomic<uint32_t>::is_always_lock_free);
-
-WeirPluginBytes ToBytes(std::string_view text) { return {text.data(), text.size()}; }
-
-}  // namespace
 
 // One call of the plugin's process().
 struct PluginOperator::Call : WeirPluginCall {
@@ -64,7 +58,7 @@ const WeirPluginHost PluginOperator::kHost = {
             }
             std::optional<std::string_view> got;
             if (!rows.Get(state, got)) return false;
-            *value = ToBytes(got.value_or(std::string_view()));
+            *value = ToTableBytes(got.value_or(std::string_view()));
             *found = got.has_value();
             return true;
           });
@@ -110,8 +104,8 @@ StatusOr<Progress> PluginOperator::Process(int, BatchPtr batch, Output& out) {
   rows_.BeginBatch(std::move(batch));
   events_.clear();
   for (const Event& event : rows_.batch().values()) {
-    events_.push_back({ToBytes(event.id), ToBytes(event.tenant), ToBytes(event.type),
-                       ToBytes(event.payload), event.time, event.priority});
+    events_.push_back({ToTableBytes(event.id), ToTableBytes(event.tenant), ToTableBytes(event.type),
+                       ToTableBytes(event.payload), event.time, event.priority});
   }
   return Resume(out);
 }

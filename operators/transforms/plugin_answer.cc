@@ -155,8 +155,6 @@ bool HasFailed(const Record& record, std::string_view bytes) {
   return failed;
 }
 
-WeirPluginBytes TableBytes(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
-
 void ReplayEmit(const Call& call, PluginCalls& calls, PluginRows& rows) {
   if ((call.flags & kNullOutput) != 0) {
     rows.Fail("emitted an event at a null pointer");
@@ -174,10 +172,10 @@ void ReplayEmit(const Call& call, PluginCalls& calls, PluginRows& rows) {
   output.has = emission.has;
   output.time = emission.time;
   output.priority = emission.priority;
-  output.payload = TableBytes(bytes.payload);
-  output.id = TableBytes(bytes.id);
-  output.tenant = TableBytes(bytes.tenant);
-  output.type = TableBytes(bytes.type);
+  output.payload = ToTableBytes(bytes.payload);
+  output.id = ToTableBytes(bytes.id);
+  output.tenant = ToTableBytes(bytes.tenant);
+  output.type = ToTableBytes(bytes.type);
   rows.Emit(output);
 }
 
@@ -199,7 +197,7 @@ void ReplayState(const Call& call, PluginCalls& calls, PluginRows& rows) {
   } else {
     const PutValue value = TakePut(calls, call);
     if (!refused) {
-      rows.Put(call.argument, TableBytes(value.bytes));
+      rows.Put(call.argument, ToTableBytes(value.bytes));
     } else if (value.null != 0 || value.size > limits::kPluginStateValueBytesMax) {
       // Refused for its size, or for where it is, before its bytes are looked at.
       rows.Put(call.argument, {value.null != 0 ? nullptr : "", value.size});

@@ -11,8 +11,6 @@
 namespace weir {
 namespace {
 
-WeirPluginBytes ToBytes(std::string_view text) { return {text.data(), text.size()}; }
-
 std::string_view ToText(PluginDeclaration::Key key) {
   switch (key) {
     case PluginDeclaration::Key::kNone:
@@ -84,7 +82,8 @@ std::string ToText(const PluginDeclaration& declaration) {
 }
 
 PluginSetup::PluginSetup(const PluginSettings& settings_by_key) : WeirPluginSetup{} {
-  for (const auto& [key, value] : settings_by_key) list_.push_back({ToBytes(key), ToBytes(value)});
+  for (const auto& [key, value] : settings_by_key)
+    list_.push_back({ToTableBytes(key), ToTableBytes(value)});
   settings = list_.data();
   setting_count = list_.size();
   reject = &OnReject;

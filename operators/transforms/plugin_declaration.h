@@ -18,6 +18,8 @@
 
 namespace weir {
 
+inline WeirPluginBytes ToTableBytes(std::string_view text) { return {text.data(), text.size()}; }
+
 // A plugin's own settings, by key.
 using PluginSettings = std::map<std::string, std::string>;
 
