@@ -329,7 +329,7 @@ inline std::vector<std::string> FilesBelow(const std::string& folder) {
   std::vector<std::string> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     if (entry.is_regular_file()) {
-      files.push_back(std::filesystem::relative(entry.path(), folder).string());
+      files.push_back(entry.path().lexically_relative(folder).string());
     }
   }
   std::sort(files.begin(), files.end());
