@@ -19,6 +19,7 @@
 #include "core/environment.h"
 #include "operators/sinks/file_sink.h"
 #include "testing/recording_output.h"
+#include "tests/support/unsynced_disk.h"
 
 namespace weir::testing {
 
@@ -49,64 +50,9 @@ class ManualPool final : public IoPool {
   std::deque<std::function<void()>> queue_;
 };
 
-// The real disk without its syncs, which cost milliseconds each and which no test can see the
-// effect of.
-class UnsyncedDisk final : public Disk {
- public:
-  StatusOr<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) override {
-    return real_.OpenForRead(path);
-  }
-  StatusOr<std::unique_ptr<WritableFile>> Create(const std::string& path) override {
-    WEIR_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, real_.Create(path));
-    return std::make_unique<File>(std::move(file));
-  }
-  StatusOr<std::unique_ptr<WritableFile>> OpenToAppend(const std::string& path,
-                                                       uint64_t size) override {
-    WEIR_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, real_.OpenToAppend(path, size));
-    return std::make_unique<File>(std::move(file));
-  }
-  StatusOr<FileInfo> Stat(const std::string& path) override { return real_.Stat(path); }
-  StatusOr<std::vector<std::string>> List(const std::string& path) override {
-    return real_.List(path);
-  }
-  Status MakeDirectories(const std::string& path) override { return real_.MakeDirectories(path); }
-  Status Rename(const std::string& from, const std::string& to) override {
-    return real_.Rename(from, to);
-  }
-  Status HardLink(const std::string& from, const std::string& to) override {
-    return real_.HardLink(from, to);
-  }
-  Status Remove(const std::string& path) override { return real_.Remove(path); }
-  Status RemoveTree(const std::string& path) override { return real_.RemoveTree(path); }
-  StatusOr<std::unique_ptr<FileSystem>> OpenFileSystem(const std::string& directory) override {
-    WEIR_RETURN_IF_ERROR(real_.Stat(directory).status());
-    struct NoSync final : FileSystem {
-      Status Sync() override { return absl::OkStatus(); }
-    };
-    return std::make_unique<NoSync>();
-  }
-  Status SyncFile(const std::string& path) override { return real_.Stat(path).status(); }
-  StatusOr<std::string> Canonical(const std::string& path) override {
-    return real_.Canonical(path);
-  }
-  Status SyncDirectory(const std::string& path) override { return real_.Stat(path).status(); }
-
- private:
-  class File final : public WritableFile {
-   public:
-    explicit File(std::unique_ptr<WritableFile> file) : file_(std::move(file)) {}
-    Status Append(std::string_view bytes) override { return file_->Append(bytes); }
-    Status Sync() override { return absl::OkStatus(); }
-    Status Close() override { return file_->Close(); }
-
-   private:
-    std::unique_ptr<WritableFile> file_;
-  };
-  Disk& real_ = RealEnvironment().disk;
-};
-
+// Without syncs, which cost milliseconds each and which no test can see the effect of.
 inline Disk& TestDisk() {
-  static UnsyncedDisk* disk = new UnsyncedDisk;
+  static UnsyncedDisk* disk = new UnsyncedDisk(RealEnvironment().disk);
   return *disk;
 }
 
