@@ -30,6 +30,7 @@ void FolderWatch::Know(const InputFile& file) {
 }
 
 Status FolderWatch::Poll(int64_t now, std::vector<Change>& changes) {
+  polled_ = now;
   if (look_ == nullptr) {
     if (now >= next_look_) Begin(now);
     return absl::OkStatus();
@@ -55,7 +56,7 @@ Status FolderWatch::Poll(int64_t now, std::vector<Change>& changes) {
 
 int64_t FolderWatch::next_poll() const {
   if (comparing_) return 0;
-  return look_ == nullptr ? next_look_ : begun_ + std::max(interval_, Seconds(1));
+  return look_ == nullptr ? next_look_ : polled_ + std::max(interval_, Seconds(1));
 }
 
 void FolderWatch::Begin(int64_t now) {

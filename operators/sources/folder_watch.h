@@ -71,6 +71,7 @@ class FolderWatch {
   bool comparing_ = false;
   size_t next_found_ = 0;  // both are walked side by side
   Entries::iterator next_entry_;
+  int64_t polled_ = 0;
   int64_t begun_ = 0;
   int64_t next_look_ = 0;
 };

@@ -202,6 +202,21 @@ TEST_F(FileSourceWatchTest, EachFileBelongsToOneSubtaskAtAnyParallelism) {
   }
 }
 
+TEST_F(FileSourceWatchTest, ALookThatTakesLongIsNotAskedForAllTheTime) {
+  struct BusyPool final : IoPool {
+    void Submit(std::function<void()>) override {}
+  } io;
+  const Environment& real = RealEnvironment();
+  Environment env{real.clock, real.disk, io, real.random};
+  FolderWatch watch(
+      env, dir_ / "in", Seconds(10), [](const InputFile&) { return true; }, [] {});
+  std::vector<FolderWatch::Change> changes;
+  for (const int64_t now : {Seconds(0), Seconds(9), Seconds(10), Hours(1)}) {
+    ASSERT_TRUE(watch.Poll(now, changes).ok());
+    EXPECT_GE(watch.next_poll(), now + Seconds(1)) << now;
+  }
+}
+
 TEST_F(FileSourceWatchTest, OnlyAFolderCanBeWatched) {
   WriteBytes(Path("a.jsonl"), "");
   FileSourceOptions options = Options();
