@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "operators/partition_label.h"
 #include "operators/sinks/file_sink.h"
@@ -238,21 +239,22 @@ StatusOr<std::vector<std::string>> ListPartitions(Disk& disk, const std::string&
 
 namespace {
 
-// Adds the time paths of the folders below `folder`, its own, "", among them.
-Status AddTimePaths(Disk& disk, const std::string& folder, const std::string& path, int depth,
-                    std::vector<std::string>& paths) {
+// Calls fn(time path, names) for `folder`, whose path is "", and for the folders of time below it.
+Status ForEachTimePath(
+    Disk& disk, const std::string& folder, const std::string& path, int depth,
+    const std::function<void(const std::string&, const std::vector<std::string>&)>& fn) {
   const std::string here = path.empty() ? folder : folder + "/" + path;
   WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListIfThere(disk, here));
-  paths.push_back(path);
+  fn(path, names);
   if (depth == limits::kSinkTimeSegmentsMax) return absl::OkStatus();
   for (const std::string& name : names) {
-    if (!IsTimeSegment(name) || ParseCommittedName(name)) continue;
+    if (!IsTimeSegment(name)) continue;
     const StatusOr<FileInfo> info = disk.Stat(here + "/" + name);
     if (absl::IsNotFound(info.status())) continue;
     WEIR_RETURN_IF_ERROR(info.status());
     if (!info->is_directory) continue;
     WEIR_RETURN_IF_ERROR(
-        AddTimePaths(disk, folder, path.empty() ? name : path + "/" + name, depth + 1, paths));
+        ForEachTimePath(disk, folder, path.empty() ? name : path + "/" + name, depth + 1, fn));
   }
   return absl::OkStatus();
 }
@@ -264,21 +266,19 @@ StatusOr<std::vector<Part>> ListCommitted(Disk& disk, const std::string& directo
   Part here;
   here.directory = directory;
   here.partition = partition;
-  std::vector<std::string> paths;
-  WEIR_RETURN_IF_ERROR(AddTimePaths(disk, here.PartitionFolder(), "", 0, paths));
   std::vector<Part> parts;
-  for (const std::string& path : paths) {
-    here.time_path = path;
-    WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListIfThere(disk, here.Folder()));
-    for (const std::string& name : names) {
-      std::optional<Part> part = ParseCommittedName(name);
-      if (!part) continue;
-      part->directory = directory;
-      part->partition = partition;
-      part->time_path = path;
-      parts.push_back(*std::move(part));
-    }
-  }
+  WEIR_RETURN_IF_ERROR(
+      ForEachTimePath(disk, here.PartitionFolder(), "", 0,
+                      [&](const std::string& path, const std::vector<std::string>& names) {
+                        for (const std::string& name : names) {
+                          std::optional<Part> part = ParseCommittedName(name);
+                          if (!part) continue;
+                          part->directory = directory;
+                          part->partition = partition;
+                          part->time_path = path;
+                          parts.push_back(*std::move(part));
+                        }
+                      }));
   return parts;
 }
 
@@ -310,14 +310,12 @@ Status AddRevokedFolders(Disk& disk, const std::string& directory, const std::st
   const std::string revoked = here.RevokedFolder();
   WEIR_ASSIGN_OR_RETURN(const bool any, IsThere(disk, revoked));
   if (!any) return absl::OkStatus();
-  std::vector<std::string> paths;
-  WEIR_RETURN_IF_ERROR(AddTimePaths(disk, revoked, "", 0, paths));
-  for (const std::string& path : paths) {
-    here.time_path = path;
-    sync.AddDirectory(here.RevokedFolder());
-    sync.AddDirectory(here.Folder());
-  }
-  return absl::OkStatus();
+  return ForEachTimePath(disk, revoked, "", 0,
+                         [&](const std::string& path, const std::vector<std::string>&) {
+                           here.time_path = path;
+                           sync.AddDirectory(here.RevokedFolder());
+                           sync.AddDirectory(here.Folder());
+                         });
 }
 
 namespace {
