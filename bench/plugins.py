@@ -18,7 +18,7 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True  # leave nothing in the source tree
-from pipeline import Pipeline, fail, measured, require, say  # noqa: E402
+from pipeline import Pipeline, measured, require, say  # noqa: E402
 
 CRASHES = {"plugin.load.crash_every": 10_000}
 HANGS = {"plugin.load.hang_every": 100_000, "isolate_timeout": "100ms"}
@@ -71,8 +71,6 @@ def main():
         for _ in range(options.runs):
             for variant in VARIANTS:  # in turns, so that what else the machine does meets all of them
                 runs[variant].append(bench.run(variant, generated))
-        if not runs:
-            fail("no runs")
         limit = None
         for variant, results in runs.items():
             cpu_s = statistics.median(result["cpu_s"] for result in results)

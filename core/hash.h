@@ -9,7 +9,7 @@
 namespace weir {
 
 uint64_t Hash64(std::string_view bytes);
-// Another hash for each salt; none equals Hash64 by design.
+// Another hash for each salt; that of salt 0 is Hash64.
 uint64_t SaltedHash64(std::string_view bytes, uint64_t salt);
 
 // 128 bits identify an id in the dedup state. `high` equals no Hash64; its top bits give the key
