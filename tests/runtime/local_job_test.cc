@@ -16,10 +16,10 @@ namespace {
 
 constexpr int64_t kKeys = 10;
 
-using testing::CollectSink;
+using testing::Collect;
 using testing::CountPerKey;
 using testing::kSplits;
-using testing::NumberSource;
+using testing::Numbers;
 using testing::Row;
 using testing::Shared;
 
@@ -27,17 +27,11 @@ class LocalJobTest : public testing::NumberJobTest {
  protected:
   LocalJobTest() : NumberJobTest("count", Milliseconds(20)) {
     JobBuilder builder("count");
-    builder
-        .From("numbers",
-              SourceSpec<int64_t>{
-                  .make = [s = shared_] { return std::make_unique<NumberSource>(s); }})
+    builder.From("numbers", Numbers(shared_))
         .KeyBy([](const int64_t& v) { return v % kKeys; })
         .Process<Row>("count", CountPerKey(kKeys))
-        .To("collect",
-            SinkSpec<Row>{.make = [s = shared_] { return std::make_unique<CollectSink>(s); }});
-    auto built = builder.Build();
-    WEIR_CHECK(built.ok());
-    job_ = *std::move(built);
+        .To("collect", Collect(shared_));
+    job_ = *builder.Build();
   }
 };
 

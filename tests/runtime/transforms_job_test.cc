@@ -10,10 +10,10 @@
 namespace weir {
 namespace {
 
-using testing::CollectSink;
+using testing::Collect;
 using testing::CountPerKey;
 using testing::kSplits;
-using testing::NumberSource;
+using testing::Numbers;
 using testing::Row;
 using testing::Shared;
 
@@ -24,10 +24,7 @@ BuiltJob MakeJob(std::shared_ptr<Shared> shared, std::shared_ptr<std::atomic<int
   JobBuilder builder("transforms");
   const auto key = [](const int64_t& v) { return v % kKeys; };
   auto limited =
-      builder
-          .From("numbers",
-                SourceSpec<int64_t>{
-                    .make = [shared] { return std::make_unique<NumberSource>(shared); }})
+      builder.From("numbers", Numbers(shared))
           .Rebatch("rebatch", {.rows = 70, .delay = Milliseconds(3), .open_batches = 4}, key)
           .Throttle("throttle",
                     {.rows = 5,
@@ -47,11 +44,8 @@ BuiltJob MakeJob(std::shared_ptr<Shared> shared, std::shared_ptr<std::atomic<int
           })
       .KeyBy(key)
       .Process<Row>("count", CountPerKey(kKeys))
-      .To("collect",
-          SinkSpec<Row>{.make = [shared] { return std::make_unique<CollectSink>(shared); }});
-  auto built = builder.Build();
-  WEIR_CHECK(built.ok());
-  return *std::move(built);
+      .To("collect", Collect(shared));
+  return *builder.Build();
 }
 
 class TransformsJobTest : public testing::NumberJobTest {

@@ -11,10 +11,10 @@
 namespace weir {
 namespace {
 
-using testing::CollectSink;
+using testing::Collect;
 using testing::CountPerKey;
 using testing::kSplits;
-using testing::NumberSource;
+using testing::Numbers;
 using testing::Row;
 using testing::Shared;
 
@@ -50,14 +50,10 @@ std::atomic<Timestamp> LateMeter::highest = 0;
 BuiltJob DiamondJob(std::shared_ptr<Shared> shared,
                     const std::shared_ptr<std::atomic<int64_t>>& late) {
   JobBuilder builder("union");
-  auto numbers = [&](int64_t first) {
-    return SourceSpec<int64_t>{
-        .make = [shared, first] { return std::make_unique<NumberSource>(shared, first); }};
-  };
-  auto a = builder.From("a", numbers(0));
+  auto a = builder.From("a", Numbers(shared));
   auto odd = a.Filter("odd", [](const int64_t& v) { return v % 2 != 0; });
   auto even = a.Filter("even", [](const int64_t& v) { return v % 2 == 0; });
-  auto b = builder.From("b", numbers(kFirstOfB));
+  auto b = builder.From("b", Numbers(shared, kFirstOfB));
   auto meter = [&](std::string name, Stream<int64_t> of) {
     return of.Then<int64_t>({.name = std::move(name), .kind = "meter"},
                             [late] { return std::make_unique<LateMeter>(late); });
@@ -66,11 +62,8 @@ BuiltJob DiamondJob(std::shared_ptr<Shared> shared,
       .KeyBy([](const int64_t& v) { return v; })
       .Process<Row>("count", CountPerKey(kNumbers))
       .Union()
-      .To("collect",
-          SinkSpec<Row>{.make = [shared] { return std::make_unique<CollectSink>(shared); }});
-  auto built = builder.Build();
-  WEIR_CHECK(built.ok());
-  return *std::move(built);
+      .To("collect", Collect(shared));
+  return *builder.Build();
 }
 
 class UnionTest : public testing::NumberJobTest {
@@ -149,19 +142,11 @@ TEST_F(UnionTest, SidePortsCanBeReadOrLeftAlone) {
     options_.parallelism = 2;
     JobBuilder builder("side");
     auto numbers =
-        builder
-            .From("a",
-                  SourceSpec<int64_t>{
-                      .make = [s = shared_] { return std::make_unique<NumberSource>(s); }})
-            .Then<int64_t>({.name = "odd", .kind = "odd"},
-                           [] { return std::make_unique<OddOnASide>(); });
+        builder.From("a", Numbers(shared_)).Then<int64_t>({.name = "odd", .kind = "odd"}, [] {
+          return std::make_unique<OddOnASide>();
+        });
     auto all = read ? numbers.Union(numbers.Side<int64_t>(1)) : numbers;
-    all.Map("row",
-            [](const int64_t& v) {
-              return Row{v, 1};
-            })
-        .To("collect",
-            SinkSpec<Row>{.make = [s = shared_] { return std::make_unique<CollectSink>(s); }});
+    all.Map("row", [](const int64_t& v) { return Row{v, 1}; }).To("collect", Collect(shared_));
     job_ = *builder.Build();
     LocalJobResult result = Run();
     EXPECT_EQ(result.state, RunState::kFinished);

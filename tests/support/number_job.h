@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "jobs/stream.h"
 #include "operators/sink.h"
 #include "operators/source.h"
 #include "operators/transforms/process.h"
@@ -178,6 +179,14 @@ class CollectSink final : public Sink {
   std::string name_;
   std::vector<std::pair<int64_t, int64_t>> rows_;
 };
+
+// The two as stages of a job.
+inline SourceSpec<int64_t> Numbers(std::shared_ptr<Shared> shared, int64_t first = 0) {
+  return {.make = [shared, first] { return std::make_unique<NumberSource>(shared, first); }};
+}
+inline SinkSpec<Row> Collect(std::shared_ptr<Shared> shared) {
+  return {.make = [shared] { return std::make_unique<CollectSink>(shared); }};
+}
 
 // Runs a job on the numbers, made by the test in its constructor.
 class NumberJobTest : public ::testing::Test {
