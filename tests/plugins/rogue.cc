@@ -127,8 +127,7 @@ class Rogue {
       }
     }
     if (act == "thread-crash") {
-      std::thread([] { std::abort(); }).detach();
-      usleep(50'000);
+      std::thread([] { std::abort(); }).join();  // which takes this thread along
     }
     if (act == "close-all") close_range(0, ~0u, 0);
     if (act == "print") std::fprintf(stderr, "printed by %s\n", std::string(event.id).c_str());
