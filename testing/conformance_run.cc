@@ -42,9 +42,6 @@ StageRun::Instances StageRun::Make(int parallelism, const std::vector<StateSnaps
     options.busy = disturbance_.busy;
     options.op = RestoreFor(subtask, parallelism, op, snapshots_);
     options.keyed = RestoreFor(subtask, parallelism, keyed, snapshots_);
-    for (Restore* part : {&options.op, &options.keyed}) {
-      std::erase_if(part->snapshots, [](const auto& r) { return r.snapshot.format.empty(); });
-    }
     instances.push_back(std::make_unique<StageInstance>(
         stage_, std::move(options), clock_, pool_,
         fmt::format("{}/a{}-{}", local_dir_, attempts_, subtask), findings_, output));

@@ -257,9 +257,6 @@ class SourceRun {
     for (int subtask = 0; subtask < parallelism; ++subtask) {
       Restore of_op = RestoreFor(subtask, parallelism, op, snapshots_);
       Restore of_keyed = RestoreFor(subtask, parallelism, keyed, snapshots_);
-      for (Restore* part : {&of_op, &of_keyed}) {
-        std::erase_if(part->snapshots, [](const auto& r) { return r.snapshot.format.empty(); });
-      }
       set.instances.push_back(std::make_unique<SourceInstance>(
           stage_, subtask, parallelism, attempts_, std::move(of_op), of_keyed, clock_,
           fmt::format("{}/a{}-{}", local_dir_, attempts_, subtask), findings_, set.output.rows,

@@ -55,13 +55,14 @@ class MemorySnapshots final : public SnapshotWriter, public SnapshotReader {
 };
 
 // What the new instance `subtask` of `parallelism` restores from: the snapshots of those earlier
-// instances whose key groups overlap its own, as the engine hands them out. snapshots[i] is
-// instance i's.
+// instances that have state and whose key groups overlap its own, as the engine hands them out.
+// snapshots[i] is instance i's.
 inline Restore RestoreFor(int subtask, int parallelism, const std::vector<StateSnapshot>& snapshots,
                           SnapshotReader& reader) {
   Restore restore;
   restore.reader = &reader;
   for (size_t i = 0; i < snapshots.size(); ++i) {
+    if (snapshots[i].format.empty()) continue;
     RestoredSnapshot earlier{static_cast<int>(i), static_cast<int>(snapshots.size()), snapshots[i]};
     if (earlier.key_groups().Overlaps(KeyGroupsOf(subtask, parallelism))) {
       restore.snapshots.push_back(std::move(earlier));
