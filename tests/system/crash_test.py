@@ -62,9 +62,9 @@ class Crash(CrashCase):
     def test_a_plugin_of_the_main_job(self):
         lines = [f'{{"id":{number},"kind":"{"crash" if number == 300 else "keep"}"}}\n' for number in range(EVENTS)]
         (self.input / "a.jsonl").write_text("".join(lines), encoding="utf-8")
+        self.find_test_plugins()
         result = weir.run(weir.PIPELINE, self.parameters(id="id", type="kind", plugins="unruly"), data=self.data, parallelism=1,
-                          prefix=["prlimit", "--core=0"],
-                          popen={"env": {**os.environ, "WEIR_PLUGIN_PATH": str(weir.BUILD / "tests" / "plugins")}})
+                          prefix=["prlimit", "--core=0"])
         self.assert_crashes(result, signal.SIGABRT, "(subtask 0), plugin unruly ", " of its batch")
         self.assertLessEqual(int(re.search(r"at row (\d+) of its batch", result.stderr).group(1)), 300)
 

@@ -10,12 +10,9 @@ import random
 import signal
 import threading
 import time
-import unittest.mock
 
 import weir
 from compare import dead_letters, lines_by_route
-
-TEST_PLUGINS = weir.BUILD / "tests" / "plugins"
 
 
 def children_of(pid):
@@ -39,9 +36,7 @@ def is_there(pid):
 class IsolationCase(weir.Case):
     def setUp(self):
         super().setUp()
-        patch = unittest.mock.patch.dict(os.environ, {"WEIR_PLUGIN_PATH": str(TEST_PLUGINS)})
-        patch.start()
-        self.addCleanup(patch.stop)
+        self.find_test_plugins()
         self.input = self.folder / "input"
         self.input.mkdir()
         self.parameters = {"input": self.input, "out": self.out, "id": "id", "type": "act", "tenant": "tenant", "plugins": "rogue",

@@ -8,14 +8,13 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import unittest.mock
 
 import oracle
 import weir
 from compare import dead_letters, lines_by_route
+from weir import TEST_PLUGINS
 
 PLUGINS = weir.BUILD / "plugins"
-TEST_PLUGINS = weir.BUILD / "tests" / "plugins"
 
 
 def flight_lines():
@@ -183,9 +182,7 @@ class PluginCase(weir.Case):
 
     def setUp(self):
         super().setUp()
-        patch = unittest.mock.patch.dict(os.environ, {"WEIR_PLUGIN_PATH": str(TEST_PLUGINS)})
-        patch.start()
-        self.addCleanup(patch.stop)
+        self.find_test_plugins()
         self.input = self.folder / "input"
         self.input.mkdir()
         self.parameters = {"input": self.input, "out": self.out, "id": "id", "type": "act", "tenant": "emit",

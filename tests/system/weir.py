@@ -15,13 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import unittest
+import unittest.mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WEIR_BUILD", ROOT / "build"))
 WEIR = BUILD / "bin" / "weir"
 PIPELINE = BUILD / "jobs" / "libevent_pipeline.so"
 FLIGHTS = ROOT / "examples" / "flights"
+TEST_PLUGINS = BUILD / "tests" / "plugins"
 
 DONE, FAILED, USAGE, UNREACHABLE, CONFIGURATION, INTERRUPTED = 0, 1, 64, 69, 78, 130
 
@@ -169,6 +170,12 @@ class Case(unittest.TestCase):
             self.addCleanup(temporary.cleanup)
             self.folder = pathlib.Path(temporary.name)
         self.data, self.out = self.folder / "data", self.folder / "out"
+
+    def find_test_plugins(self):
+        """Until the test ends, plugins are looked for among those of the tests first."""
+        patch = unittest.mock.patch.dict(os.environ, {"WEIR_PLUGIN_PATH": str(TEST_PLUGINS)})
+        patch.start()
+        self.addCleanup(patch.stop)
 
     def run_with_kills(self, job, parameters, kills, parallelisms, seed):
         """Kills so many times, all but every fifth after a new checkpoint and at a random moment then; then runs to the end."""
