@@ -23,6 +23,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -128,7 +129,8 @@ struct ConformanceReport {
   int runs = 0;
   int calls = 0;
   int restores = 0;
-  size_t rows = 0;  // of the undisturbed run's output
+  size_t rows = 0;                              // of the undisturbed run's output
+  std::optional<int64_t> fastest_freeze_nanos;  // by the machine's clock
 
   bool ok() const { return violations.empty(); }
   bool Broke(Rule rule) const;

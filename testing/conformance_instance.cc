@@ -24,7 +24,8 @@ void Findings::Add(Rule rule, std::string what) {
 }
 
 void Findings::NoteFreeze(int64_t nanos) {
-  fastest_freeze_nanos_ = std::min(nanos, fastest_freeze_nanos_.value_or(nanos));
+  std::optional<int64_t>& fastest = report_.fastest_freeze_nanos;
+  fastest = std::min(nanos, fastest.value_or(nanos));
 }
 
 void Findings::CheckDescribed(const StateDescription& told, const StateSnapshot& own,
@@ -49,6 +50,25 @@ void Findings::CheckDescribed(const StateDescription& told, const StateSnapshot&
                     "tell",
                     held.state));
   }
+}
+
+void RunOutput::Add(const StageCase& stage, int port, const BatchBase& batch, int64_t clock) {
+  std::vector<std::string> documents;
+  AppendJson(*stage.output_codecs.at(port), batch, documents);
+  for (size_t i = 0; i < documents.size(); ++i) {
+    std::string row = fmt::format(R"({{"row":{},"time":{})", documents[i], batch.times()[i]);
+    if (port != 0) row += fmt::format(R"(,"port":{})", port);
+    if (stage.compare_clock) row += fmt::format(R"(,"clock":{})", clock);
+    rows.push_back(row + "}");
+  }
+}
+
+std::string Difference(const RunOutput& expected, const RunOutput& found,
+                       const RowComparison& comparison) {
+  const std::string rows = RowDifference(expected.rows, found.rows, comparison);
+  if (!rows.empty()) return rows;
+  const std::string rejected = RowDifference(expected.rejected, found.rejected);
+  return rejected.empty() ? "" : "rejected " + rejected;
 }
 
 StageInstance::StageInstance(const StageCase& stage, InstanceOptions options, ManualClock& clock,
@@ -390,17 +410,8 @@ void StageInstance::Reject(std::string_view error, std::string_view record, Time
 
 void StageInstance::TakeOutput() {
   if (!discard_) {
-    std::vector<std::string> documents;
     for (const Emitted& emitted : outbox_) {
-      documents.clear();
-      AppendJson(*stage_.output_codecs.at(emitted.port), *emitted.batch, documents);
-      for (size_t i = 0; i < documents.size(); ++i) {
-        std::string row =
-            fmt::format(R"({{"row":{},"time":{})", documents[i], emitted.batch->times()[i]);
-        if (emitted.port != 0) row += fmt::format(R"(,"port":{})", emitted.port);
-        if (stage_.compare_clock) row += fmt::format(R"(,"clock":{})", emitted.clock);
-        output_.rows.push_back(row + "}");
-      }
+      output_.Add(stage_, emitted.port, *emitted.batch, emitted.clock);
     }
   }
   outbox_.clear();

@@ -39,7 +39,6 @@ class Findings {
   // What a checkpoint holds of an instance, beside what its stage tells.
   void CheckDescribed(const StateDescription& told, const StateSnapshot& own,
                       const StateSnapshot& keyed);
-  std::optional<int64_t> fastest_freeze_nanos() const { return fastest_freeze_nanos_; }
 
   std::set<Timestamp> times;       // of all rows that came in
   std::set<Timestamp> late_times;  // of those that came behind the watermark
@@ -49,14 +48,20 @@ class Findings {
   const std::string run_;
   std::set<Rule> seen_;
   bool failed_ = false;  // the run cannot go on
-  std::optional<int64_t> fastest_freeze_nanos_;
 };
 
 // What leaves in a run, as text.
 struct RunOutput {
   std::vector<std::string> rows;
   std::vector<std::string> rejected;
+
+  // Rows that left on a port at a time of the kit's clock. REQUIRES: the case has the port.
+  void Add(const StageCase& stage, int port, const BatchBase& batch, int64_t clock);
 };
+
+// Empty: they are the same. `comparison` is of the rows; what is rejected has no order.
+std::string Difference(const RunOutput& expected, const RunOutput& found,
+                       const RowComparison& comparison);
 
 // How the surroundings of an instance behave.
 struct InstanceOptions {
