@@ -68,9 +68,9 @@ class Result:
         return f"exit code {self.code}\nstdout:\n{self.stdout[-4000:]}\nstderr:\n{self.stderr[-4000:]}"
 
 
-def command(*words, timeout=60, **popen):
+def command(*words, timeout=60, stdin=subprocess.DEVNULL, **popen):
     """Runs a command to its end."""
-    process = subprocess.run(list(map(str, words)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    process = subprocess.run(list(map(str, words)), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              timeout=timeout, check=False, **popen)
     return Result(process.returncode, process.stdout.decode(), process.stderr.decode("utf-8", "replace"))
 
