@@ -3,6 +3,7 @@
 outside; nothing is left behind when `weir` is gone."""
 
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -113,9 +114,10 @@ class Exact(IsolationCase):
                 while not stop.wait(0.05):
                     keepers = children_of(running.process.pid)
                     victims = keepers if chance.random() < 0.1 else [host for keeper in keepers for host in children_of(keeper)]
-                    if victims:
-                        os.kill(chance.choice(victims), signal.SIGKILL)
-                        self.killed += 1
+                    with contextlib.suppress(ProcessLookupError):  # it may have ended since
+                        if victims:
+                            os.kill(chance.choice(victims), signal.SIGKILL)
+                            self.killed += 1
 
             self.killed = 0
             killer = threading.Thread(target=kill_some)
