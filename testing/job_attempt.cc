@@ -98,8 +98,7 @@ Status JobAttempt::TellCommitted(CheckpointId checkpoint) {
     for (const auto& node : task->nodes()) {
       if (id.subtask != 0 || node->sink() == nullptr) continue;
       const std::vector<std::string>& handles = committed[node->stage()];
-      WEIR_RETURN_IF_ERROR(
-          Annotate(node->sink()->Committed(checkpoint, handles), node->where()));
+      WEIR_RETURN_IF_ERROR(Annotate(node->sink()->Committed(checkpoint, handles), node->where()));
     }
   }
   return absl::OkStatus();
