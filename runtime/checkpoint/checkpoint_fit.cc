@@ -146,11 +146,11 @@ class StageComparison {
 
   // The names of keyed states that hold something.
   static std::vector<std::string> StatesOf(const Held& held) {
+    std::set<std::string> sub_keys;
+    for (const auto& [name, schemas] : held.schemas) sub_keys.insert(SubKeyName(name));
     std::vector<std::string> names;
     for (const auto& [name, schemas] : held.schemas) {
-      const bool is_sub_key =
-          name.ends_with("[key]") && held.schemas.count(name.substr(0, name.size() - 5)) > 0;
-      if (!is_sub_key) names.push_back(name);
+      if (!sub_keys.contains(name)) names.push_back(name);
     }
     return names;
   }
