@@ -10,7 +10,6 @@
 // time.
 #pragma once
 
-#include <map>
 #include <string>
 #include <vector>
 
