@@ -25,10 +25,10 @@
 #include "operators/transforms/process.h"
 #include "operators/transforms/rebatch.h"
 #include "operators/transforms/router.h"
-#include "operators/transforms/sample.h"
-#include "operators/transforms/throttle.h"
 #include "operators/transforms/rule_program.h"
 #include "operators/transforms/rule_set.h"
+#include "operators/transforms/sample.h"
+#include "operators/transforms/throttle.h"
 
 namespace weir {
 
@@ -174,9 +174,7 @@ class Stream {
   // it. key as in KeyBy().
   template <class KeyFn>
   Stream<T> Rebatch(std::string_view name, RebatchOptions options, KeyFn key) {
-    if (Status valid = ValidateByKey(options); !valid.ok()) {
-      draft_->AddError(name, std::string(valid.message()));
-    }
+    AddErrorOf(name, ValidateByKey(options));
     return Then<T>(
         {.name = std::string(name), .kind = "rebatch", .options = ToTextByKey(options)},
         [options, key] { return std::make_unique<KeyedRebatch<T, KeyFn>>(options, key); },
@@ -252,9 +250,7 @@ class Stream {
   template <class KeyFn = EachRow, class WeightFn = NoWeight>
   Stream<T> Sample(std::string_view name, SampleOptions options, KeyFn key = {},
                    WeightFn set_weight = {}) {
-    if (Status valid = Validate(options); !valid.ok()) {
-      draft_->AddError(name, std::string(valid.message()));
-    }
+    AddErrorOf(name, Validate(options));
     return Then<T>({.name = std::string(name), .kind = "sample", .options = ToText(options)},
                    [options, key, set_weight] {
                      return std::make_unique<weir::Sample<T, KeyFn, WeightFn>>(options, key,
@@ -266,9 +262,7 @@ class Stream {
   // Side<T>(kThrottledPort). key as in KeyBy().
   template <class KeyFn>
   Stream<T> Throttle(std::string_view name, ThrottleOptions options, KeyFn key) {
-    if (Status valid = Validate(options); !valid.ok()) {
-      draft_->AddError(name, std::string(valid.message()));
-    }
+    AddErrorOf(name, Validate(options));
     return Then<T>(
         {.name = std::string(name),
          .kind = "throttle",
@@ -282,9 +276,7 @@ class Stream {
   // may block and is called from several threads, or void(const T&, AsyncReply<U>), which must not.
   template <class U, class Fn>
   Stream<U> Async(std::string_view name, AsyncOptions options, Fn fn) {
-    if (Status valid = Validate(options); !valid.ok()) {
-      draft_->AddError(name, std::string(valid.message()));
-    }
+    AddErrorOf(name, Validate(options));
     return Then<U>(
         {.name = std::string(name), .kind = "async", .options = ToText(options)},
         [options, fn] { return std::make_unique<AsyncOperator<T, U, Fn>>(options, fn); });
@@ -292,12 +284,7 @@ class Stream {
 
   // What happens to rows that the stage in front cannot take.
   Stream<T> OnFailure(FailurePolicy policy) {
-    if (outputs_.size() > 1) {
-      draft_->AddError(
-          draft_->name_of(outputs_[0].stage),
-          "OnFailure() behind Union() has more than one stage in front: call it behind "
-          "each of them");
-    }
+    NeedOneStageInFront("OnFailure()");
     draft_->set_on_failure(outputs_[0].stage, policy);
     return *this;
   }
@@ -306,12 +293,7 @@ class Stream {
   // reads are dropped, and counted as such.
   template <class U>
   Stream<U> Side(int port) const {
-    if (outputs_.size() > 1) {
-      draft_->AddError(
-          draft_->name_of(outputs_[0].stage),
-          "Side() behind Union() has more than one stage in front: call it behind each "
-          "of them");
-    }
+    NeedOneStageInFront("Side()");
     return {*draft_, outputs_[0].stage, port};
   }
 
@@ -340,6 +322,17 @@ class Stream {
     int port;
   };
 
+  // The error of a stage, if there is one.
+  void AddErrorOf(std::string_view stage, const Status& status) {
+    if (!status.ok()) draft_->AddError(stage, std::string(status.message()));
+  }
+  void NeedOneStageInFront(const std::string& call) const {
+    if (outputs_.size() == 1) return;
+    draft_->AddError(
+        draft_->name_of(outputs_[0].stage),
+        call + " behind Union() has more than one stage in front: call it behind each of them");
+  }
+
   void Add(const Stream<T>& other) {
     if (other.draft_ != draft_) {
       draft_->AddError(draft_->name_of(outputs_[0].stage),
@@ -360,7 +353,7 @@ class Stream {
                       std::vector<std::string> ports) {
     Status sound = internal::CheckPorts(ports);
     if (sound.ok()) sound = source.rules.status();
-    if (!sound.ok()) draft_->AddError(name, std::string(sound.message()));
+    AddErrorOf(name, sound);
     const std::shared_ptr<const RouterRules> rules =
         sound.ok() ? *source.rules : RouteEverythingTo(kDefaultRoute);
     const int stage = draft_->AddStage({.name = std::string(name),
