@@ -21,12 +21,12 @@ logs="$(mktemp -d)"
 trap 'rm -rf "$logs"' EXIT
 summary=()
 
-# run_ctest NAME FOLDER LABEL [WRAPPER...]: runs the tests of a label and remembers ctest's own summary for the end.
+# run_ctest NAME FOLDER LABEL JOBS [WRAPPER...]: runs the tests of a label and remembers ctest's own summary for the end.
 run_ctest() {
-  local name="$1" folder="$2" label="$3" started=$SECONDS status=0
-  shift 3
+  local name="$1" folder="$2" label="$3" jobs="$4" started=$SECONDS status=0
+  shift 4
   say "==> $name"
-  "$@" ctest --test-dir "$folder" -L "^$label\$" -j2 --output-on-failure --no-tests=error </dev/null |
+  "$@" ctest --test-dir "$folder" -L "^$label\$" -j"$jobs" --output-on-failure --no-tests=error </dev/null |
     tee "$logs/ctest" || status=$?
   summary+=("$name: $((SECONDS - started)) s")
   summary+=("$(grep -E '^[0-9]+% tests passed' "$logs/ctest" || echo "ctest ended with exit code $status")")
@@ -52,13 +52,14 @@ sanitized() {
   local preset="$1" name="$2"
   shift 2
   step "build ($name)" build_in "$WEIR_ROOT/build-$preset" "$preset" weir_sanitized_tests
-  run_ctest "tests with $name" "$WEIR_ROOT/build-$preset" sanitize "$@"
+  run_ctest "tests with $name" "$WEIR_ROOT/build-$preset" sanitize "$(nproc)" "$@"
 }
 
 "$WEIR_ROOT/scripts/build.sh"
-run_ctest "fast tests" "$WEIR_ROOT/build" fast
+# They wait for the disk half of the time.
+run_ctest "fast tests" "$WEIR_ROOT/build" fast "$((2 * $(nproc)))"
 if ((all)); then
-  run_ctest "slow tests" "$WEIR_ROOT/build" slow
+  run_ctest "slow tests" "$WEIR_ROOT/build" slow "$(nproc)"
   sanitized asan "ASan and UBSan"
   sanitized tsan TSan fixed_layout
 fi

@@ -20,6 +20,9 @@ constexpr size_t kBytesPerId = sizeof(StoredId);
 // What the filter keeps of an id takes so much, free room included.
 constexpr size_t kFilterBytesPerId = 16;
 
+constexpr size_t kFileBytesMin = 8 << 20;
+constexpr size_t kFileBytesMax = 256 << 20;
+
 // In the filter, of an id that is only in the files. Should the log reach it, 2^32 ids later, the
 // comparison of the ids finds out.
 constexpr uint64_t kNoPosition = UINT64_MAX;
@@ -145,14 +148,19 @@ StatusOr<std::unique_ptr<IdStore>> IdStore::Open(IdStoreOptions options, const R
     snapshots.push_back(restored);
   }
 
-  auto files = IdFiles::Open({options.local_dir, &options.env->disk, options.key_groups}, snapshots,
-                             restore.reader, floor - kReach);
+  // A filter under construction takes half as many bytes as its file.
+  const size_t file_bytes_max =
+      std::clamp(options.memory_bytes_max / 8, kFileBytesMin, kFileBytesMax);
+  auto files =
+      IdFiles::Open({options.local_dir, &options.env->disk, options.key_groups, file_bytes_max},
+                    snapshots, restore.reader, floor - kReach);
   if (!files.ok()) return Annotate(files.status(), fmt::format("stage '{}'", options.stage));
   auto shared = std::make_shared<Shared>(window, *std::move(files), options.wake);
   auto store = std::unique_ptr<IdStore>(new IdStore(std::move(options), std::move(shared)));
   store->floor_ = floor;
   if (!snapshots.empty()) {
     store->paged_ = store->PagedOfRestored();
+    if (store->paged_ != 0) store->shared_->files->MergeQuietSlices();
     Status status = store->shared_->files->ForEach([&](int64_t slice, const Fingerprint& id) {
       store->CountIn(slice, 1);
       if (store->paged_ & IdFilter::Only(slice)) return;
@@ -195,7 +203,9 @@ size_t IdStore::UnwrittenBytes() const { return (log_.end() - written_) * kBytes
 void IdStore::TakeNotice() {
   written_ = shared_->written.load(std::memory_order_acquire);
   shared_->files->Refresh();
-  log_.Evict(written_, options_.kept_bytes / kBytesPerId);
+  // What was written stays for speed alone: it goes first where paging all there is was not enough.
+  const bool too_much = paged_ == live_slices_ && memory_bytes() > options_.memory_bytes_max;
+  log_.Evict(written_, too_much ? 0 : options_.kept_bytes / kBytesPerId);
   PageIfFull();
 }
 
@@ -211,6 +221,7 @@ void IdStore::PageIfFull() {
   });
   if (oldest != live_.end()) {
     paged_ |= IdFilter::Only(oldest->first);
+    shared_->files->MergeQuietSlices();
   } else if (filter_.size() < 2 * (log_.end() - log_.begin())) {
     return;  // the log's own ids are all there is
   }

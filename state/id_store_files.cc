@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::string_view kFamilyPrefix = "slice-";
 constexpr size_t kKeyBytes = sizeof(Fingerprint);
+constexpr uint64_t kQuietWrites = 4;
 static_assert(std::endian::native == std::endian::little);
 
 struct Key {
@@ -45,11 +46,13 @@ std::optional<int64_t> SliceOfFamily(std::string_view name) {
   return slice;
 }
 
-rocksdb::Options IdOptions() {
+rocksdb::Options IdOptions(size_t file_bytes) {
   rocksdb::Options options = WorkingCopyOptions();
-  // Files of all ages hold ids from the whole range, so there are no levels to speak of.
   options.compaction_style = rocksdb::kCompactionStyleUniversal;
-  options.num_levels = 1;
+  // What a merge gives is cut into files, for building a file's filter takes eight bytes an id; but
+  // not in level 0, which therefore must not be the only one that is free.
+  options.num_levels = 9;
+  options.target_file_size_base = file_bytes;
   options.level0_file_num_compaction_trigger = 8;
   options.level0_slowdown_writes_trigger = 1 << 20;
   options.level0_stop_writes_trigger = 1 << 20;
@@ -59,7 +62,8 @@ rocksdb::Options IdOptions() {
 // Fingerprints are added in ascending order; the file appears at the first.
 class SortedFile {
  public:
-  explicit SortedFile(std::string path) : path_(std::move(path)) {}
+  SortedFile(std::string path, const rocksdb::Options& options)
+      : path_(std::move(path)), options_(options) {}
 
   Status Add(const Fingerprint& id) {
     if (writer_ == nullptr) {
@@ -79,13 +83,14 @@ class SortedFile {
 
  private:
   const std::string path_;
-  const rocksdb::Options options_ = IdOptions();
+  const rocksdb::Options& options_;
   std::unique_ptr<rocksdb::SstFileWriter> writer_;
 };
 
-StatusOr<std::vector<rocksdb::ColumnFamilyDescriptor>> FamiliesOf(const std::string& directory) {
+StatusOr<std::vector<rocksdb::ColumnFamilyDescriptor>> FamiliesOf(const std::string& directory,
+                                                                  const rocksdb::Options& options) {
   std::vector<std::string> names;
-  WEIR_RETURN_IF_ERROR(FromRocks(rocksdb::DB::ListColumnFamilies(IdOptions(), directory, &names),
+  WEIR_RETURN_IF_ERROR(FromRocks(rocksdb::DB::ListColumnFamilies(options, directory, &names),
                                  "reading the database in " + directory));
   std::vector<rocksdb::ColumnFamilyDescriptor> result;
   for (const std::string& name : names) {
@@ -93,7 +98,7 @@ StatusOr<std::vector<rocksdb::ColumnFamilyDescriptor>> FamiliesOf(const std::str
       return absl::DataLossError(
           fmt::format("the database in {} has an unknown column family '{}'", directory, name));
     }
-    result.emplace_back(name, IdOptions());
+    result.emplace_back(name, options);
   }
   return result;
 }
@@ -125,6 +130,9 @@ StatusOr<std::unique_ptr<IdFiles>> IdFiles::Open(Options options,
   return files;
 }
 
+IdFiles::IdFiles(Options options)
+    : options_(std::move(options)), rocks_options_(IdOptions(options_.file_bytes_max)) {}
+
 IdFiles::~IdFiles() {
   task_families_.reset();
   families_.reset();
@@ -149,14 +157,14 @@ Status IdFiles::OpenDatabase() {
   const std::string directory = options_.local_dir + "/db";
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
   if (Exists(*options_.disk, directory + "/CURRENT")) {
-    WEIR_ASSIGN_OR_RETURN(descriptors, FamiliesOf(directory));
+    WEIR_ASSIGN_OR_RETURN(descriptors, FamiliesOf(directory, rocks_options_));
   } else {
-    descriptors.emplace_back(rocksdb::kDefaultColumnFamilyName, IdOptions());
+    descriptors.emplace_back(rocksdb::kDefaultColumnFamilyName, rocks_options_);
   }
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
   WEIR_RETURN_IF_ERROR(
-      FromRocks(rocksdb::DB::Open(IdOptions(), directory, descriptors, &handles, &db),
+      FromRocks(rocksdb::DB::Open(rocks_options_, directory, descriptors, &handles, &db),
                 "opening the database in " + directory));
   db_.reset(db);
   Families families;
@@ -174,11 +182,11 @@ Status IdFiles::Rewrite(const StateSnapshot& snapshot, SnapshotReader& reader, i
   WEIR_RETURN_IF_ERROR(FetchDatabase(snapshot, reader, *options_.disk, directory));
   std::map<int64_t, std::string> written;
   {
-    WEIR_ASSIGN_OR_RETURN(auto descriptors, FamiliesOf(directory));
+    WEIR_ASSIGN_OR_RETURN(auto descriptors, FamiliesOf(directory, rocks_options_));
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
     rocksdb::DB* opened = nullptr;
     WEIR_RETURN_IF_ERROR(FromRocks(
-        rocksdb::DB::OpenForReadOnly(IdOptions(), directory, descriptors, &handles, &opened),
+        rocksdb::DB::OpenForReadOnly(rocks_options_, directory, descriptors, &handles, &opened),
         "opening the database in " + directory));
     std::unique_ptr<rocksdb::DB> earlier(opened);
     std::vector<std::unique_ptr<rocksdb::ColumnFamilyHandle>> owned(handles.begin(), handles.end());
@@ -195,7 +203,8 @@ Status IdFiles::Rewrite(const StateSnapshot& snapshot, SnapshotReader& reader, i
     for (size_t i = 0; i < handles.size(); ++i) {
       auto slice = SliceOfFamily(descriptors[i].name);
       if (!slice || *slice < keep_from) continue;
-      SortedFile file(fmt::format("{}/new/{}.sst", options_.local_dir, ++files_written_));
+      SortedFile file(fmt::format("{}/new/{}.sst", options_.local_dir, ++files_written_),
+                      rocks_options_);
       std::unique_ptr<rocksdb::Iterator> it(earlier->NewIterator(read, handles[i]));
       for (it->SeekToFirst(); it->Valid(); it->Next()) {
         WEIR_RETURN_IF_ERROR(file.Add(FromKey(it->key())));
@@ -225,32 +234,66 @@ Status IdFiles::Write(std::span<const IdGeneration> generations, int64_t keep_fr
   return status;
 }
 
-Status IdFiles::WriteNow(std::span<const IdGeneration> generations, int64_t keep_from) {
-  std::map<int64_t, std::vector<Fingerprint>> ids;
-  std::vector<Fingerprint>* last = nullptr;
+namespace {
+
+// Calls fn(value of the id's slice, id) for all ids of slices from `keep_from` on.
+template <class T, class Fn>
+void ForEachOfSlice(std::span<const IdGeneration> generations, int64_t keep_from,
+                    std::map<int64_t, T>& of_slice, Fn fn) {
+  T* last = nullptr;
   int64_t last_slice = 0;
   for (const IdGeneration& generation : generations) {
     generation.ForEach([&](const StoredId& stored) {
       if (stored.slice < keep_from) return;
       if (last == nullptr || stored.slice != last_slice) {
         last_slice = stored.slice;
-        last = &ids[last_slice];
+        last = &of_slice[last_slice];
       }
-      last->push_back(stored.id);
+      fn(*last, stored.id);
     });
   }
+}
+
+}  // namespace
+
+Status IdFiles::WriteNow(std::span<const IdGeneration> generations, int64_t keep_from) {
+  std::map<int64_t, std::vector<Fingerprint>> ids;
+  // Counted first: vectors that grow take up to three times the room.
+  std::map<int64_t, size_t> counts;
+  ForEachOfSlice(generations, keep_from, counts,
+                 [](size_t& count, const Fingerprint&) { ++count; });
+  for (const auto& [slice, count] : counts) ids[slice].reserve(count);
+  ForEachOfSlice(generations, keep_from, ids,
+                 [](auto& slice_ids, const Fingerprint& id) { slice_ids.push_back(id); });
   std::map<int64_t, std::string> written;
   std::vector<Fingerprint> scratch;
   for (auto& [slice, slice_ids] : ids) {
     SortFingerprints(slice_ids, scratch);
-    SortedFile file(fmt::format("{}/new/{}.sst", options_.local_dir, ++files_written_));
+    SortedFile file(fmt::format("{}/new/{}.sst", options_.local_dir, ++files_written_),
+                    rocks_options_);
     for (const Fingerprint& id : slice_ids) WEIR_RETURN_IF_ERROR(file.Add(id));
     WEIR_RETURN_IF_ERROR(file.Finish());
     written.emplace(slice, file.path());
     std::vector<Fingerprint>().swap(slice_ids);
   }
   WEIR_RETURN_IF_ERROR(Ingest(written));
-  return FreeSlices(keep_from);
+  WEIR_RETURN_IF_ERROR(FreeSlices(keep_from));
+  return MergeQuietSlices(written);
+}
+
+// A slice to which a number of writes added nothing will hardly change any more: then fewer files
+// to ask are worth the merge. RocksDB does it in the background, when it has the time.
+Status IdFiles::MergeQuietSlices(const std::map<int64_t, std::string>& written) {
+  ++writes_;
+  for (const auto& [slice, path] : written) last_write_[slice] = writes_;
+  if (!merge_quiet_.load(std::memory_order_relaxed)) return absl::OkStatus();
+  for (const auto& [slice, family] : *families_) {
+    if (writes_ - last_write_[slice] < kQuietWrites || !merged_.insert(slice).second) continue;
+    WEIR_RETURN_IF_ERROR(
+        FromRocks(db_->SetOptions(family.get(), {{"level0_file_num_compaction_trigger", "2"}}),
+                  "changing the options of " + db_->GetName()));
+  }
+  return absl::OkStatus();
 }
 
 Status IdFiles::Ingest(const std::map<int64_t, std::string>& file_of_slice) {
@@ -281,7 +324,7 @@ Status IdFiles::CreateFamilies(std::span<const int64_t> slices) {
   }
   if (missing.empty()) return absl::OkStatus();
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
-  rocksdb::Status status = db_->CreateColumnFamilies(IdOptions(), names, &handles);
+  rocksdb::Status status = db_->CreateColumnFamilies(rocks_options_, names, &handles);
   Families families = *families_;
   for (size_t i = 0; i < handles.size(); ++i) families[missing[i]] = Own(handles[i]);
   Publish(std::move(families));
@@ -291,6 +334,8 @@ Status IdFiles::CreateFamilies(std::span<const int64_t> slices) {
 Status IdFiles::FreeSlices(int64_t keep_from) {
   Families families = *families_;
   const auto end = families.lower_bound(keep_from);
+  last_write_.erase(last_write_.begin(), last_write_.lower_bound(keep_from));
+  merged_.erase(merged_.begin(), merged_.lower_bound(keep_from));
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   for (auto it = families.begin(); it != end; ++it) {
     handles.push_back(it->second.get());

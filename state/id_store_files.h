@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,6 +32,7 @@ class IdFiles {
     std::string local_dir;  // exists; this object's alone
     Disk* disk = nullptr;
     KeyGroupRange key_groups;
+    size_t file_bytes_max = 64 << 20;  // of one that comes of merging others
   };
   struct Query {
     Fingerprint id;
@@ -54,6 +56,10 @@ class IdFiles {
   // The files as they are now; the object must outlive it.
   StatusOr<std::unique_ptr<DatabaseCapture>> CaptureNow();
 
+  // From the next write on slices that are no longer written to are merged into one or two files
+  // each, so that Find() has less to ask. Any thread.
+  void MergeQuietSlices() { merge_quiet_.store(true, std::memory_order_relaxed); }
+
   // Makes Find() see what was written in the meantime. The task's; costs next to nothing.
   void Refresh();
   // Sets `found` where the id lies in exactly that slice. Sorts the queries by slice and id.
@@ -70,7 +76,7 @@ class IdFiles {
  private:
   using Families = std::map<int64_t, std::shared_ptr<rocksdb::ColumnFamilyHandle>>;
 
-  explicit IdFiles(Options options) : options_(std::move(options)) {}
+  explicit IdFiles(Options options);
   Status OpenDatabase();
   Status TakeOver(const StateSnapshot& snapshot, SnapshotReader& reader);
   Status Rewrite(const StateSnapshot& snapshot, SnapshotReader& reader, int64_t keep_from);
@@ -78,14 +84,20 @@ class IdFiles {
   Status FreeSlices(int64_t keep_from);
   Status WriteNow(std::span<const IdGeneration> generations, int64_t keep_from);
   Status Ingest(const std::map<int64_t, std::string>& file_of_slice);
+  Status MergeQuietSlices(const std::map<int64_t, std::string>& written);
   void Publish(Families families);
   void MeasureMemory();
   std::shared_ptr<rocksdb::ColumnFamilyHandle> Own(rocksdb::ColumnFamilyHandle* handle);
 
   const Options options_;
+  const rocksdb::Options rocks_options_;
   std::unique_ptr<rocksdb::DB> db_;
-  uint64_t files_written_ = 0;  // I/O side
-  bool write_failed_ = false;   // I/O side: the last write did
+  uint64_t files_written_ = 0;              // I/O side
+  bool write_failed_ = false;               // I/O side: the last write did
+  uint64_t writes_ = 0;                     // I/O side
+  std::map<int64_t, uint64_t> last_write_;  // I/O side: of each slice
+  std::set<int64_t> merged_;                // I/O side: slices that are to be one or two files
+  std::atomic<bool> merge_quiet_ = false;
   std::atomic<size_t> memory_bytes_ = 0;
   // Dropped families that the task may still be reading; destroyed on the I/O side.
   std::vector<std::shared_ptr<rocksdb::ColumnFamilyHandle>> dropped_;

@@ -127,6 +127,9 @@ rocksdb::Options WorkingCopyOptions() {
   table.checksum = rocksdb::kXXH3;
   table.use_delta_encoding = false;                              // hashes have no prefixes to share
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));  // bits per key
+  // What building a filter takes, eight bytes a key, makes room for itself in the cache.
+  table.cache_usage_options.options_overrides[rocksdb::CacheEntryRole::kFilterConstruction] = {
+      rocksdb::CacheEntryRoleOptions::Decision::kEnabled};
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
 }

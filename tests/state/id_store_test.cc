@@ -1,5 +1,9 @@
 #include "state/id_store.h"
 
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
 #include "tests/state/id_store_fixture.h"
 
 namespace weir::testing {
@@ -111,6 +115,36 @@ TEST_F(IdStoreTest, SlicesOutOfReachAreFreedFromMemoryAndDisk) {
   };
   EXPECT_GT(bytes_of(full), 300'000u * 16);
   EXPECT_LT(bytes_of(Checkpoint(*store)), 100'000u);
+}
+
+TEST_F(IdStoreTest, PagedSlicesThatAreNoLongerWrittenToAreMerged) {
+  const auto files_after = [this](size_t memory_bytes_max) {
+    IdStoreOptions options = Options();
+    options.memory_bytes_max = memory_bytes_max;
+    auto store = Open(std::move(options));
+    uint64_t next = 0;
+    for (const int64_t slice : {0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1}) {  // a file each
+      EXPECT_EQ(AcceptOne(*store, next++, slice), Verdict::kAccepted);
+      Checkpoint(*store);
+    }
+    const auto files = [&] {
+      const StateSnapshot snapshot = Checkpoint(*store);
+      return std::count_if(snapshot.files.begin(), snapshot.files.end(),
+                           [](const StateFile& file) { return file.name.ends_with(".sst"); });
+    };
+    if (memory_bytes_max == 0) {
+      // RocksDB merges when it likes.
+      for (int i = 0; i < 1000 && files() > 7; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      }
+    }
+    for (uint64_t id = 0; id < next; ++id) {
+      EXPECT_EQ(AcceptOne(*store, id, 1), Verdict::kDuplicate);
+    }
+    return files();
+  };
+  EXPECT_LE(files_after(/*memory_bytes_max=*/0), 7);
+  EXPECT_EQ(files_after(/*memory_bytes_max=*/SIZE_MAX), 12);
 }
 
 TEST_F(IdStoreTest, MostDeadIdsLeaveTheFilterWhileOthersStay) {
