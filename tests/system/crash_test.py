@@ -70,7 +70,7 @@ class Crash(CrashCase):
 
     def test_after_so_many_it_halts_and_only_mended_it_goes_on_exactly(self):
         # Slowly enough for checkpoints in front of the row.
-        parameters = self.parameters(rate=500, **{"break": "plugin", "break-at": 300})
+        parameters = self.parameters(rate=150, **{"break": "plugin", "break-at": 300})
         for crash in range(CRASHES_MAX):
             result = self.run_job(parameters=parameters, checkpoint_interval="20ms" if crash == 0 else "10m")
             self.assert_crashes(result, signal.SIGABRT, "stage 'touchy'")
@@ -109,7 +109,8 @@ class Crash(CrashCase):
         self.assert_exact()
 
     def test_a_checkpoint_between_them_ends_the_row(self):
-        parameters = self.parameters(rate=1000, **{"break": "abort", "break-at": 399})
+        # Slowly enough for a checkpoint, also on a busy machine.
+        parameters = self.parameters(rate=250, **{"break": "abort", "break-at": 399})
         for interval in ("10m", "10m", "20ms", "10m"):
             result = self.run_job(parameters=parameters, checkpoint_interval=interval)
             self.assert_crashes(result, signal.SIGABRT)
