@@ -45,6 +45,23 @@ inline constexpr Duration kCoalesceDelay =
 inline constexpr Duration kWatermarkHoldMax =
     Seconds(1);  // a sender that is too far ahead waits while anything comes from others
 
+// wire
+inline constexpr size_t kFrameBytesMax = 512ull << 20;  // payload of one frame: a row of any size
+inline constexpr size_t kHelloBytesMax = 4 << 10;       // of a frame from a peer not known yet
+inline constexpr size_t kSecretBytesMax = 256;          // of what the executors of an attempt share
+inline constexpr size_t kPeersMax = 4096;               // executors of one attempt
+inline constexpr size_t kUnknownConnectionsMax = 64;    // that have not said who they are
+inline constexpr size_t kSendQueueBytesMax = 1ull << 30;  // that wait in a connection to be sent
+inline constexpr size_t kGatheredWriteBytes = 256 << 10;  // of frames that are written at once
+inline constexpr size_t kGatheredWriteFrames = 32;
+inline constexpr Duration kHeartbeatInterval = Seconds(1);  // a connection is never silent longer
+inline constexpr Duration kHeartbeatTimeout = Seconds(10);  // a silent one is lost
+inline constexpr Duration kConnectTimeout = Seconds(10);
+inline constexpr Duration kHelloTimeout = Seconds(10);  // until a peer has said who it is
+inline constexpr Duration kMeshReadyMax = Seconds(30);  // until all peers are connected
+inline constexpr size_t kCreditReturnParts =
+    4;  // credit is returned when this part of a channel's capacity has been taken
+
 // tasks
 inline constexpr Duration kStepMax = Milliseconds(1);
 inline constexpr size_t kNamedCountersMax = 256;                  // of an operator instance
