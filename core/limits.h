@@ -57,8 +57,9 @@ inline constexpr size_t kGatheredWriteFrames = 32;
 inline constexpr Duration kHeartbeatInterval = Seconds(1);  // a connection is never silent longer
 inline constexpr Duration kHeartbeatTimeout = Seconds(10);  // a silent one is lost
 inline constexpr Duration kConnectTimeout = Seconds(10);
-inline constexpr Duration kHelloTimeout = Seconds(10);  // until a peer has said who it is
-inline constexpr Duration kMeshReadyMax = Seconds(30);  // until all peers are connected
+inline constexpr Duration kAcceptRetryDelay = Milliseconds(100);  // after a failed accept
+inline constexpr Duration kHelloTimeout = Seconds(10);            // until a peer has said who it is
+inline constexpr Duration kMeshReadyMax = Seconds(30);            // until all peers are connected
 inline constexpr size_t kCreditReturnParts =
     4;  // credit is returned when this part of a channel's capacity has been taken
 

@@ -5,8 +5,9 @@
 namespace weir {
 
 Channel::Channel(size_t capacity_bytes, std::function<void()> wake_receiver,
-                 std::function<void()> wake_sender)
+                 std::function<void()> wake_sender, size_t refund_step_bytes)
     : capacity_bytes_(capacity_bytes),
+      refund_step_bytes_(refund_step_bytes),
       wake_receiver_(std::move(wake_receiver)),
       wake_sender_(std::move(wake_sender)) {
   WEIR_CHECK(capacity_bytes > 0);
@@ -21,6 +22,10 @@ size_t Channel::credit() const {
 void Channel::Send(ChannelItem item) {
   size_t bytes = 0;
   if (const BatchPtr* batch = std::get_if<BatchPtr>(&item)) bytes = (*batch)->bytes();
+  SendCharged(std::move(item), bytes);
+}
+
+void Channel::SendCharged(ChannelItem item, size_t bytes) {
   if (const Watermark* watermark = std::get_if<Watermark>(&item)) {
     sent_watermark_ = watermark->idle ? kMinTimestamp : watermark->time;
   }
@@ -34,23 +39,37 @@ void Channel::Send(ChannelItem item) {
   if (was_empty) wake_receiver_();
 }
 
-std::optional<ChannelItem> Channel::Receive() {
+std::optional<ChannelItem> Channel::Receive() { return Take(/*batches=*/true); }
+
+std::optional<ChannelItem> Channel::ReceiveControl() { return Take(/*batches=*/false); }
+
+std::optional<ChannelItem> Channel::Take(bool batches) {
   std::optional<Entry> entry;
   {
     std::lock_guard lock(mutex_);
     if (entries_.empty()) return std::nullopt;
+    if (!batches && std::holds_alternative<BatchPtr>(entries_.front().item)) return std::nullopt;
     entry = std::move(entries_.front());
     entries_.pop_front();
   }
   const size_t before = queued_bytes_.fetch_sub(entry->bytes, std::memory_order_relaxed);
-  if (before >= capacity_bytes_ && before - entry->bytes < capacity_bytes_) wake_sender_();
+  bool wake = before >= capacity_bytes_ && before - entry->bytes < capacity_bytes_;
+  if (refund_step_bytes_ > 0) {
+    taken_bytes_ += entry->bytes;
+    if (taken_bytes_ >= refund_step_bytes_) {
+      taken_bytes_ = 0;
+      wake = true;
+    }
+  }
+  if (wake) wake_sender_();
   return std::move(entry->item);
 }
 
 void Channel::set_watermark_limit(Timestamp limit) {
   const Timestamp before = watermark_limit_.exchange(limit);
   const Timestamp sent = sent_watermark_.load();
-  if (sent > before && sent <= limit) wake_sender_();
+  const bool remote = refund_step_bytes_ > 0 && limit != before;
+  if (remote || (sent > before && sent <= limit)) wake_sender_();
 }
 
 }  // namespace weir

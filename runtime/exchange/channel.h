@@ -22,21 +22,28 @@ namespace weir {
 class Channel {
  public:
   // The wakes are called when an item arrives and when credit comes back to a sender that had none.
+  // With a refund step, for a sender that is in another process (remote_exchange.h), it is also
+  // woken whenever so many bytes have been taken, and when the watermark limit changes.
   Channel(size_t capacity_bytes, std::function<void()> wake_receiver,
-          std::function<void()> wake_sender);
+          std::function<void()> wake_sender, size_t refund_step_bytes = 0);
 
   // Sender.
   size_t credit() const;
   void Send(ChannelItem item);
+  // The same with what a batch is charged, where that is not its bytes().
+  void SendCharged(ChannelItem item, size_t bytes);
   // Whether there would be no credit behind this watermark.
   bool StopsAt(Timestamp watermark) const { return watermark > watermark_limit_.load(); }
 
   // Receiver.
   std::optional<ChannelItem> Receive();
+  // The next item if it is not a batch.
+  std::optional<ChannelItem> ReceiveControl();
   void set_watermark_limit(Timestamp limit);
 
   // Any thread.
   size_t queued_bytes() const { return queued_bytes_.load(std::memory_order_relaxed); }
+  Timestamp watermark_limit() const { return watermark_limit_.load(); }
   size_t capacity_bytes() const { return capacity_bytes_; }
 
  private:
@@ -45,13 +52,17 @@ class Channel {
     size_t bytes;  // as charged, and so as refunded
   };
 
+  std::optional<ChannelItem> Take(bool batches);
+
   const size_t capacity_bytes_;
+  const size_t refund_step_bytes_;  // 0: none
   const std::function<void()> wake_receiver_;
   const std::function<void()> wake_sender_;
   std::atomic<size_t> queued_bytes_ = 0;
   // Each side writes one and then reads the other, in one order for both, so that none misses both.
   std::atomic<Timestamp> sent_watermark_ = kMinTimestamp;
   std::atomic<Timestamp> watermark_limit_ = kMaxTimestamp;
+  size_t taken_bytes_ = 0;  // since the last refund step; used by the receiver
   std::mutex mutex_;
   std::deque<Entry> entries_;  // guarded by mutex_
 };

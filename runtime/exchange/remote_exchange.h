@@ -69,10 +69,6 @@ class RemoteExchange {
   void Start();
   void OnFrame(int peer, const Frame& frame);
 
-  // What was sent on outgoing channels and has not been taken by the receiving tasks, as far as is
-  // known here; bytes as charged.
-  size_t outstanding_bytes() const;
-
  private:
   struct Outgoing;
   struct Incoming;
@@ -80,7 +76,7 @@ class RemoteExchange {
 
   void RunWakes();
   void Pump(Outgoing& out);
-  void ReturnCredit(Incoming& in);
+  void Answer(Incoming& in);
   Status Handle(int peer, const Frame& frame);
   Status TakeItem(Incoming& in, const Frame& frame);
   Status TakeAnswer(Outgoing& out, const Frame& frame);
