@@ -81,7 +81,7 @@ class FrameDecoder {
 
   // The next whole frame, also a heartbeat; nullopt: more bytes are needed.
   StatusOr<std::optional<Frame>> Next();
-  // To be asked when the stream has ended: DataLoss in the middle of a frame or before the preamble.
+  // To be asked when the stream has ended: DataLoss inside a frame or before the preamble.
   Status AtEnd() const;
 
   // From the next frame on whose header has not been read.

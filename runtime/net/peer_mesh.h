@@ -55,7 +55,7 @@ class PeerMesh {
   // any thread.
   void Connect(std::vector<Address> addresses);
 
-  // From any thread, as Connection::Send. Before the peer is connected frames wait; after it is lost
+  // From any thread, as Connection::Send. Until the peer is connected frames wait; once it is lost
   // they are dropped. REQUIRES: peer is another executor's index.
   void Send(int peer, FrameKind kind, uint32_t channel, std::string bytes);
   size_t queued_bytes(int peer) const;
