@@ -132,6 +132,26 @@ TEST(ConnectionTest, NobodyThereIsToldWithTheAddress) {
   EXPECT_THAT(events.Await(1).at(0), HasSubstr("cannot connect to " + address.ToString()));
 }
 
+TEST(ConnectionTest, ASilentPeerAndAQueueThatOverflowsCloseIt) {
+  NetworkThread network;
+  std::unique_ptr<Connection> silent;  // never started: it neither reads nor writes
+  auto listener = Listener::Listen(network, {"127.0.0.1", 0}, {},
+                                   [&](auto accepted) { silent = std::move(accepted); });
+  ASSERT_TRUE(listener.ok());
+  Events quiet, full;
+  auto first = Connection::Connect(
+      network, (*listener)->address(),
+      {.heartbeat_interval = Milliseconds(20), .heartbeat_timeout = Milliseconds(60)});
+  first->Start(Record(quiet));
+  EXPECT_THAT(quiet.Await(1).at(0), HasSubstr("nothing came from it for"));
+  auto second =
+      Connection::Connect(network, (*listener)->address(), {.send_queue_bytes_max = 1 << 20});
+  for (int i = 0; i < 3; ++i) second->Send(FrameKind::kRows, 1, std::string(1 << 19, 'x'));
+  EXPECT_LE(second->queued_bytes(), 2u << 20);
+  second->Start(Record(full));
+  EXPECT_THAT(full.Await(1).at(0), HasSubstr("RESOURCE_EXHAUSTED"));
+}
+
 struct Member {
   std::unique_ptr<PeerMesh> mesh;
   Events events;
