@@ -12,6 +12,7 @@ namespace weir::cli {
 struct RunFlags {
   JobFlags job;
   int parallelism = 1;
+  int workers = 0;
   std::string memory = "2GiB";
   std::string data = "./weir-data";
   std::string checkpoint_interval = "10s";
@@ -23,6 +24,9 @@ struct RunFlags {
   bool encode_edges = false;    // a test mode: every edge through its codec
 };
 int Run(const RunFlags& flags);
+
+// A process of a run with --workers; started by it alone.
+int RunExecutor();
 
 struct PlanFlags {
   JobFlags job;

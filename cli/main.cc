@@ -58,6 +58,11 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
   run_command
+      ->add_option("--workers", run.workers,
+                   "Run the subtasks in so many processes of their own; 0: in this one")
+      ->check(CLI::Range(0, 64))
+      ->capture_default_str();
+  run_command
       ->add_option("--memory", run.memory,
                    "What the engine may hold in memory, such as 512MiB; more state goes to disk")
       ->capture_default_str();
@@ -135,6 +140,8 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
 
+  CLI::App* executor_command = app.add_subcommand("executor", "")->group("");
+
   for (CLI::App* command : {run_command, plan_command, check_command, route_command}) {
     if (AsksForCommandHelp(*command, argc, argv)) {
       std::cout << command->help();
@@ -150,6 +157,7 @@ int main(int argc, char** argv) {
     if (run.job.help) std::cout << run_command->help() << "\n";
     return Run(run);
   }
+  if (executor_command->parsed()) return RunExecutor();
   if (check_command->parsed()) {
     if (check.job.help) std::cout << check_command->help() << "\n";
     return Check(check);

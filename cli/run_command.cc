@@ -81,6 +81,25 @@ class JobSignals {
   std::thread thread_;
 };
 
+// How to start processes that run the same job.
+ExecutorProcessOptions ExecutorsOf(const LoadedJob& loaded) {
+  ExecutorProcessOptions options;
+  constexpr const char* kThisProgram = "/proc/self/exe";
+  options.program = RealEnvironment().disk.Canonical(kThisProgram).value_or(kThisProgram);
+  options.start.set_library(loaded.library.path());
+  options.start.set_library_sha256(loaded.library.sha256());
+  for (const auto& [name, value] : loaded.parameters.values()) {
+    (*options.start.mutable_parameters())[name] = value;
+  }
+  for (const Resource& resource : loaded.parameters.resources()) {
+    runtime::ResourceFile& file = *options.start.add_resources();
+    file.set_name(resource.name);
+    file.set_path(resource.path);
+    file.set_content(resource.bytes);
+  }
+  return options;
+}
+
 }  // namespace
 
 int Run(const RunFlags& flags) {
@@ -107,6 +126,8 @@ int Run(const RunFlags& flags) {
   }
   options.identity.parameters = loaded->parameters.values();
   options.parallelism = flags.parallelism;
+  options.workers = flags.workers;
+  if (flags.workers > 0) options.executors = ExecutorsOf(*loaded);
   options.memory_bytes = *memory;
   options.checkpoint_interval = *interval;
   options.from = flags.from;

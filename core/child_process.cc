@@ -75,12 +75,21 @@ StatusOr<ChildProcess> ChildProcess::Start(const Options& options) {
   return ChildProcess(pid);
 }
 
-void ChildProcess::End() {
-  if (pid_ == 0) return;
+int ChildProcess::End() {
+  int wait_status = 0;
+  if (pid_ == 0) return wait_status;
   kill(pid_, SIGKILL);
-  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  while (waitpid(pid_, &wait_status, 0) < 0 && errno == EINTR) {
   }
   pid_ = 0;
+  return wait_status;
+}
+
+std::optional<int> ChildProcess::Ended() {
+  int wait_status = 0;
+  if (pid_ == 0 || waitpid(pid_, &wait_status, WNOHANG) != pid_) return std::nullopt;
+  pid_ = 0;
+  return wait_status;
 }
 
 std::string DescribeWaitStatus(int wait_status) {

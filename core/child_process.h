@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,8 +37,11 @@ class ChildProcess {
 
   // 0: there is none.
   pid_t pid() const { return pid_; }
-  // Ends it at once, if it still runs, and waits until it is gone.
-  void End();
+  // Ends it at once, if it still runs, waits until it is gone, and tells how it ended, as waitpid()
+  // does.
+  int End();
+  // The same if it has ended by itself; nullopt: it still runs.
+  std::optional<int> Ended();
 
  private:
   explicit ChildProcess(pid_t pid) : pid_(pid) {}

@@ -141,6 +141,9 @@ class FileLock {
                                                      std::string_view holder = "");
   ~FileLock();
 
+  // To be passed to other processes: the lock is held until all of them have ended as well.
+  int descriptor() const { return fd_; }
+
  private:
   explicit FileLock(int fd) : fd_(fd) {}
   int fd_;

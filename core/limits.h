@@ -60,6 +60,8 @@ inline constexpr Duration kConnectTimeout = Seconds(10);
 inline constexpr Duration kAcceptRetryDelay = Milliseconds(100);  // after a failed accept
 inline constexpr Duration kHelloTimeout = Seconds(10);            // until a peer has said who it is
 inline constexpr Duration kMeshReadyMax = Seconds(30);            // until all peers are connected
+inline constexpr Duration kExecutorStartMax = Seconds(30);   // until an executor's process connects
+inline constexpr Duration kExecutorCancelMax = Seconds(10);  // until a canceled one has ended
 inline constexpr size_t kCreditReturnParts =
     4;  // credit is returned when this part of a channel's capacity has been taken
 

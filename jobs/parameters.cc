@@ -248,6 +248,29 @@ Parameters::ResourceLoader LocalResources() {
   };
 }
 
+namespace {
+
+std::string PluginResourceName(const std::string& plugin) { return "plugin " + plugin; }
+
+}  // namespace
+
+Parameters::ResourceLoader ResourcesThatTravelled(std::vector<Resource> resources, bool plugins) {
+  return
+      [resources = std::move(resources), plugins](const std::string& given) -> StatusOr<Resource> {
+        const std::string name = plugins ? PluginResourceName(given) : given;
+        const auto found =
+            std::find_if(resources.begin(), resources.end(),
+                         [&](const Resource& resource) { return resource.name == name; });
+        if (found == resources.end()) {
+          return absl::NotFoundError(fmt::format(
+              "{} did not come with the job; a job's builder must read the same files from "
+              "the same parameters",
+              name));
+        }
+        return *found;
+      };
+}
+
 Parameters::ResourceLoader PluginsIn(std::vector<std::string> folders) {
   return [folders = std::move(folders)](const std::string& name) -> StatusOr<Resource> {
     WEIR_CHECK(IsPluginName(name));  // so that it cannot lead out of the folders
@@ -265,7 +288,7 @@ Parameters::ResourceLoader PluginsIn(std::vector<std::string> folders) {
       StatusOr<std::string> bytes = ReadFile(disk, path);
       if (!bytes.ok()) return Annotate(bytes.status(), fmt::format("plugin '{}'", name));
       std::string sha256 = Sha256Hex(*bytes);
-      return Resource{fmt::format("plugin {}", name), path, *std::move(bytes), std::move(sha256)};
+      return Resource{PluginResourceName(name), path, *std::move(bytes), std::move(sha256)};
     }
     return absl::NotFoundError(fmt::format(
         "plugin '{}' is missing: there is no {} in {}; build it there, or name its folder in "

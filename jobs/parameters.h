@@ -108,6 +108,9 @@ Parameters::ResourceLoader LocalResources();
 // Finds plugins in these folders of the local disk, and nowhere else: the first that has
 // lib<name>.so counts. NotFound lists the folders.
 Parameters::ResourceLoader PluginsIn(std::vector<std::string> folders);
+// Hands out resources that were read elsewhere, for a job that is built once more: files, or with
+// `plugins` plugins. NotFound for any other.
+Parameters::ResourceLoader ResourcesThatTravelled(std::vector<Resource> resources, bool plugins);
 std::string Sha256Hex(std::string_view bytes);
 
 }  // namespace weir

@@ -6,16 +6,16 @@
 #include <chrono>
 #include <thread>
 
-#include "core/process_memory.h"
 #include "runtime/checkpoint/checkpoint_fit.h"
 #include "runtime/crash_handler.h"
-#include "runtime/worker/executor.h"
 #include "runtime/worker/memory_plan.h"
 
 namespace weir {
 namespace {
 
 constexpr auto kSettleInterval = std::chrono::milliseconds(200);
+constexpr auto kLockRetryInterval = std::chrono::milliseconds(20);
+constexpr int kLockTries = 50;
 
 }  // namespace
 
@@ -27,6 +27,7 @@ LocalJob::LocalJob(const BuiltJob& job, LocalJobOptions options, Environment& en
       loop_(env.clock),
       io_(env.io) {
   start_.parallelism = options_.parallelism;
+  start_.executors = std::clamp(options_.workers, 1, options_.parallelism);
   start_.checkpoint_interval = options_.checkpoint_interval;
   start_.restarts_max = options_.restarts_max;
   start_.identity = options_.identity;
@@ -41,7 +42,9 @@ LocalJob::~LocalJob() = default;
 
 StatusOr<std::unique_ptr<LocalJob>> LocalJob::Prepare(const BuiltJob& job, LocalJobOptions options,
                                                       Environment& env) {
-  WEIR_RETURN_IF_ERROR(PlanMemory(job.graph, options.parallelism, options.memory_bytes).status());
+  const int executors = std::clamp(options.workers, 1, options.parallelism);
+  const int subtasks = (options.parallelism + executors - 1) / executors;
+  WEIR_RETURN_IF_ERROR(PlanMemory(job.graph, subtasks, options.memory_bytes).status());
   std::unique_ptr<LocalJob> local(new LocalJob(job, std::move(options), env));
   WEIR_RETURN_IF_ERROR(local->LockFolder());
   WEIR_RETURN_IF_ERROR(local->ChooseStart());
@@ -57,6 +60,11 @@ Status LocalJob::LockFolder() {
         "--data {}: {}; name a folder that can be written to", data, std::string(made.message())));
   }
   StatusOr<std::unique_ptr<FileLock>> lock = FileLock::Acquire(data + "/lock");
+  // Executors of a run that was killed are held to it a moment longer.
+  for (int i = 0; absl::IsUnavailable(lock.status()) && i < kLockTries; ++i) {
+    std::this_thread::sleep_for(kLockRetryInterval);
+    lock = FileLock::Acquire(data + "/lock");
+  }
   if (!lock.ok()) {
     return Annotate(lock.status(),
                     fmt::format("the data folder {} is in use by another process; wait "
@@ -366,7 +374,6 @@ Status LocalJob::CheckStages() {
 JobStatus LocalJob::StatusNow() const {
   JobStatus status = master_->status(env_.clock.MonotonicMicros());
   status.memory_budget_bytes = options_.memory_bytes;
-  status.resident_bytes_max = ResidentBytesMax();
   return status;
 }
 
@@ -392,18 +399,13 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
   const int64_t started = env_.clock.MonotonicMicros();
   master_ = std::make_unique<JobMaster>(job_.graph, record_, start_,
                                         static_cast<JobMaster::Host&>(*this));
-  executor_ = std::make_unique<Executor>(
-      job_, *store_, env_, loop_,
-      Executor::Options{fmt::format("{}/work/{}", options_.data_dir, record_.job_id),
-                        options_.encode_edges, options_.memory_bytes},
-      [this](const runtime::ToCoordinator& message) {
-        // As bytes, as a connection would carry it.
-        loop_.Post([this, bytes = message.SerializeAsString()] {
-          runtime::ToCoordinator received;
-          WEIR_CHECK(received.ParseFromString(bytes));
-          master_->OnMessage(received, env_.clock.MonotonicMicros());
-        });
-      });
+  StatusOr<std::unique_ptr<ExecutorPool>> executors = MakeExecutors();
+  if (!executors.ok()) {
+    result.status = StatusNow();
+    result.status.failure = executors.status();
+    return result;
+  }
+  executors_ = *std::move(executors);
   for (const std::string& warning : warnings_) Log(warning);
   loop_.Post([this] { master_->Start(env_.clock.MonotonicMicros()); });
   int64_t next_progress = started;
@@ -411,7 +413,7 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
     const int64_t now = env_.clock.MonotonicMicros();
     if (now >= next_progress) {
       // Not at every tick: progress is itself posted to the loop, which would then never sleep.
-      executor_->SendProgress();
+      executors_->AskProgress();
       if (observer.progress) observer.progress(StatusNow());
       next_progress = now + limits::kProgressInterval;
     }
@@ -423,7 +425,7 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
     }
     return std::min(next_tick, next_progress);
   });
-  executor_.reset();
+  executors_.reset();
   io_.WaitUntilIdle();
   SetCrashFile("");
   result.status = StatusNow();
@@ -436,14 +438,6 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
 void LocalJob::RequestStop() {
   loop_.Post([this] {
     if (master_ != nullptr) master_->RequestStop(env_.clock.MonotonicMicros());
-  });
-}
-
-void LocalJob::Send(const runtime::ToExecutor& message) {
-  loop_.Post([this, bytes = message.SerializeAsString()] {
-    runtime::ToExecutor received;
-    WEIR_CHECK(received.ParseFromString(bytes));
-    executor_->OnMessage(received);
   });
 }
 
@@ -475,9 +469,11 @@ void LocalJob::CollectGarbage() {
     // What the job has gone back behind is of no use to it any more.
     StatusOr<CheckpointStore::Collected> collected = store_->CollectGarbage(
         [&](CheckpointId checkpoint) { return !record.IsSuperseded(checkpoint); });
-    if (collected.ok()) return;
-    // Garbage that stays costs room, not truth; the next checkpoint tries again.
-    loop_.Post([this, why = std::string(collected.status().message())] { Log(why); });
+    loop_.Post([this, status = collected.status()] {
+      // Garbage that stays costs room, not truth; the next checkpoint tries again.
+      if (!status.ok()) Log(std::string_view(status.message().data(), status.message().size()));
+      master_->OnGarbageCollected(env_.clock.MonotonicMicros());
+    });
   });
 }
 

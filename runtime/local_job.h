@@ -1,5 +1,6 @@
-// LocalJob: a cluster of its own on this machine for one job: coordinator, one worker and its
-// executor in this process, until the job ends. What `weir run` is made of.
+// LocalJob: a cluster of its own on this machine for one job, until the job ends: the coordinator
+// in this process, and with it the one executor, or several in processes of their own. What `weir
+// run` is made of.
 //
 // A data folder belongs to one process at a time:
 //   <data>/lock                   held while it runs
@@ -17,6 +18,8 @@
 #include "jobs/built_job.h"
 #include "runtime/coordinator/job_master.h"
 #include "runtime/event_loop.h"
+#include "runtime/executor_pool.h"
+#include "runtime/executor_processes.h"
 #include "runtime/folder_claims.h"
 #include "runtime/job_status.h"
 #include "runtime/resource_watcher.h"
@@ -31,6 +34,11 @@ struct LocalJobOptions {
   std::string data_dir = "./weir-data";
   JobIdentity identity;
   int parallelism = 1;
+  // How many processes run the job, at most one for each subtask, and how to start one; 0: all runs
+  // in this process. `executors` needs the program, and of `start` the library, its hash,
+  // parameters and resources.
+  int workers = 0;
+  ExecutorProcessOptions executors;
   Duration checkpoint_interval = limits::kCheckpointIntervalDefault;  // 0: none but the last
   std::string from;    // a checkpoint folder; empty: the last checkpoint, if there is one
   bool fresh = false;  // start over, take back what was committed
@@ -64,7 +72,7 @@ class LocalJob final : private JobMaster::Host {
   ~LocalJob() override;
 
   const std::string& job_id() const { return record_.job_id; }
-  // Runs the job until it ends. Called once.
+  // Runs the job until it ends. Called once, on the thread with which its processes end.
   LocalJobResult Run(const Observer& observer);
   // From any thread: stop with a checkpoint.
   void RequestStop();
@@ -97,7 +105,9 @@ class LocalJob final : private JobMaster::Host {
   std::string SinksThatCannotRevoke() const;  // "'files', 'pages'"; empty: all can
   Status CheckSinksRevoke(CheckpointId target, std::string_view why);
 
-  void Send(const runtime::ToExecutor& message) override;
+  StatusOr<std::unique_ptr<ExecutorPool>> MakeExecutors();
+  void StartExecutors(uint32_t attempt, int executors) override;
+  void Send(int executor, const runtime::ToExecutor& message) override;
   Status SaveRecord(const JobRecord& record) override;
   void WriteManifest(Manifest manifest) override;
   void CollectGarbage() override;
@@ -122,7 +132,7 @@ class LocalJob final : private JobMaster::Host {
   const Observer* observer_ = nullptr;
   EventLoop loop_;
   CountingIoPool io_;  // manifests and garbage
-  std::unique_ptr<class Executor> executor_;
+  std::unique_ptr<ExecutorPool> executors_;
   std::unique_ptr<JobMaster> master_;
 };
 

@@ -195,6 +195,18 @@ Status CheckpointStore::WriteManifest(const Manifest& manifest) {
   return Annotate(put, fmt::format("checkpoint {} is not complete", manifest.checkpoint));
 }
 
+Status CheckpointStore::Adopt(CheckpointId checkpoint) {
+  {
+    std::lock_guard lock(mutex_);
+    if (last_good_ == checkpoint) return absl::OkStatus();
+  }
+  WEIR_ASSIGN_OR_RETURN(const Manifest manifest, LoadManifest(checkpoint));
+  Completed(manifest);
+  std::lock_guard lock(mutex_);
+  if (options_.follows) contents_.clear();  // who collects looks after them
+  return absl::OkStatus();
+}
+
 StatusOr<std::vector<CheckpointId>> CheckpointStore::List() {
   const std::string prefix = options_.job_id + "/chk-";
   WEIR_ASSIGN_OR_RETURN(std::vector<ObjectInfo> objects, objects_.List(prefix));

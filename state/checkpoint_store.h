@@ -4,11 +4,13 @@
 //   <job>/files/<content>       files, named by their content, shared by all checkpoints of the job
 //   <job>/leases/chk-<n>.<id>   keeps checkpoint n from being collected until it expires
 //
-// One process at a time writes the checkpoints of a job. In it, in order: NewestVerified() and
-// MakeReader() to restore; then for each checkpoint MakeWriter(), WriteManifest() once all state is
-// written, CollectGarbage(). A checkpoint that fails is left alone: what it uploaded is kept until
-// a later one is complete, since the next one may list it, and collected then. Numbers rise and are
-// never used twice.
+// The manifests of a job are written by one process at a time, the coordinator's; executors in
+// others write the files, with stores of their own, and take notice of what was completed (Adopt).
+// No one uploads while CollectGarbage() runs elsewhere. In a process, in order: NewestVerified()
+// and MakeReader() to restore; then for each checkpoint MakeWriter(), WriteManifest() once all
+// state is written, CollectGarbage(). A checkpoint that fails is left alone: what it uploaded is
+// kept until a later one is complete, since the next one may list it, and collected then. Numbers
+// rise and are never used twice.
 //
 // Thread-safe; all calls but List() may take long and belong on the I/O pool.
 #pragma once
@@ -35,6 +37,7 @@ namespace weir {
 struct CheckpointStoreOptions {
   std::string job_id;
   int retained = limits::kCheckpointsKept;  // newest checkpoints that CollectGarbage() keeps
+  bool follows = false;  // another process writes the manifests and collects: only Adopt() is used
 };
 
 // Keeps a checkpoint from being collected while it exists, and no longer than until it expires, so
@@ -75,6 +78,10 @@ class CheckpointStore {
   // call again. Any other error: it is not complete. Calling again with the same manifest is
   // allowed.
   Status WriteManifest(const Manifest& manifest);
+
+  // Takes notice of a checkpoint that was completed through another CheckpointStore, in another
+  // process: from then on what it lists is not uploaded again. NotFound if it is not complete.
+  Status Adopt(CheckpointId checkpoint);
 
   // Numbers of all complete checkpoints, rising.
   StatusOr<std::vector<CheckpointId>> List();

@@ -55,6 +55,7 @@ Status JobAttempt::MakeTasks() {
   TaskWiring wiring;
   wiring.job = options_.job;
   wiring.plan = &plan_;
+  wiring.subtasks = options_.parallelism;
   wiring.memory = &memory_;
   wiring.listener = this;
   wiring.context.job_id = options_.job_id;

@@ -11,10 +11,6 @@ namespace {
 
 constexpr int64_t kTickMax = Milliseconds(200);
 
-TaskId ToTaskId(const runtime::TaskRef& ref) {
-  return {static_cast<int>(ref.group()), static_cast<int>(ref.subtask())};
-}
-
 }  // namespace
 
 JobMaster::JobMaster(const JobGraph& graph, JobRecord record, Options options, Host& host)
@@ -79,10 +75,19 @@ void JobMaster::StartAttempt(int64_t now_micros) {
       CheckpointCoordinator::Options{options_.checkpoint_interval, plan_.tasks(),
                                      record_.last_checkpoint},
       now_micros);
-  phase_ = Phase::kDeploying;
+  committed_.clear();
+  canceled_.clear();
+  phase_ = Phase::kStarting;
   host_.Log(restored_ == 0 ? fmt::format("attempt {}: a fresh start", record_.attempt)
                            : fmt::format("attempt {}: going on from checkpoint {}", record_.attempt,
                                          restored_));
+  host_.StartExecutors(record_.attempt, options_.executors);
+}
+
+void JobMaster::OnExecutorsStarted(uint32_t attempt, const std::vector<std::string>& addresses) {
+  if (phase_ != Phase::kStarting || attempt != record_.attempt) return;
+  WEIR_CHECK(static_cast<int>(addresses.size()) == options_.executors);
+  phase_ = Phase::kDeploying;
   runtime::ToExecutor message = Message();
   runtime::Deploy& deploy = *message.mutable_deploy();
   deploy.set_job_id(record_.job_id);
@@ -90,10 +95,44 @@ void JobMaster::StartAttempt(int64_t now_micros) {
   deploy.set_graph_fingerprint(graph_.Fingerprint());
   deploy.set_restore_checkpoint(restored_);
   resources_.Write(*deploy.mutable_resources());
-  host_.Send(message);
+  for (int executor = 0; executor < options_.executors; ++executor) {
+    runtime::ExecutorPlace& place = *deploy.add_executors();
+    place.set_address(addresses[executor]);
+    const int first = plan_.parallelism * executor / options_.executors;
+    const int end = plan_.parallelism * (executor + 1) / options_.executors;
+    place.set_first_subtask(first);
+    place.set_subtasks(end - first);
+  }
+  for (int executor = 0; executor < options_.executors; ++executor) {
+    deploy.set_executor(executor);
+    host_.Send(executor, message);
+  }
 }
 
-void JobMaster::OnMessage(const runtime::ToCoordinator& message, int64_t now_micros) {
+void JobMaster::OnExecutorLost(uint32_t attempt, int executor, const Loss& loss,
+                               int64_t now_micros) {
+  if (attempt != record_.attempt || phase_ == Phase::kEnded) return;
+  if (!loss.crash.empty()) CountCrash(loss.crash);
+  canceled_.insert(executor);
+  OnFailure(loss.why);
+  OnCanceled(executor, now_micros);
+}
+
+// Starting again by itself helps against a passing cause; a crash that comes again needs somebody.
+void JobMaster::CountCrash(const std::string& crash) {
+  if (record_.crashed_attempt == record_.attempt) return;
+  ++record_.crashes;
+  record_.crashed_attempt = record_.attempt;
+  record_.crash = crash;
+}
+
+void JobMaster::SendToAll(const runtime::ToExecutor& message) {
+  for (int executor = 0; executor < options_.executors; ++executor) {
+    if (!canceled_.contains(executor)) host_.Send(executor, message);
+  }
+}
+
+void JobMaster::OnMessage(int executor, const runtime::ToCoordinator& message, int64_t now_micros) {
   // An old attempt has nothing to say any more.
   if (message.attempt() != record_.attempt || phase_ == Phase::kEnded) return;
   using Kind = runtime::ToCoordinator;
@@ -106,22 +145,29 @@ void JobMaster::OnMessage(const runtime::ToCoordinator& message, int64_t now_mic
       revoke_ = false;
       runtime::ToExecutor start = Message();
       start.mutable_start_input();
-      host_.Send(start);
+      SendToAll(start);
       return MaybeTrigger(now_micros);
     }
     case Kind::kCheckpointAck:
       return OnAck(message.checkpoint_ack());
     case Kind::kCommitted:
-      return OnCommitted(message.committed(), now_micros);
+      return OnCommitted(executor, message.committed());
+    case Kind::kCommitFinished:
+      return OnCommitFinished(message.commit_finished(), now_micros);
     case Kind::kTaskFinished:
       finished_.insert(ToTaskId(message.task_finished().task()));
       return MaybeTrigger(now_micros);
     case Kind::kTaskFailed:
-      return OnTaskFailed(message.task_failed());
+      return OnFailure(Status(static_cast<absl::StatusCode>(message.task_failed().code()),
+                              message.task_failed().message()));
     case Kind::kTaskProgress:
       return OnProgress(message.task_progress(), now_micros);
     case Kind::kCanceled:
-      return OnCanceled(now_micros);
+      return OnCanceled(executor, now_micros);
+    case Kind::kExecutorProgress:
+      status_.resident_bytes_max = std::max<uint64_t>(
+          status_.resident_bytes_max, message.executor_progress().resident_bytes_max());
+      return;
     case Kind::kNotice:
       return host_.Log(message.notice().line());
     case Kind::MESSAGE_NOT_SET:
@@ -157,7 +203,7 @@ void JobMaster::OnTaskOpened(const runtime::TaskOpened& opened) {
   runtime::ToExecutor message = Message();
   message.mutable_recover_sinks()->set_restored(restored_);
   message.mutable_recover_sinks()->set_revoke(revoke_);
-  host_.Send(message);
+  host_.Send(0, message);
 }
 
 void JobMaster::TriggerCheckpoint(BarrierKind kind, int64_t now_micros) {
@@ -181,7 +227,7 @@ void JobMaster::TriggerCheckpoint(BarrierKind kind, int64_t now_micros) {
     resources_.Write(*trigger.mutable_resources());
   }
   trigger.set_resources_version(resources_.version);
-  host_.Send(message);
+  SendToAll(message);
 }
 
 void JobMaster::ActivateResources(CheckpointId checkpoint) {
@@ -226,7 +272,8 @@ void JobMaster::OnReloadRefused(const std::vector<std::string>& stages, const St
 }
 
 void JobMaster::MaybeTrigger(int64_t now_micros) {
-  if (phase_ != Phase::kRunning || checkpoints_->phase() != CheckpointCoordinator::Phase::kIdle) {
+  if (phase_ != Phase::kRunning || collecting_ ||
+      checkpoints_->phase() != CheckpointCoordinator::Phase::kIdle) {
     return;
   }
   if (static_cast<int>(finished_.size()) == plan_.tasks()) {
@@ -298,7 +345,10 @@ void JobMaster::OnManifestOutcome(CheckpointId checkpoint, const Status& status)
       }
       runtime::ToExecutor message = Message();
       message.mutable_checkpoint_complete()->set_checkpoint(barrier.checkpoint);
-      host_.Send(message);
+      committed_.clear();
+      finish_commit_.Clear();
+      finish_commit_.set_checkpoint(barrier.checkpoint);
+      SendToAll(message);
     }
   } else {
     ++status_.checkpoints_failed;
@@ -309,11 +359,24 @@ void JobMaster::OnManifestOutcome(CheckpointId checkpoint, const Status& status)
   }
 }
 
-void JobMaster::OnCommitted(const runtime::Committed& committed, int64_t now_micros) {
-  if (phase_ != Phase::kRunning || !checkpoints_->OnCommitted(committed.checkpoint(), now_micros)) {
+void JobMaster::OnCommitted(int executor, const runtime::Committed& committed) {
+  if (phase_ != Phase::kRunning || committed.checkpoint() != finish_commit_.checkpoint() ||
+      !committed_.insert(executor).second) {
+    return;
+  }
+  finish_commit_.mutable_stages()->MergeFrom(committed.stages());
+  if (static_cast<int>(committed_.size()) < options_.executors) return;
+  runtime::ToExecutor message = Message();
+  message.mutable_finish_commit()->Swap(&finish_commit_);
+  host_.Send(0, message);
+}
+
+void JobMaster::OnCommitFinished(const runtime::CommitFinished& finished, int64_t now_micros) {
+  if (phase_ != Phase::kRunning || !checkpoints_->OnCommitted(finished.checkpoint(), now_micros)) {
     return;
   }
   status_.last_checkpoint_micros = checkpoints_->last_duration_micros();
+  collecting_ = true;
   host_.CollectGarbage();
   switch (checkpoints_->current().kind) {
     case BarrierKind::kFinal:
@@ -325,9 +388,9 @@ void JobMaster::OnCommitted(const runtime::Committed& committed, int64_t now_mic
   }
 }
 
-void JobMaster::OnTaskFailed(const runtime::TaskFailed& failed) {
+void JobMaster::OnFailure(const Status& failure) {
   if (phase_ == Phase::kCanceling || phase_ == Phase::kWaiting) return;
-  failure_ = Status(static_cast<absl::StatusCode>(failed.code()), failed.message());
+  failure_ = failure;
   if (checkpoints_->phase() == CheckpointCoordinator::Phase::kGathering) {
     ++status_.checkpoints_failed;
   }
@@ -339,18 +402,25 @@ void JobMaster::CancelAttempt(std::optional<RunState> after) {
   after_cancel_ = after;
   runtime::ToExecutor message = Message();
   message.mutable_cancel();
-  host_.Send(message);
+  SendToAll(message);
 }
 
-void JobMaster::OnCanceled(int64_t now_micros) {
+void JobMaster::OnCanceled(int executor, int64_t now_micros) {
   if (phase_ != Phase::kCanceling) return;
+  canceled_.insert(executor);
+  if (static_cast<int>(canceled_.size()) < options_.executors) return;
   if (after_cancel_) return End(*after_cancel_);
   status_.failure = failure_;
   // Nothing is lost: the last checkpoint stands.
   if (stop_requested_ && IsRetryable(failure_)) return End(RunState::kSuspended);
   const bool give_up = restarts_in_a_row_ >= options_.restarts_max;
-  if (!IsRetryable(failure_) || give_up) {
-    if (give_up) {
+  const bool crashes = record_.crashes >= static_cast<uint32_t>(limits::kCrashesMax);
+  if (!IsRetryable(failure_) || give_up || crashes) {
+    if (crashes) {
+      failure_ = Annotate(failure_, fmt::format("crashed {} times in a row without a checkpoint "
+                                                "between, the last time {}",
+                                                record_.crashes, record_.crash));
+    } else if (give_up) {
       failure_ = Annotate(failure_, fmt::format("given up after {} restarts without a checkpoint",
                                                 restarts_in_a_row_));
     }
@@ -381,9 +451,15 @@ void JobMaster::RequestStop(int64_t now_micros) {
   stop_requested_ = true;
   if (phase_ == Phase::kRunning) return MaybeTrigger(now_micros);
   // Nothing has been read since the last checkpoint, or nothing can be saved.
-  if (phase_ == Phase::kDeploying || phase_ == Phase::kRecovering)
+  if (phase_ == Phase::kStarting || phase_ == Phase::kDeploying || phase_ == Phase::kRecovering) {
     CancelAttempt(RunState::kSuspended);
+  }
   if (phase_ == Phase::kWaiting) End(RunState::kSuspended);
+}
+
+void JobMaster::OnGarbageCollected(int64_t now_micros) {
+  collecting_ = false;
+  MaybeTrigger(now_micros);
 }
 
 int64_t JobMaster::Tick(int64_t now_micros) {
@@ -398,58 +474,6 @@ int64_t JobMaster::Tick(int64_t now_micros) {
     return std::clamp(checkpoints_->next_due(), now_micros + 1000, now_micros + kTickMax);
   }
   return now_micros + kTickMax;
-}
-
-void JobMaster::OnProgress(const runtime::TaskProgress& progress, int64_t now_micros) {
-  task_progress_[ToTaskId(progress.task())].Add(progress, record_.attempt, now_micros);
-}
-
-JobStatus JobMaster::status(int64_t now_micros) const {
-  JobStatus status = status_;
-  switch (phase_) {
-    case Phase::kEnded:
-      status.state = std::string(ToString(record_.state));
-      break;
-    case Phase::kRunning:
-      status.state = stop_requested_ ? "STOPPING" : "RUNNING";
-      break;
-    case Phase::kCanceling:
-    case Phase::kWaiting:
-      status.state = after_cancel_ ? "ENDING" : "RESTARTING";
-      break;
-    default:
-      status.state = "DEPLOYING";
-  }
-  status.restarts = restarts_;
-  FillOperators(status);
-  return status;
-}
-
-void JobMaster::FillOperators(JobStatus& status) const {
-  for (OperatorStatus& op : status.operators) {
-    if (auto c = completed_counters_.find(op.name); c != completed_counters_.end()) {
-      op.completed = c->second;
-    }
-    if (auto c = base_counters_.find(op.name); c != base_counters_.end()) op.live = c->second;
-    op.watermark = kMaxTimestamp;
-  }
-  for (const auto& [task, report] : task_progress_) {
-    if (report.attempt != record_.attempt) continue;
-    for (const runtime::StageProgress& stage : report.last.stages()) {
-      OperatorStatus& op = status.operators.at(stage.stage());
-      op.live += StageCounters::Read(stage.counters());
-      op.watermark = std::min<Timestamp>(op.watermark, stage.watermark());
-      op.state_bytes += stage.state_bytes();
-      op.backpressured = std::max(op.backpressured, report.backpressured);
-      if (report.last.queue_capacity_bytes() > 0) {
-        op.queue_fill = std::max(op.queue_fill, static_cast<double>(report.last.queued_bytes()) /
-                                                    report.last.queue_capacity_bytes());
-      }
-      status.source_done_bytes += stage.source_done_bytes();
-      status.source_total_bytes += stage.source_total_bytes();
-    }
-    for (const auto& [stage, busy] : report.busy) status.operators.at(stage).busy += busy;
-  }
 }
 
 }  // namespace weir

@@ -4,6 +4,7 @@
 // A state machine: messages, outcomes and the passing of time in; messages and effects out, through
 // Host. It owns no thread, socket, clock or file, and all calls come from one thread.
 //
+//   Starting     executors are being started
 //   Deploying    tasks are made and restored, the restored checkpoint's handles committed
 //   Recovering   sinks clean up what other attempts left
 //   Running
@@ -38,11 +39,16 @@ class JobMaster {
   class Host {
    public:
     virtual ~Host() = default;
-    virtual void Send(const runtime::ToExecutor& message) = 0;
+    // Makes the executors of a new attempt; what is left of an earlier one is ended. Answered by
+    // OnExecutorsStarted, or by OnExecutorLost.
+    virtual void StartExecutors(uint32_t attempt, int executors) = 0;
+    virtual void Send(int executor, const runtime::ToExecutor& message) = 0;
     // Durable when it returns.
     virtual Status SaveRecord(const JobRecord& record) = 0;
     // Answered by OnManifestOutcome.
     virtual void WriteManifest(Manifest manifest) = 0;
+    // Answered by OnGarbageCollected. No checkpoint is taken meanwhile: what executors upload for
+    // one would be garbage until its manifest stands.
     virtual void CollectGarbage() = 0;
     // For people: what happened, a line.
     virtual void Log(std::string_view line) = 0;
@@ -54,6 +60,7 @@ class JobMaster {
   };
   struct Options {
     int parallelism = 1;
+    int executors = 1;  // at most `parallelism`
     Duration checkpoint_interval = limits::kCheckpointIntervalDefault;
     int restarts_max = limits::kRestartsMax;
     // What the first attempt starts from; later ones start from the last checkpoint.
@@ -70,9 +77,18 @@ class JobMaster {
   JobMaster(const JobGraph& graph, JobRecord record, Options options, Host& host);
 
   void Start(int64_t now_micros);
-  void OnMessage(const runtime::ToCoordinator& message, int64_t now_micros);
+  // The addresses by which the executors of the attempt reach each other.
+  void OnExecutorsStarted(uint32_t attempt, const std::vector<std::string>& addresses);
+  // An executor that will say nothing more, whatever the reason; once for each.
+  struct Loss {
+    Status why;
+    std::string crash;  // what it left if it crashed, as the crash handler words it; else empty
+  };
+  void OnExecutorLost(uint32_t attempt, int executor, const Loss& loss, int64_t now_micros);
+  void OnMessage(int executor, const runtime::ToCoordinator& message, int64_t now_micros);
   // OK: the store has the manifest. Else it has not, for certain, and the status tells why.
   void OnManifestOutcome(CheckpointId checkpoint, const Status& status);
+  void OnGarbageCollected(int64_t now_micros);
   // Stops with a checkpoint; the job ends as SUSPENDED.
   void RequestStop(int64_t now_micros);
   // Resources that have changed and that their stages take: in force behind the next barrier, which
@@ -87,15 +103,27 @@ class JobMaster {
   JobStatus status(int64_t now_micros) const;
 
  private:
-  enum class Phase { kCreated, kDeploying, kRecovering, kRunning, kCanceling, kWaiting, kEnded };
+  enum class Phase {
+    kCreated,
+    kStarting,
+    kDeploying,
+    kRecovering,
+    kRunning,
+    kCanceling,
+    kWaiting,
+    kEnded
+  };
 
   runtime::ToExecutor Message() const;
   void StartAttempt(int64_t now_micros);
   void OnTaskOpened(const runtime::TaskOpened& opened);
   void OnAck(const runtime::CheckpointAck& ack);
-  void OnCommitted(const runtime::Committed& committed, int64_t now_micros);
-  void OnTaskFailed(const runtime::TaskFailed& failed);
-  void OnCanceled(int64_t now_micros);
+  void OnCommitted(int executor, const runtime::Committed& committed);
+  void OnCommitFinished(const runtime::CommitFinished& finished, int64_t now_micros);
+  void OnFailure(const Status& failure);
+  void CountCrash(const std::string& crash);
+  void OnCanceled(int executor, int64_t now_micros);
+  void SendToAll(const runtime::ToExecutor& message);
   void OnProgress(const runtime::TaskProgress& progress, int64_t now_micros);
   void TriggerCheckpoint(BarrierKind kind, int64_t now_micros);
   void MaybeTrigger(int64_t now_micros);
@@ -116,9 +144,13 @@ class JobMaster {
   JobRecord record_;
   Phase phase_ = Phase::kCreated;
   std::unique_ptr<CheckpointCoordinator> checkpoints_;  // of the attempt
+  std::set<int> committed_;  // executors, of the checkpoint whose handles are being committed
+  runtime::FinishCommit finish_commit_;
+  std::set<int> canceled_;  // executors that the attempt has no more
   std::set<TaskId> opened_;
   std::set<TaskId> finished_;
   bool stop_requested_ = false;
+  bool collecting_ = false;
 
   // The last completed checkpoint, and the counters it holds.
   CheckpointId restored_ = 0;  // what this attempt started from; 0: nothing

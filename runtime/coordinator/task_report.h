@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 
+#include "runtime/execution_plan.h"
 #include "weir/runtime/messages.pb.h"
 
 namespace weir {
@@ -17,5 +18,9 @@ struct TaskReport {
 
   void Add(const runtime::TaskProgress& progress, uint32_t of_attempt, int64_t now_micros);
 };
+
+inline TaskId ToTaskId(const runtime::TaskRef& ref) {
+  return {static_cast<int>(ref.group()), static_cast<int>(ref.subtask())};
+}
 
 }  // namespace weir

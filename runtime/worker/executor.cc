@@ -5,11 +5,28 @@
 #include <algorithm>
 #include <atomic>
 
+#include "core/process_memory.h"
 #include "runtime/worker/memory_plan.h"
 #include "runtime/worker/task_wiring.h"
 #include "state/rocks_memory.h"
 
 namespace weir {
+namespace {
+
+struct SinkHandles {
+  std::string where;
+  Sink* sink;
+  std::vector<std::string> handles;
+};
+
+Status CommitAll(const std::vector<SinkHandles>& shares) {
+  for (const auto& [where, sink, handles] : shares) {
+    WEIR_RETURN_IF_ERROR(Annotate(sink->CommitAll(handles), where));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 // Everything that ends with the attempt, in the order of its making.
 struct Executor::Attempt {
@@ -23,14 +40,17 @@ struct Executor::Attempt {
   ExecutionPlan plan;
   MemoryPlan memory;
   std::unique_ptr<SnapshotReader> reader;
+  std::unique_ptr<PeerLinks> links;  // null: there are no peers
   std::map<TaskId, std::unique_ptr<Task>> tasks;
-  std::vector<std::unique_ptr<Slot>> slots;
+  int first_subtask = 0;                     // of those that are here
+  std::vector<std::unique_ptr<Slot>> slots;  // one for each of them
   // Handles that no completed checkpoint has committed yet, by sink; filled on the loop's thread.
   std::map<std::pair<TaskId, int>, std::vector<std::string>> handles;
   // By the sink's stage.
   std::map<int, Sink::Recovery> recoveries;
 
-  Slot& slot_of(TaskId task) { return *slots[task.subtask]; }
+  Slot& slot_of(int subtask) { return *slots.at(subtask - first_subtask); }
+  Slot& slot_of(TaskId task) { return slot_of(task.subtask); }
   template <class Fn>
   void ForEachSink(Fn fn) {
     for (auto& [id, task] : tasks) {
@@ -91,6 +111,13 @@ void Executor::OnMessage(const runtime::ToExecutor& message) {
     if (!status.ok()) SendFailure(status);
     return;
   }
+  if (attempt_ == nullptr && message.message_case() == Kind::kCancel) {
+    // Canceled before it was deployed.
+    runtime::ToCoordinator canceled;
+    canceled.set_attempt(message.attempt());
+    canceled.mutable_canceled();
+    return send_(canceled);
+  }
   if (attempt_ == nullptr || message.attempt() != attempt_->number) return;
   switch (message.message_case()) {
     case Kind::kRecoverSinks:
@@ -104,7 +131,10 @@ void Executor::OnMessage(const runtime::ToExecutor& message) {
       return TriggerCheckpoint(message.trigger_checkpoint());
     case Kind::kCheckpointComplete:
       return Commit(message.checkpoint_complete().checkpoint());
+    case Kind::kFinishCommit:
+      return FinishCommit(message.finish_commit());
     case Kind::kCancel: {
+      SendProcess();
       runtime::ToCoordinator canceled = Message();
       canceled.mutable_canceled();
       Cancel();
@@ -131,13 +161,14 @@ Status Executor::Deploy(uint32_t number, const runtime::Deploy& deploy) {
   WEIR_RETURN_IF_ERROR(env_.disk.RemoveTree(options_.work_dir));
   WEIR_RETURN_IF_ERROR(env_.disk.MakeDirectories(attempt_->local_dir));
   attempt_->plan = MakeExecutionPlan(job_.graph, static_cast<int>(deploy.parallelism()));
-  WEIR_ASSIGN_OR_RETURN(
-      attempt_->memory,
-      PlanMemory(job_.graph, static_cast<int>(deploy.parallelism()), options_.memory_bytes));
+  const runtime::ExecutorPlace& place = deploy.executors().at(deploy.executor());
+  WEIR_ASSIGN_OR_RETURN(attempt_->memory, PlanMemory(job_.graph, static_cast<int>(place.subtasks()),
+                                                     options_.memory_bytes));
   SetBlockCacheBytes(attempt_->memory.block_cache_bytes);
   std::optional<Manifest> restored;
   if (deploy.restore_checkpoint() != 0) {
     WEIR_ASSIGN_OR_RETURN(restored, store_.LoadManifest(deploy.restore_checkpoint()));
+    WEIR_RETURN_IF_ERROR(store_.Adopt(deploy.restore_checkpoint()));
     attempt_->reader = store_.MakeReader();
   }
   const ResourceVersion resources = ResourceVersion::Read(deploy.resources());
@@ -149,7 +180,21 @@ Status Executor::Deploy(uint32_t number, const runtime::Deploy& deploy) {
                     "over with --fresh",
                     deploy.restore_checkpoint(), std::string(reloaded.status().message())));
   }
+  attempt_->first_subtask = static_cast<int>(place.first_subtask());
+  for (uint32_t i = 0; i < place.subtasks(); ++i) {
+    attempt_->slots.push_back(
+        std::make_unique<Slot>(attempt_->first_subtask + static_cast<int>(i), env_.clock));
+  }
+  if (deploy.executors_size() > 1) {
+    WEIR_CHECK(options_.make_links);
+    attempt_->links = options_.make_links();
+    attempt_->links->Prepare(job_, deploy);
+  }
   MakeTasks(restored, *std::move(reloaded));
+  if (attempt_->links != nullptr) {
+    attempt_->links->Connect(
+        [this](const Status& status) { Post([this, status] { SendFailure(status); }); });
+  }
   return absl::OkStatus();
 }
 
@@ -173,12 +218,12 @@ StatusOr<std::shared_ptr<const ReloadedStages>> Executor::Compile(
 void Executor::MakeTasks(const std::optional<Manifest>& restored,
                          std::shared_ptr<const ReloadedStages> reloaded) {
   Attempt& attempt = *attempt_;
-  for (int i = 0; i < attempt.plan.parallelism; ++i) {
-    attempt.slots.push_back(std::make_unique<Slot>(i, env_.clock));
-  }
   TaskWiring wiring;
   wiring.job = &job_;
   wiring.plan = &attempt.plan;
+  wiring.first_subtask = attempt.first_subtask;
+  wiring.subtasks = static_cast<int>(attempt.slots.size());
+  wiring.remote = attempt.links.get();
   wiring.memory = &attempt.memory;
   wiring.listener = this;
   wiring.context.job_id = attempt.job_id;
@@ -195,7 +240,7 @@ void Executor::MakeTasks(const std::optional<Manifest>& restored,
   wiring.restored = restored ? &*restored : nullptr;
   wiring.reader = attempt.reader.get();
   wiring.waker = [&attempt](int subtask) {
-    return [slot = attempt.slots[subtask].get()] { slot->Wake(); };
+    return [slot = &attempt.slot_of(subtask)] { slot->Wake(); };
   };
   wiring.reloaded = std::move(reloaded);
   wiring.encode_edges = options_.encode_edges;
@@ -214,17 +259,12 @@ void Executor::MakeTasks(const std::optional<Manifest>& restored,
 
 void Executor::OnOpened(TaskId id) {
   Post([this, id] {
-    struct Share {
-      std::string where;
-      Sink* sink;
-      std::vector<std::string> handles;
-    };
     struct Check {
       std::string where;
       Sink* sink;
       Sink::Recovery recovery;
     };
-    std::vector<Share> shares;
+    std::vector<SinkHandles> shares;
     std::vector<Check> checks;
     for (auto& node : attempt_->tasks[id]->nodes()) {
       if (node->sink() != nullptr && id.subtask == 0) {
@@ -237,9 +277,7 @@ void Executor::OnOpened(TaskId id) {
     }
     RunBlocking(
         [shares = std::move(shares), checks = std::move(checks)]() -> Status {
-          for (const Share& share : shares) {
-            WEIR_RETURN_IF_ERROR(Annotate(share.sink->CommitAll(share.handles), share.where));
-          }
+          WEIR_RETURN_IF_ERROR(CommitAll(shares));
           for (const auto& [where, sink, recovery] : checks) {
             WEIR_RETURN_IF_ERROR(Annotate(sink->CheckRecovery(recovery), where));
           }
@@ -357,25 +395,16 @@ void Executor::Acknowledge(TaskId id, CheckpointId checkpoint, std::vector<Stage
 }
 
 void Executor::Commit(CheckpointId checkpoint) {
-  struct Share {
-    int stage;
-    std::string where;
-    Sink* sink;
-    std::vector<std::string> handles;
-  };
-  // What subtask 0 is told once all subtasks of its stage have committed.
-  struct Done {
-    std::string where;
-    Sink* sink;
-    std::vector<std::string> handles;
-  };
-  std::vector<Share> shares;
-  std::map<int, Done> done;
+  std::vector<SinkHandles> shares;
+  auto committed = std::make_shared<runtime::ToCoordinator>(Message());
+  committed->mutable_committed()->set_checkpoint(checkpoint);
   attempt_->ForEachSink([&](TaskId id, ChainNode& node) {
-    if (id.subtask == 0) done[node.stage()] = {node.where(), node.sink(), {}};
     auto handles = attempt_->handles.find({id, node.stage()});
     if (handles == attempt_->handles.end()) return;
-    shares.push_back({node.stage(), node.where(), node.sink(), std::move(handles->second)});
+    runtime::StageHandles& stage = *committed->mutable_committed()->add_stages();
+    stage.set_stage(node.stage());
+    for (const std::string& handle : handles->second) stage.add_handles(handle);
+    shares.push_back({node.where(), node.sink(), std::move(handles->second)});
     attempt_->handles.erase(handles);
   });
   for (auto& [id, task] : attempt_->tasks) {
@@ -383,12 +412,29 @@ void Executor::Commit(CheckpointId checkpoint) {
         [task = task.get(), checkpoint] { task->OnCheckpointComplete(checkpoint); });
   }
   RunBlocking(
-      [shares = std::move(shares), done = std::move(done), checkpoint]() mutable -> Status {
-        for (Share& share : shares) {
-          std::vector<std::string>& all = done.at(share.stage).handles;
-          WEIR_RETURN_IF_ERROR(Annotate(share.sink->CommitAll(share.handles), share.where));
-          std::move(share.handles.begin(), share.handles.end(), std::back_inserter(all));
-        }
+      [this, shares = std::move(shares), checkpoint]() -> Status {
+        WEIR_RETURN_IF_ERROR(store_.Adopt(checkpoint));
+        return CommitAll(shares);
+      },
+      [this, committed](const Status& status) {
+        if (!status.ok()) return SendFailure(status);
+        send_(*committed);
+      });
+}
+
+// Subtask 0 of every sink learns what all subtasks have committed.
+void Executor::FinishCommit(const runtime::FinishCommit& finish) {
+  std::map<int, SinkHandles> done;
+  attempt_->ForEachSink([&](TaskId id, ChainNode& node) {
+    if (id.subtask == 0) done[node.stage()] = {node.where(), node.sink(), {}};
+  });
+  for (const runtime::StageHandles& stage : finish.stages()) {
+    std::vector<std::string>& handles = done.at(stage.stage()).handles;
+    handles.insert(handles.end(), stage.handles().begin(), stage.handles().end());
+  }
+  const CheckpointId checkpoint = finish.checkpoint();
+  RunBlocking(
+      [done = std::move(done), checkpoint]() -> Status {
         for (const auto& [stage, sink] : done) {
           WEIR_RETURN_IF_ERROR(
               Annotate(sink.sink->Committed(checkpoint, sink.handles), sink.where));
@@ -398,7 +444,7 @@ void Executor::Commit(CheckpointId checkpoint) {
       [this, checkpoint](const Status& status) {
         if (!status.ok()) return SendFailure(status);
         runtime::ToCoordinator message = Message();
-        message.mutable_committed()->set_checkpoint(checkpoint);
+        message.mutable_commit_finished()->set_checkpoint(checkpoint);
         send_(message);
       });
 }
@@ -406,6 +452,8 @@ void Executor::Commit(CheckpointId checkpoint) {
 void Executor::Cancel() {
   if (attempt_ == nullptr) return;
   for (auto& slot : attempt_->slots) slot->Join();
+  // Wakes slots; holds channels that wake it.
+  if (attempt_->links != nullptr) attempt_->links->Close();
   attempt_->io.WaitUntilIdle();
   // Tasks hold channels that wake slots; neither runs any more.
   attempt_->tasks.clear();
@@ -413,8 +461,15 @@ void Executor::Cancel() {
   (void)env_.disk.RemoveTree(ended->local_dir);  // what is left is removed by the next attempt
 }
 
+void Executor::SendProcess() {
+  runtime::ToCoordinator message = Message();
+  message.mutable_executor_progress()->set_resident_bytes_max(ResidentBytesMax());
+  send_(message);
+}
+
 void Executor::SendProgress() {
   if (attempt_ == nullptr) return;
+  SendProcess();
   for (auto& [id, task] : attempt_->tasks) {
     const TaskProgressReport report = task->progress();
     if (report.stages.empty()) continue;

@@ -1,5 +1,5 @@
-// Executor: the worker's part in one job. Makes the tasks of an attempt, places them in slots, and
-// does what the coordinator says.
+// Executor: the worker's part in one job. Makes the tasks of an attempt that are its own, places
+// them in slots, and does what the coordinator says.
 //
 // Lives on the event loop's thread; slots and the I/O pool report to it by posting there. One
 // attempt at a time: Deploy makes it, Cancel ends it, and a message of another attempt is refused.
@@ -17,11 +17,25 @@
 #include "runtime/worker/counting_io_pool.h"
 #include "runtime/worker/slot.h"
 #include "runtime/worker/task.h"
+#include "runtime/worker/task_wiring.h"
 #include "state/checkpoint_store.h"
 #include "state/manifest.h"
 #include "weir/runtime/messages.pb.h"
 
 namespace weir {
+
+// The connections of an executor to the others of an attempt.
+class PeerLinks : public RemoteEnds {
+ public:
+  // Once, first: makes Outgoing() and Incoming() possible.
+  virtual void Prepare(const BuiltJob& job, const runtime::Deploy& deploy) = 0;
+  // Once, when all channels have been made. `lost` is called once when a peer cannot be reached, is
+  // lost or sends what it must not; from any thread. What tasks send meanwhile waits in the
+  // channels.
+  virtual void Connect(std::function<void(const Status&)> lost) = 0;
+  // Ends all of it; nothing is called and no channel is touched any more.
+  virtual void Close() = 0;
+};
 
 class Executor final : public TaskListener {
  public:
@@ -29,6 +43,8 @@ class Executor final : public TaskListener {
     std::string work_dir;  // of this job, for local state; a folder per attempt below it
     bool encode_edges = false;
     size_t memory_bytes = limits::kMemoryBytesDefault;  // PlanMemory() has accepted it
+    // For attempts of more executors than one.
+    std::function<std::unique_ptr<PeerLinks>()> make_links;
   };
   // All references must outlive the executor. `send` is called on the loop's thread.
   Executor(const BuiltJob& job, CheckpointStore& store, Environment& env, EventLoop& loop,
@@ -57,10 +73,12 @@ class Executor final : public TaskListener {
   void TriggerCheckpoint(const runtime::TriggerCheckpoint& trigger);
   void AnnounceCheckpoint(const Barrier& barrier, std::shared_ptr<const ReloadedStages> reloaded);
   void Commit(CheckpointId checkpoint);
+  void FinishCommit(const runtime::FinishCommit& finish);
   void Cancel();
   void Acknowledge(TaskId task, CheckpointId checkpoint, std::vector<StageSnapshot> stages);
   runtime::ToCoordinator Message() const;
   void SendFailure(const Status& status);
+  void SendProcess();
   // Runs `work` on the loop's thread, unless the attempt has ended by then.
   void Post(std::function<void()> work);
   // The same, after `work` has run on the I/O pool.

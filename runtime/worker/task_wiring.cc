@@ -7,13 +7,16 @@
 namespace weir {
 namespace {
 
+// Of one end of a channel.
 size_t ChannelBytes(const TaskWiring& wiring) {
-  const int parallelism = wiring.plan->parallelism;
+  const size_t all = wiring.plan->parallelism;
+  const size_t here = wiring.subtasks;
   size_t channels = 0;
   for (const TaskGroup& group : wiring.plan->groups) {
     for (int e : group.output_edges) {
       const bool keyed = wiring.job->graph.edges[e].partitioning == Partitioning::kKeyed;
-      channels += keyed ? parallelism * parallelism : parallelism;
+      // Those among the subtasks here are one object, those to others and from others one each.
+      channels += keyed ? here * here + 2 * here * (all - here) : here;
     }
   }
   return std::max(limits::kChannelBytesMin,
@@ -23,7 +26,7 @@ size_t ChannelBytes(const TaskWiring& wiring) {
 void MakeChannels(const TaskWiring& wiring, std::map<TaskId, WiredTask>& tasks) {
   const JobGraph& graph = wiring.job->graph;
   const int parallelism = wiring.plan->parallelism;
-  const size_t channel_bytes = ChannelBytes(wiring);
+  const size_t bytes = ChannelBytes(wiring);
   for (int e = 0; e < static_cast<int>(graph.edges.size()); ++e) {
     const EdgeSpec& edge = graph.edges[e];
     const int from = wiring.plan->group_of[edge.from];
@@ -31,13 +34,26 @@ void MakeChannels(const TaskWiring& wiring, std::map<TaskId, WiredTask>& tasks) 
     if (from == to) continue;
     const bool keyed = edge.partitioning == Partitioning::kKeyed;
     for (int sender = 0; sender < parallelism; ++sender) {
-      Task::Output& output = tasks[{from, sender}].setup.outputs.emplace_back();
-      output.edge = e;
+      Task::Output* output = nullptr;
+      if (wiring.IsHere(sender)) {
+        output = &tasks[{from, sender}].setup.outputs.emplace_back();
+        output->edge = e;
+      }
       for (int receiver = keyed ? 0 : sender; receiver < (keyed ? parallelism : sender + 1);
            ++receiver) {
-        auto channel =
-            std::make_shared<Channel>(channel_bytes, wiring.waker(receiver), wiring.waker(sender));
-        output.channels.push_back(channel);
+        const bool received_here = wiring.IsHere(receiver);
+        std::shared_ptr<Channel> channel;
+        if (output != nullptr && received_here) {
+          channel = std::make_shared<Channel>(bytes, wiring.waker(receiver), wiring.waker(sender));
+        } else if (output != nullptr) {
+          channel = wiring.remote->Outgoing({e, sender, receiver}, bytes, wiring.waker(sender));
+        } else if (received_here) {
+          channel = wiring.remote->Incoming({e, sender, receiver}, bytes, wiring.waker(receiver));
+        } else {
+          continue;
+        }
+        if (output != nullptr) output->channels.push_back(channel);
+        if (!received_here) continue;
         tasks[{to, receiver}].setup.inputs.push_back({std::move(channel), e, edge.input_port});
       }
     }
@@ -91,7 +107,8 @@ std::map<TaskId, WiredTask> WireTasks(const TaskWiring& wiring) {
   const ExecutionPlan& plan = *wiring.plan;
   std::map<TaskId, WiredTask> tasks;
   for (int group = 0; group < static_cast<int>(plan.groups.size()); ++group) {
-    for (int subtask = 0; subtask < plan.parallelism; ++subtask) {
+    for (int i = 0; i < wiring.subtasks; ++i) {
+      const int subtask = wiring.first_subtask + i;
       const TaskId id{group, subtask};
       WiredTask& task = tasks[id];
       task.setup.id = id;

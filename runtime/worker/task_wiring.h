@@ -1,10 +1,11 @@
-// WireTasks: everything that the tasks of one attempt of a job are made from, where all of them run
-// in one process: their channels, what each instance restores from, and the handles that are to be
-// committed first. Makes no task and starts nothing.
+// WireTasks: everything that the tasks of one attempt of a job are made from in one executor: their
+// channels, what each instance restores from, and the handles that are to be committed first. Makes
+// no task and starts nothing.
 #pragma once
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,10 +15,32 @@
 
 namespace weir {
 
+// A channel of the attempt, wherever its ends are.
+struct ChannelKey {
+  int edge = 0;  // of the graph
+  int sender = 0;
+  int receiver = 0;
+};
+
+// Makes the ends here of channels whose other ends are in other executors.
+class RemoteEnds {
+ public:
+  virtual ~RemoteEnds() = default;
+  // What a task here sends into; `wake_sender` as Channel has it.
+  virtual std::shared_ptr<Channel> Outgoing(const ChannelKey& key, size_t capacity_bytes,
+                                            std::function<void()> wake_sender) = 0;
+  // What a task here receives from.
+  virtual std::shared_ptr<Channel> Incoming(const ChannelKey& key, size_t capacity_bytes,
+                                            std::function<void()> wake_receiver) = 0;
+};
+
 struct TaskWiring {
   // All of these outlive the tasks.
   const BuiltJob* job = nullptr;
   const ExecutionPlan* plan = nullptr;
+  int first_subtask = 0;  // of those that are here
+  int subtasks = 0;
+  RemoteEnds* remote = nullptr;  // null: all are here. Only needed during the call
   const MemoryPlan* memory = nullptr;
   TaskListener* listener = nullptr;
 
@@ -32,6 +55,10 @@ struct TaskWiring {
   // As Task::Setup has them.
   Duration step_max = limits::kStepMax;
   Duration coalesce_delay = limits::kCoalesceDelay;
+
+  bool IsHere(int subtask) const {
+    return subtask >= first_subtask && subtask < first_subtask + subtasks;
+  }
 };
 
 struct WiredTask {

@@ -4,128 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "jobs/parameters.h"
-#include "weir/state/manifest.pb.h"
+#include "tests/runtime/job_master_fixture.h"
 
-namespace weir {
+namespace weir::testing {
 namespace {
 
 using ::testing::HasSubstr;
-
-// Records what the state machine asks for.
-class FakeHost final : public JobMaster::Host {
- public:
-  void Send(const runtime::ToExecutor& message) override { sent.push_back(message); }
-  Status SaveRecord(const JobRecord& r) override {
-    if (!disk.ok()) return disk;
-    record = r;
-    return absl::OkStatus();
-  }
-  void WriteManifest(Manifest m) override { manifests.push_back(std::move(m)); }
-  void CollectGarbage() override { ++collections; }
-  void Log(std::string_view line) override { log += std::string(line) + "\n"; }
-
-  runtime::ToExecutor Last() const { return sent.back(); }
-
-  std::vector<runtime::ToExecutor> sent;
-  std::vector<Manifest> manifests;
-  JobRecord record;
-  Status disk;
-  std::string log;
-  int collections = 0;
-};
-
-// A job of one stage at parallelism 2: two tasks.
-class JobMasterTest : public ::testing::Test {
- protected:
-  JobMasterTest() {
-    graph_.job = "job";
-    graph_.stages.push_back({.name = "source", .kind = "source", .role = StageRole::kSource});
-    record_.job_id = "job-1";
-    record_.attempt = 4;
-    record_.last_checkpoint = 9;
-    options_.parallelism = 2;
-    options_.checkpoint_interval = Seconds(10);
-    options_.restarts_max = 2;
-  }
-
-  void Start() {
-    master_ = std::make_unique<JobMaster>(graph_, record_, options_, host_);
-    master_->Start(now_);
-  }
-  runtime::ToCoordinator Message() const {
-    runtime::ToCoordinator message;
-    message.set_attempt(host_.record.attempt);
-    return message;
-  }
-  void Opened() {
-    for (int subtask = 0; subtask < 2; ++subtask) {
-      runtime::ToCoordinator message = Message();
-      message.mutable_task_opened()->mutable_task()->set_subtask(subtask);
-      master_->OnMessage(message, now_);
-    }
-  }
-  void Recovered() {
-    runtime::ToCoordinator message = Message();
-    message.mutable_sinks_recovered();
-    master_->OnMessage(message, now_);
-  }
-  void Run() {
-    Start();
-    Opened();
-    Recovered();
-  }
-  void Ack(int subtask, uint64_t records_in) {
-    runtime::ToCoordinator message = Message();
-    runtime::CheckpointAck& ack = *message.mutable_checkpoint_ack();
-    ack.set_checkpoint(host_.record.last_checkpoint);
-    ack.mutable_task()->set_subtask(subtask);
-    runtime::StageState& state = *ack.add_stages();
-    state.set_snapshot(SubtaskState{}.Serialize());
-    StageCounters counters;
-    counters.records_in = records_in;
-    counters.named["seen"] = records_in + 1;
-    if (subtask == 1) counters.named["only here"] = 1;
-    counters.Write(*state.mutable_counters());
-    master_->OnMessage(message, now_);
-  }
-  void Committed() {
-    runtime::ToCoordinator message = Message();
-    message.mutable_committed()->set_checkpoint(host_.record.last_checkpoint);
-    master_->OnMessage(message, now_);
-  }
-  void Checkpoint(uint64_t records_in) {
-    Ack(0, records_in);
-    Ack(1, records_in);
-    master_->OnManifestOutcome(host_.record.last_checkpoint, absl::OkStatus());
-    Committed();
-  }
-  void Fail(Status status) {
-    runtime::ToCoordinator message = Message();
-    message.mutable_task_failed()->set_code(static_cast<int>(status.code()));
-    message.mutable_task_failed()->set_message(std::string(status.message()));
-    master_->OnMessage(message, now_);
-  }
-  void Canceled() {
-    runtime::ToCoordinator message = Message();
-    message.mutable_canceled();
-    master_->OnMessage(message, now_);
-  }
-  void Finished() {
-    for (int subtask = 0; subtask < 2; ++subtask) {
-      runtime::ToCoordinator message = Message();
-      message.mutable_task_finished()->mutable_task()->set_subtask(subtask);
-      master_->OnMessage(message, now_);
-    }
-  }
-  std::string State() { return master_->status(now_).state; }
-
-  JobGraph graph_;
-  JobRecord record_;
-  JobMaster::Options options_;
-  FakeHost host_;
-  int64_t now_ = Seconds(100);
-  std::unique_ptr<JobMaster> master_;
-};
 
 TEST_F(JobMasterTest, RowsFlowOnlyAfterEveryTaskIsOpenAndEverySinkHasCleanedUp) {
   Start();
@@ -142,7 +26,7 @@ TEST_F(JobMasterTest, RowsFlowOnlyAfterEveryTaskIsOpenAndEverySinkHasCleanedUp) 
 TEST_F(JobMasterTest, ACheckpointGoesThroughItsPhases) {
   Run();
   now_ += Seconds(10);
-  master_->Tick(now_);
+  Tick();
   EXPECT_EQ(host_.Last().trigger_checkpoint().checkpoint(), 10u);
   EXPECT_EQ(host_.record.last_checkpoint, 10u);
   Ack(0, 5);
@@ -158,7 +42,7 @@ TEST_F(JobMasterTest, ACheckpointGoesThroughItsPhases) {
   EXPECT_EQ(host_.Last().checkpoint_complete().checkpoint(), 10u);
   // And no next checkpoint before the commits.
   now_ += Seconds(20);
-  master_->Tick(now_);
+  Tick();
   EXPECT_TRUE(host_.Last().has_checkpoint_complete());
   Committed();
   EXPECT_EQ(host_.collections, 1);
@@ -169,7 +53,7 @@ TEST_F(JobMasterTest, ThatACheckpointIsCompleteIsInTheRecordBeforeAnythingIsComm
   record_.crashes = 2;
   Run();
   now_ += Seconds(10);
-  master_->Tick(now_);
+  Tick();
   Ack(0, 5);
   Ack(1, 7);
   EXPECT_EQ(host_.record.last_completed, 0u);
@@ -179,13 +63,13 @@ TEST_F(JobMasterTest, ThatACheckpointIsCompleteIsInTheRecordBeforeAnythingIsComm
   Canceled();
   host_.disk = absl::OkStatus();
   now_ += limits::kRestartDelayMin;
-  master_->Tick(now_);
+  Tick();
   EXPECT_EQ(host_.Last().deploy().restore_checkpoint(), 10u);
   EXPECT_EQ(host_.record.last_completed, 10u) << "deploying commits its handles";
   Opened();
   Recovered();
   now_ += Seconds(10);
-  master_->Tick(now_);
+  Tick();
   Checkpoint(1);
   EXPECT_EQ(host_.record.last_completed, 11u);
   EXPECT_EQ(host_.record.crashes, 0u) << "crashes count only without a checkpoint between them";
@@ -194,24 +78,24 @@ TEST_F(JobMasterTest, ThatACheckpointIsCompleteIsInTheRecordBeforeAnythingIsComm
 TEST_F(JobMasterTest, AFailureGoesOnFromTheLastCheckpointWithANewAttempt) {
   Run();
   now_ += Seconds(10);
-  master_->Tick(now_);
+  Tick();
   Checkpoint(5);
   Fail(absl::UnavailableError("disk on fire"));
   EXPECT_TRUE(host_.Last().has_cancel());
   Canceled();
   EXPECT_EQ(State(), "RESTARTING");
   EXPECT_THAT(host_.log, HasSubstr("disk on fire"));
-  master_->Tick(now_);
+  Tick();
   EXPECT_TRUE(host_.Last().has_cancel());  // not before the delay
   now_ += limits::kRestartDelayMin;
-  master_->Tick(now_);
+  Tick();
   EXPECT_EQ(host_.Last().deploy().restore_checkpoint(), 10u);
   EXPECT_EQ(host_.record.attempt, 6u);
   // Counters of the job go on from the checkpoint.
   Opened();
   Recovered();
   now_ += Seconds(10);
-  master_->Tick(now_);
+  Tick();
   Ack(0, 1);
   Ack(1, 1);
   EXPECT_EQ(host_.manifests.back().stages[0].counters.records_in, 12u);
@@ -222,7 +106,7 @@ TEST_F(JobMasterTest, MessagesOfAnOldAttemptAreIgnored) {
   runtime::ToCoordinator old = Message();
   old.set_attempt(4);
   old.mutable_task_failed()->set_code(static_cast<int>(absl::StatusCode::kUnavailable));
-  master_->OnMessage(old, now_);
+  master_->OnMessage(0, old, now_);
   EXPECT_EQ(State(), "RUNNING");
 }
 
@@ -241,7 +125,7 @@ TEST_F(JobMasterTest, GivesUpAfterSoManyRestartsWithoutACheckpoint) {
     Fail(absl::UnavailableError("again"));
     Canceled();
     now_ += limits::kRestartDelayMax;
-    master_->Tick(now_);
+    Tick();
     Opened();
     Recovered();
   }
@@ -274,7 +158,7 @@ TEST_F(JobMasterTest, AStopTakesACheckpointFirst) {
 TEST_F(JobMasterTest, AStopDuringACheckpointWaitsForIt) {
   Run();
   now_ += Seconds(10);
-  master_->Tick(now_);
+  Tick();
   master_->RequestStop(now_);
   EXPECT_EQ(host_.Last().trigger_checkpoint().kind(),
             static_cast<uint32_t>(BarrierKind::kCheckpoint));
@@ -307,16 +191,16 @@ TEST_F(JobMasterTest, GoingBackIsInTheRecordBeforeAnythingIsTakenBack) {
 TEST_F(JobMasterTest, NothingStartsBeforeTheOutcomeOfAManifestIsKnown) {
   Run();
   now_ += Seconds(10);
-  master_->Tick(now_);
+  Tick();
   Ack(0, 1);
   Ack(1, 1);
   Fail(absl::UnavailableError("a task"));
   Canceled();
   now_ += Minutes(5);
-  master_->Tick(now_);
+  Tick();
   EXPECT_TRUE(host_.Last().has_cancel());
   master_->OnManifestOutcome(10, absl::OkStatus());
-  master_->Tick(now_);
+  Tick();
   // The checkpoint was complete after all, so the restart goes on from it, and commits its handles.
   EXPECT_EQ(host_.Last().deploy().restore_checkpoint(), 10u);
 }
@@ -324,14 +208,14 @@ TEST_F(JobMasterTest, NothingStartsBeforeTheOutcomeOfAManifestIsKnown) {
 TEST_F(JobMasterTest, AManifestThatCouldNotBeWrittenRestartsTheAttempt) {
   Run();
   now_ += Seconds(10);
-  master_->Tick(now_);
+  Tick();
   Ack(0, 1);
   Ack(1, 1);
   master_->OnManifestOutcome(10, absl::ResourceExhaustedError("disk full"));
   EXPECT_TRUE(host_.Last().has_cancel());
   Canceled();
   now_ += limits::kRestartDelayMax;
-  master_->Tick(now_);
+  Tick();
   EXPECT_EQ(host_.Last().deploy().restore_checkpoint(), 0u);
   EXPECT_EQ(master_->status(now_).checkpoints_failed, 1u);
   // Its number is spent.
@@ -359,7 +243,7 @@ class ReloadTest : public JobMasterTest {
   void Restart() {
     Canceled();
     now_ += limits::kRestartDelayMax;
-    master_->Tick(now_);
+    Tick();
   }
   void WriteFails() {
     Ack(0, 1);
@@ -386,7 +270,7 @@ TEST_F(ReloadTest, ANewVersionTakesEffectAtABarrierThatComesAtOnce) {
 
   // Later barriers tell the version and bring nothing.
   now_ += Seconds(10);
-  master_->Tick(now_);
+  Tick();
   EXPECT_EQ(host_.Last().trigger_checkpoint().resources_version(), 10u);
   EXPECT_FALSE(host_.Last().trigger_checkpoint().has_resources());
   Checkpoint(5);
@@ -396,7 +280,7 @@ TEST_F(ReloadTest, ANewVersionTakesEffectAtABarrierThatComesAtOnce) {
 TEST_F(ReloadTest, AChangeDuringACheckpointWaitsForTheNext) {
   Run();
   now_ += Seconds(10);
-  master_->Tick(now_);
+  Tick();
   EXPECT_EQ(host_.Last().trigger_checkpoint().resources_version(), 0u);
   Reload("two");
   Reload("three");
@@ -453,17 +337,17 @@ TEST_F(ReloadTest, ARunGoesOnWithItsCheckpointsVersionAndTakesTheFilesAtTheFirst
 TEST_F(ReloadTest, WhatChangesBackBeforeTheBarrierIsNoChange) {
   Run();
   now_ += Seconds(10);
-  master_->Tick(now_);
+  Tick();
   Reload("two");
   Reload("one");
   Checkpoint(5);
-  EXPECT_TRUE(host_.Last().has_checkpoint_complete()) << "no barrier for its sake";
+  EXPECT_TRUE(host_.Last().has_finish_commit()) << "no barrier for its sake";
 }
 
 TEST_F(ReloadTest, NoVersionIsBroughtByABarrierBehindWhichThereAreNoRows) {
   Run();
   now_ += Seconds(10);
-  master_->Tick(now_);
+  Tick();
   Reload("two");
   master_->RequestStop(now_);
   Checkpoint(5);
@@ -482,11 +366,11 @@ TEST_F(ReloadTest, ARefusedChangeIsToldAndCountedAndChangesNothing) {
   Opened();
   Recovered();
   now_ += Seconds(10);
-  master_->Tick(now_);
+  Tick();
   Checkpoint(5);
   EXPECT_EQ(host_.manifests.back().stages[0].counters.named.at("reloads_refused"), 1u);
   EXPECT_EQ(host_.manifests.back().resources.version, 0u);
 }
 
 }  // namespace
-}  // namespace weir
+}  // namespace weir::testing

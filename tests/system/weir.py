@@ -32,6 +32,9 @@ FIELDS = {"id": "id", "time": "time", "type": "type", "tenant": "tenant", "prior
 RESTORED = re.compile(r"going on from checkpoint (\d+)")
 COMPLETE = re.compile(r"chk-(\d+)/manifest\.pb$")
 
+# Runs all jobs in so many processes of their own.
+WORKERS = os.environ.get("WEIR_TEST_WORKERS")
+
 # Between two checkpoints of a run that is killed.
 INTERVAL_MS = 200
 
@@ -47,6 +50,8 @@ def arguments(job, parameters, *flags, **options):
         words += ["-D", f"{name}={value}"]
     for name, value in options.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
+    if WORKERS and "workers" not in options:
+        words += ["--workers", WORKERS]
     return [*words, *flags]
 
 

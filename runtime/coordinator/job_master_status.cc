@@ -1,0 +1,60 @@
+// JobMaster: what it tells of the job.
+#include <algorithm>
+
+#include "runtime/coordinator/job_master.h"
+
+namespace weir {
+
+void JobMaster::OnProgress(const runtime::TaskProgress& progress, int64_t now_micros) {
+  task_progress_[ToTaskId(progress.task())].Add(progress, record_.attempt, now_micros);
+}
+
+JobStatus JobMaster::status(int64_t now_micros) const {
+  JobStatus status = status_;
+  switch (phase_) {
+    case Phase::kEnded:
+      status.state = std::string(ToString(record_.state));
+      break;
+    case Phase::kRunning:
+      status.state = stop_requested_ ? "STOPPING" : "RUNNING";
+      break;
+    case Phase::kCanceling:
+    case Phase::kWaiting:
+      status.state = after_cancel_ ? "ENDING" : "RESTARTING";
+      break;
+    default:
+      status.state = "DEPLOYING";
+  }
+  status.restarts = restarts_;
+  FillOperators(status);
+  return status;
+}
+
+void JobMaster::FillOperators(JobStatus& status) const {
+  for (OperatorStatus& op : status.operators) {
+    if (auto c = completed_counters_.find(op.name); c != completed_counters_.end()) {
+      op.completed = c->second;
+    }
+    if (auto c = base_counters_.find(op.name); c != base_counters_.end()) op.live = c->second;
+    op.watermark = kMaxTimestamp;
+  }
+  for (const auto& [task, report] : task_progress_) {
+    if (report.attempt != record_.attempt) continue;
+    for (const runtime::StageProgress& stage : report.last.stages()) {
+      OperatorStatus& op = status.operators.at(stage.stage());
+      op.live += StageCounters::Read(stage.counters());
+      op.watermark = std::min<Timestamp>(op.watermark, stage.watermark());
+      op.state_bytes += stage.state_bytes();
+      op.backpressured = std::max(op.backpressured, report.backpressured);
+      if (report.last.queue_capacity_bytes() > 0) {
+        op.queue_fill = std::max(op.queue_fill, static_cast<double>(report.last.queued_bytes()) /
+                                                    report.last.queue_capacity_bytes());
+      }
+      status.source_done_bytes += stage.source_done_bytes();
+      status.source_total_bytes += stage.source_total_bytes();
+    }
+    for (const auto& [stage, busy] : report.busy) status.operators.at(stage).busy += busy;
+  }
+}
+
+}  // namespace weir

@@ -1,0 +1,255 @@
+#include "runtime/executor_processes.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "core/limits.h"
+
+namespace weir {
+namespace {
+
+// A descriptor from which `bytes` can be read.
+StatusOr<int> DescriptorOf(std::string_view bytes) {
+  const int fd = memfd_create("weir-executor-start", MFD_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, "cannot make memory to be passed to an executor");
+  for (size_t done = 0; done < bytes.size();) {
+    const ssize_t n = write(fd, bytes.data() + done, bytes.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      const int error = errno;
+      close(fd);
+      return ErrnoStatus(error, "cannot write what an executor is to read");
+    }
+    done += n;
+  }
+  lseek(fd, 0, SEEK_SET);
+  return fd;
+}
+
+}  // namespace
+
+ExecutorProcesses::ExecutorProcesses(EventLoop& loop, Environment& env,
+                                     ExecutorProcessOptions options, Events events,
+                                     std::function<void(std::string_view)> log)
+    : loop_(loop),
+      env_(env),
+      options_(std::move(options)),
+      events_(std::move(events)),
+      log_(std::move(log)) {}
+
+StatusOr<std::unique_ptr<ExecutorProcesses>> ExecutorProcesses::Listen(
+    EventLoop& loop, Environment& env, ExecutorProcessOptions options, Events events,
+    std::function<void(std::string_view)> log) {
+  std::unique_ptr<ExecutorProcesses> pool(
+      new ExecutorProcesses(loop, env, std::move(options), std::move(events), std::move(log)));
+  WEIR_ASSIGN_OR_RETURN(pool->listener_,
+                        Listener::Listen(pool->network_, {"127.0.0.1", 0}, {},
+                                         [at = pool.get()](std::unique_ptr<Connection> connection) {
+                                           at->OnAccept(std::move(connection));
+                                         }));
+  return pool;
+}
+
+ExecutorProcesses::~ExecutorProcesses() {
+  *alive_ = false;
+  listener_.reset();
+  EndAll();
+}
+
+void ExecutorProcesses::EndAll() {
+  peers_.clear();
+  members_.clear();  // ends the processes that still run
+}
+
+void ExecutorProcesses::Start(uint32_t attempt, int executors) {
+  EndAll();
+  attempt_ = attempt;
+  secret_.clear();
+  for (int i = 0; i < 2; ++i) secret_ += fmt::format("{:016x}", env_.random.Next());
+  members_.resize(executors);
+  // What earlier attempts left is of no use to this one.
+  Status status = env_.disk.RemoveTree(options_.folder);
+  if (status.ok()) status = env_.disk.MakeDirectories(options_.folder);
+  for (int i = 0; i < executors && status.ok(); ++i) {
+    Member& member = members_[i];
+    member.crash_file = fmt::format("{}/crash-{}", options_.folder, i);
+    StatusOr<ChildProcess> process = StartProcess(i, executors, member.crash_file);
+    status = process.status();
+    if (!process.ok()) break;
+    member.process = *std::move(process);
+    member.deadline = env_.clock.MonotonicMicros() + limits::kExecutorStartMax;
+    member.late = "did not connect in time";
+  }
+  if (status.ok()) return;
+  loop_.Post([this, alive = alive_, attempt, status, executors] {
+    if (!*alive || attempt != attempt_) return;
+    for (int i = 0; i < executors; ++i) End(i, Annotate(status, "cannot start an executor"));
+  });
+}
+
+StatusOr<ChildProcess> ExecutorProcesses::StartProcess(int executor, int executors,
+                                                       const std::string& crash_file) {
+  runtime::ExecutorStart start = options_.start;
+  start.set_coordinator(listener_->address().ToString());
+  start.set_secret(secret_);
+  start.set_attempt(attempt_);
+  start.set_executor(executor);
+  start.set_executors(executors);
+  start.set_work(fmt::format("{}/executor-{}", options_.folder, executor));
+  start.set_crash_file(crash_file);
+  WEIR_ASSIGN_OR_RETURN(const int fd, DescriptorOf(start.SerializeAsString()));
+  ChildProcess::Options child{options_.program, {"executor"}, {fd}};
+  child.descriptors.insert(child.descriptors.end(), options_.descriptors.begin(),
+                           options_.descriptors.end());
+  StatusOr<ChildProcess> process = ChildProcess::Start(child);
+  close(fd);
+  return process;
+}
+
+// On the network thread.
+void ExecutorProcesses::OnAccept(std::unique_ptr<Connection> accepted) {
+  auto connection = std::make_shared<std::unique_ptr<Connection>>(std::move(accepted));
+  loop_.Post([this, alive = alive_, connection] {
+    if (!*alive) return;
+    const uint64_t peer = ++last_peer_;
+    Connection& started = **connection;
+    peers_[peer].connection = std::move(*connection);
+    started.Start({
+        .on_frame =
+            [this, alive, peer](Frame frame) {
+              loop_.Post([this, alive, peer, frame = std::move(frame)] {
+                if (*alive) OnFrame(peer, frame);
+              });
+            },
+        .on_closed =
+            [this, alive, peer](const Status& why) {
+              loop_.Post([this, alive, peer, why] {
+                if (*alive) OnClosed(peer, why);
+              });
+            },
+    });
+  });
+}
+
+void ExecutorProcesses::OnFrame(uint64_t id, const Frame& frame) {
+  const auto peer = peers_.find(id);
+  if (peer == peers_.end()) return;
+  const std::string_view bytes = frame.bytes();
+  const auto parse = [&](auto& message) {
+    return frame.kind == FrameKind::kControl &&
+           message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  };
+  if (peer->second.executor < 0) {
+    runtime::ExecutorHello hello;
+    const Status status =
+        parse(hello) ? OnHello(id, hello) : absl::DataLossError("not a Hello of an executor");
+    if (!status.ok()) {
+      log_(fmt::format("refused a connection from {}: {}",
+                       peer->second.connection->peer().ToString(), std::string(status.message())));
+      peers_.erase(peer);
+    }
+    return;
+  }
+  const int executor = peer->second.executor;
+  runtime::ToCoordinator message;
+  if (!parse(message)) {
+    return End(executor, absl::DataLossError("sent what is no message of an executor"));
+  }
+  if (message.has_canceled()) members_[executor].canceled = true;
+  events_.message(executor, message);
+}
+
+Status ExecutorProcesses::OnHello(uint64_t id, const runtime::ExecutorHello& hello) {
+  if (hello.attempt() != attempt_ || hello.secret() != secret_) {
+    return absl::PermissionDeniedError("it is not of this attempt");
+  }
+  if (hello.executor() >= members_.size()) {
+    return absl::OutOfRangeError(fmt::format("there is no executor {}", hello.executor()));
+  }
+  Member& member = members_[hello.executor()];
+  if (member.connection != 0 || member.over) {
+    return absl::AlreadyExistsError(fmt::format("executor {} has come already", hello.executor()));
+  }
+  peers_.at(id).executor = static_cast<int>(hello.executor());
+  member.connection = id;
+  member.address = hello.address();
+  member.deadline = 0;
+  std::vector<std::string> addresses;
+  for (const Member& each : members_) {
+    if (each.connection != 0) addresses.push_back(each.address);
+  }
+  if (addresses.size() == members_.size()) events_.started(attempt_, addresses);
+  return absl::OkStatus();
+}
+
+void ExecutorProcesses::OnClosed(uint64_t id, const Status& why) {
+  const auto peer = peers_.find(id);
+  if (peer == peers_.end()) return;
+  const int executor = peer->second.executor;
+  peers_.erase(peer);
+  if (executor >= 0) End(executor, why);
+}
+
+void ExecutorProcesses::End(int executor, const Status& why) {
+  Member& member = members_[executor];
+  if (std::exchange(member.over, true)) return;
+  member.deadline = 0;
+  peers_.erase(member.connection);
+  std::string what = fmt::format("executor {}", executor);
+  if (member.process.pid() != 0) {
+    const pid_t pid = member.process.pid();
+    // One that has closed its connection is ending; how is worth the wait, and a core dump takes
+    // its time. One that goes on is killed.
+    const int wait_status = member.process.End();
+    what += fmt::format(" (process {}) {}", pid, DescribeWaitStatus(wait_status));
+  }
+  if (member.canceled) return;
+  JobMaster::Loss loss;
+  if (StatusOr<std::string> crash = ReadFile(env_.disk, member.crash_file); crash.ok()) {
+    loss.crash = crash->empty() ? "without a word about where" : *crash;
+    what += ": " + loss.crash;
+  } else if (!why.ok()) {
+    what += fmt::format(": {}", std::string(why.message()));
+  }
+  loss.why = absl::UnavailableError(what);
+  events_.lost(attempt_, executor, loss);
+}
+
+void ExecutorProcesses::Send(int executor, const runtime::ToExecutor& message) {
+  Member& member = members_[executor];
+  const bool cancel = message.has_cancel();
+  if (member.over) return;
+  if (member.connection != 0) {
+    peers_.at(member.connection)
+        .connection->Send(FrameKind::kControl, 0, message.SerializeAsString());
+    if (!cancel) return;
+    member.deadline = env_.clock.MonotonicMicros() + limits::kExecutorCancelMax;
+    member.late = "did not end in time";
+    return;
+  }
+  // Not inside the caller's call.
+  loop_.Post([this, alive = alive_, attempt = attempt_, executor] {
+    if (*alive && attempt == attempt_) End(executor, absl::CancelledError("not needed any more"));
+  });
+}
+
+void ExecutorProcesses::AskProgress() {
+  const int64_t now = env_.clock.MonotonicMicros();
+  for (size_t i = 0; i < members_.size(); ++i) {
+    Member& member = members_[i];
+    if (member.deadline != 0 && now >= member.deadline) {
+      End(static_cast<int>(i), absl::DeadlineExceededError(member.late));
+    } else if (member.connection == 0 && !member.over) {
+      // One that is connected tells its end by its connection.
+      const std::optional<int> ended = member.process.Ended();
+      if (ended) End(static_cast<int>(i), absl::UnavailableError(DescribeWaitStatus(*ended)));
+    }
+  }
+}
+
+}  // namespace weir

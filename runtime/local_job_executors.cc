@@ -1,0 +1,49 @@
+// LocalJob: where its executors run.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "runtime/local_executor.h"
+#include "runtime/local_job.h"
+
+namespace weir {
+
+StatusOr<std::unique_ptr<ExecutorPool>> LocalJob::MakeExecutors() {
+  const auto now = [this] { return env_.clock.MonotonicMicros(); };
+  ExecutorPool::Events events{
+      [this](uint32_t attempt, const std::vector<std::string>& addresses) {
+        master_->OnExecutorsStarted(attempt, addresses);
+      },
+      [this, now](uint32_t attempt, int executor, const JobMaster::Loss& loss) {
+        master_->OnExecutorLost(attempt, executor, loss, now());
+      },
+      [this, now](int executor, const runtime::ToCoordinator& message) {
+        master_->OnMessage(executor, message, now());
+      }};
+  const std::string work_dir = fmt::format("{}/work/{}", options_.data_dir, record_.job_id);
+  if (options_.workers > 0) {
+    ExecutorProcessOptions processes = options_.executors;
+    processes.folder = work_dir;
+    processes.descriptors = {lock_->descriptor()};
+    processes.start.set_job_id(record_.job_id);
+    processes.start.set_checkpoints(options_.data_dir + "/checkpoints");
+    processes.start.set_memory_bytes(options_.memory_bytes);
+    processes.start.set_encode_edges(options_.encode_edges);
+    return ExecutorProcesses::Listen(loop_, env_, std::move(processes), std::move(events),
+                                     [this](std::string_view line) { Log(line); });
+  }
+  return std::make_unique<LocalExecutor>(
+      job_, *store_, env_, loop_,
+      Executor::Options{work_dir, options_.encode_edges, options_.memory_bytes, {}},
+      std::move(events));
+}
+
+void LocalJob::StartExecutors(uint32_t attempt, int executors) {
+  executors_->Start(attempt, executors);
+}
+
+void LocalJob::Send(int executor, const runtime::ToExecutor& message) {
+  executors_->Send(executor, message);
+}
+
+}  // namespace weir

@@ -1,0 +1,144 @@
+#include "runtime/worker/executor_links.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "core/check.h"
+#include "runtime/exchange/remote_exchange.h"
+#include "runtime/net/peer_mesh.h"
+
+namespace weir {
+
+struct ExecutorLinks::Impl {
+  explicit Impl(NetworkThread& network) : network(network) {}
+
+  int PeerOf(int subtask) const {
+    const auto place = std::find_if(places.begin(), places.end(), [&](const auto& p) {
+      return subtask >= static_cast<int>(p.first_subtask()) &&
+             subtask < static_cast<int>(p.first_subtask() + p.subtasks());
+    });
+    WEIR_CHECK(place != places.end());
+    return static_cast<int>(place - places.begin());
+  }
+  ChannelId IdOf(const ChannelKey& key) const {
+    return (static_cast<ChannelId>(key.edge) * parallelism + key.sender) * parallelism +
+           key.receiver;
+  }
+  void Fail(const Status& status) {
+    if (std::exchange(failed, true) || !lost) return;
+    lost(status);
+  }
+
+  NetworkThread& network;
+  std::unique_ptr<PeerMesh> mesh;
+  std::unique_ptr<RemoteExchange> exchange;
+
+  // Set by Prepare(), before anything on the network thread looks at it.
+  const BuiltJob* job = nullptr;
+  uint32_t parallelism = 1;
+  std::vector<runtime::ExecutorPlace> places;
+
+  // On the network thread.
+  bool connected = false;  // Connect() was called: channels stand
+  bool ready = false;      // the mesh is
+  bool failed = false;
+  std::vector<std::pair<int, Frame>> early;  // frames that came before
+  std::function<void(const Status&)> lost;
+  Status failure;  // from before Connect()
+};
+
+ExecutorLinks::ExecutorLinks(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ExecutorLinks::~ExecutorLinks() { Close(); }
+
+StatusOr<std::unique_ptr<ExecutorLinks>> ExecutorLinks::Listen(NetworkThread& network,
+                                                               Options options) {
+  auto impl = std::make_shared<Impl>(network);
+  PeerMesh::Options mesh;
+  mesh.job_id = options.job_id;
+  mesh.attempt = options.attempt;
+  mesh.index = options.executor;
+  mesh.executors = options.executors;
+  mesh.secret = options.secret;
+  Impl* at = impl.get();  // outlives the mesh's callbacks: Close() ends them
+  PeerMesh::Callbacks callbacks;
+  callbacks.on_ready = [at] {
+    at->ready = true;
+    if (at->connected) at->exchange->Start();
+  };
+  callbacks.on_frame = [at](int peer, Frame frame) {
+    if (at->connected) {
+      at->exchange->OnFrame(peer, frame);
+    } else {
+      at->early.emplace_back(peer, std::move(frame));
+    }
+  };
+  callbacks.on_lost = [at](int, const Status& status) {
+    if (at->connected) return at->Fail(status);
+    if (at->failure.ok()) at->failure = status;
+  };
+  callbacks.log = options.log;
+  WEIR_ASSIGN_OR_RETURN(impl->mesh, PeerMesh::Listen(network, mesh, std::move(callbacks)));
+  return std::unique_ptr<ExecutorLinks>(new ExecutorLinks(std::move(impl)));
+}
+
+std::string ExecutorLinks::address() const { return impl_->mesh->address().ToString(); }
+
+void ExecutorLinks::Prepare(const BuiltJob& job, const runtime::Deploy& deploy) {
+  impl_->job = &job;
+  impl_->parallelism = deploy.parallelism();
+  impl_->places = {deploy.executors().begin(), deploy.executors().end()};
+  Impl* at = impl_.get();
+  RemoteExchange::Options options;
+  options.send = [at](int peer, FrameKind kind, uint32_t channel, std::string payload) {
+    at->mesh->Send(peer, kind, channel, std::move(payload));
+  };
+  options.post = [network = &impl_->network](std::function<void()> work) {
+    network->Post(std::move(work));
+  };
+  options.on_failed = [at](const Status& status) { at->Fail(status); };
+  impl_->network.RunAndWait(
+      [&] { impl_->exchange = std::make_unique<RemoteExchange>(std::move(options)); });
+}
+
+std::shared_ptr<Channel> ExecutorLinks::Outgoing(const ChannelKey& key, size_t capacity_bytes,
+                                                 std::function<void()> wake_sender) {
+  return impl_->exchange->AddOutgoing(impl_->PeerOf(key.receiver), impl_->IdOf(key),
+                                      impl_->job->edges[key.edge].codec, capacity_bytes,
+                                      std::move(wake_sender));
+}
+
+std::shared_ptr<Channel> ExecutorLinks::Incoming(const ChannelKey& key, size_t capacity_bytes,
+                                                 std::function<void()> wake_receiver) {
+  return impl_->exchange->AddIncoming(impl_->PeerOf(key.sender), impl_->IdOf(key),
+                                      impl_->job->edges[key.edge].codec, capacity_bytes,
+                                      std::move(wake_receiver));
+}
+
+void ExecutorLinks::Connect(std::function<void(const Status&)> lost) {
+  std::vector<Address> addresses;
+  for (const runtime::ExecutorPlace& place : impl_->places) {
+    StatusOr<Address> address = ParseAddress(place.address());
+    if (!address.ok()) return lost(address.status());
+    addresses.push_back(*std::move(address));
+  }
+  impl_->network.RunAndWait([this, &lost] {
+    impl_->lost = std::move(lost);
+    impl_->connected = true;
+    for (auto& [peer, frame] : impl_->early) impl_->exchange->OnFrame(peer, frame);
+    impl_->early.clear();
+    if (impl_->ready) impl_->exchange->Start();
+    if (!impl_->failure.ok()) impl_->Fail(impl_->failure);
+  });
+  impl_->mesh->Connect(std::move(addresses));
+}
+
+void ExecutorLinks::Close() {
+  impl_->network.RunAndWait([this] {
+    impl_->lost = nullptr;
+    impl_->mesh.reset();
+    impl_->exchange.reset();
+  });
+}
+
+}  // namespace weir
