@@ -192,10 +192,10 @@ void ExecutorProcesses::OnClosed(uint64_t id, const Status& why) {
   if (peer == peers_.end()) return;
   const int executor = peer->second.executor;
   peers_.erase(peer);
-  if (executor >= 0) End(executor, why);
+  if (executor >= 0) End(executor, why, /*by_itself=*/true);
 }
 
-void ExecutorProcesses::End(int executor, const Status& why) {
+void ExecutorProcesses::End(int executor, const Status& why, bool by_itself) {
   Member& member = members_[executor];
   if (std::exchange(member.over, true)) return;
   member.deadline = 0;
@@ -210,6 +210,7 @@ void ExecutorProcesses::End(int executor, const Status& why) {
   }
   if (member.canceled) return;
   JobMaster::Loss loss;
+  loss.by_itself = by_itself;
   if (StatusOr<std::string> crash = ReadFile(env_.disk, member.crash_file); crash.ok()) {
     loss.crash = crash->empty() ? "without a word about where" : *crash;
     what += ": " + loss.crash;

@@ -70,7 +70,7 @@ class ExecutorProcesses final : public ExecutorPool {
   Status OnHello(uint64_t peer, const runtime::ExecutorHello& hello);
   void OnClosed(uint64_t peer, const Status& why);
   // The end of a member, by itself or because it is ended here.
-  void End(int executor, const Status& why);
+  void End(int executor, const Status& why, bool by_itself = false);
   void EndAll();
 
   EventLoop& loop_;

@@ -77,6 +77,7 @@ void JobMaster::StartAttempt(int64_t now_micros) {
       now_micros);
   committed_.clear();
   canceled_.clear();
+  cause_known_ = false;
   phase_ = Phase::kStarting;
   host_.Log(restored_ == 0 ? fmt::format("attempt {}: a fresh start", record_.attempt)
                            : fmt::format("attempt {}: going on from checkpoint {}", record_.attempt,
@@ -115,6 +116,11 @@ void JobMaster::OnExecutorLost(uint32_t attempt, int executor, const Loss& loss,
   if (!loss.crash.empty()) CountCrash(loss.crash);
   canceled_.insert(executor);
   OnFailure(loss.why);
+  // Its peers may have missed it first, and know less of why.
+  if (phase_ == Phase::kCanceling && !after_cancel_ && loss.by_itself &&
+      !std::exchange(cause_known_, true)) {
+    failure_ = loss.why;
+  }
   OnCanceled(executor, now_micros);
 }
 

@@ -83,6 +83,7 @@ class JobMaster {
   struct Loss {
     Status why;
     std::string crash;  // what it left if it crashed, as the crash handler words it; else empty
+    bool by_itself = false;  // nobody here ended it
   };
   void OnExecutorLost(uint32_t attempt, int executor, const Loss& loss, int64_t now_micros);
   void OnMessage(int executor, const runtime::ToCoordinator& message, int64_t now_micros);
@@ -165,6 +166,7 @@ class JobMaster {
   std::map<std::string, std::string> wanted_resources_;  // by stage: the newest that were taken
 
   std::optional<RunState> after_cancel_;
+  bool cause_known_ = false;  // of the attempt's failure: an executor was lost
   Status failure_;
   int restarts_ = 0;           // of this run
   int restarts_in_a_row_ = 0;  // without a checkpoint between them

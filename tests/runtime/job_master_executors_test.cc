@@ -145,6 +145,17 @@ TEST_F(JobMasterExecutorsTest, ALostOneEndsTheAttemptOfAll) {
   EXPECT_EQ(host_.record.crashes, 0u) << "a kill is no crash";
 }
 
+TEST_F(JobMasterExecutorsTest, TheLostOneTellsMoreThanWhoMissedIt) {
+  RunAll();
+  runtime::ToCoordinator missed;
+  missed.mutable_task_failed()->set_code(static_cast<int>(absl::StatusCode::kUnavailable));
+  missed.mutable_task_failed()->set_message("executor 1 closed the connection");
+  From(0, missed);
+  Lose(1, {absl::UnavailableError("executor 1 was ended by SIGKILL"), "", /*by_itself=*/true});
+  Lose(0, {absl::UnavailableError("executor 0 did not end in time"), ""});
+  EXPECT_THAT(host_.log, HasSubstr("attempt 5 failed: executor 1 was ended by SIGKILL"));
+}
+
 TEST_F(JobMasterExecutorsTest, AllLostWhileTheyStartIsAnotherAttempt) {
   master_ = std::make_unique<JobMaster>(graph_, record_, options_, host_);
   master_->Start(now_);
