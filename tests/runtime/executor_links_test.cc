@@ -148,14 +148,7 @@ class Cluster final : public JobMaster::Host {
 
 class ExecutorLinksTest : public NumberJobTest {
  protected:
-  ExecutorLinksTest() : NumberJobTest("count") {
-    JobBuilder builder("count");
-    builder.From("numbers", Numbers(shared_))
-        .KeyBy([](const int64_t& v) { return v % kKeys; })
-        .Process<Row>("count", CountPerKey(kKeys))
-        .To("collect", Collect(shared_));
-    job_ = *builder.Build();
-  }
+  ExecutorLinksTest() : NumberJobTest("count") { job_ = CountJob(shared_, kKeys); }
   std::unique_ptr<Cluster> Make(int parallelism, int executors) {
     shared_->committed.clear();
     JobMaster::Options options;

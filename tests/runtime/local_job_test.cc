@@ -16,23 +16,13 @@ namespace {
 
 constexpr int64_t kKeys = 10;
 
-using testing::Collect;
-using testing::CountPerKey;
+using testing::CountJob;
 using testing::kSplits;
-using testing::Numbers;
-using testing::Row;
 using testing::Shared;
 
 class LocalJobTest : public testing::NumberJobTest {
  protected:
-  LocalJobTest() : NumberJobTest("count", Milliseconds(20)) {
-    JobBuilder builder("count");
-    builder.From("numbers", Numbers(shared_))
-        .KeyBy([](const int64_t& v) { return v % kKeys; })
-        .Process<Row>("count", CountPerKey(kKeys))
-        .To("collect", Collect(shared_));
-    job_ = *builder.Build();
-  }
+  LocalJobTest() : NumberJobTest("count", Milliseconds(20)) { job_ = CountJob(shared_, kKeys); }
 };
 
 TEST_F(LocalJobTest, RunsToItsEndAtEveryParallelism) {

@@ -188,6 +188,16 @@ inline SinkSpec<Row> Collect(std::shared_ptr<Shared> shared) {
   return {.make = [shared] { return std::make_unique<CollectSink>(shared); }};
 }
 
+// numbers -> count of each key -> collect, named "count".
+inline BuiltJob CountJob(std::shared_ptr<Shared> shared, int64_t keys) {
+  JobBuilder builder("count");
+  builder.From("numbers", Numbers(shared))
+      .KeyBy([keys](const int64_t& v) { return v % keys; })
+      .Process<Row>("count", CountPerKey(keys))
+      .To("collect", Collect(shared));
+  return *builder.Build();
+}
+
 // Runs a job on the numbers, made by the test in its constructor.
 class NumberJobTest : public ::testing::Test {
  protected:
