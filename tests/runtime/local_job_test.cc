@@ -18,7 +18,6 @@ constexpr int64_t kKeys = 10;
 
 using testing::CountJob;
 using testing::kSplits;
-using testing::Shared;
 
 class LocalJobTest : public testing::NumberJobTest {
  protected:
