@@ -85,6 +85,7 @@ int New(const NewFlags& flags) {
     return kUnreachable;
   }
   if (Status made = Instantiate(source, target, flags.name); !made.ok()) {
+    fs::remove_all(target, error);  // half a project would only be in the way of the next try
     return PrintError(Annotate(made, "cannot make the project")), kConfiguration;
   }
   if (flags.output == "json") {

@@ -56,6 +56,14 @@ class New(weir.Case):
         self.assert_code(self.new("job"), weir.USAGE)
         self.assertEqual(self.files(), {})
 
+    def test_nothing_is_left_of_one_that_failed_half_way(self):
+        # As on a full disk; python3 ignores SIGXFSZ, and what it starts without restore_signals does, too.
+        result = weir.command("prlimit", "--fsize=1000", weir.WEIR, "new", "job", "mine", cwd=self.folder, restore_signals=False)
+        self.assert_code(result, weir.CONFIGURATION)
+        self.assert_says(result, "cannot make the project", "mine/")
+        self.assertFalse((self.folder / "mine").exists())
+        self.assert_code(self.new("job", "mine"), weir.DONE)
+
     def test_a_folder_that_cannot_be_written_to_is_named(self):
         (self.folder / "file").write_text("", encoding="utf-8")
         result = weir.command("sh", "-c", f"cd /proc && exec {weir.WEIR} new job name")
