@@ -134,9 +134,8 @@ TEST_F(IdStoreTest, PagedSlicesThatAreNoLongerWrittenToAreMerged) {
     };
     if (memory_bytes_max == 0) {
       // RocksDB merges when it likes.
-      for (int i = 0; i < 1000 && files() > 7; ++i) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      }
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+      while (files() > 7 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
     }
     for (uint64_t id = 0; id < next; ++id) {
       EXPECT_EQ(AcceptOne(*store, id, 1), Verdict::kDuplicate);

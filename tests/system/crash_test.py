@@ -2,37 +2,21 @@
 """Operators' code that crashes the process: the stage is named, crashes are counted, after so many the run halts, and the mended job
 goes on exactly. A kill -9 is no crash."""
 
-import json
 import os
 import re
 import signal
 
 import weir
-from compare import committed_lines
-
-EVENTS = 400
-CRASHES_MAX = 3  # limits::kCrashesMax
-SUSPECT = weir.library("suspect")
+from suspect import CRASHES_MAX, SUSPECT, Numbers
 
 
-class CrashCase(weir.Case):
-    def setUp(self):
-        super().setUp()
-        self.input = self.folder / "input"
-        self.input.mkdir()
-        (self.input / "a.jsonl").write_text("".join(f'{{"n":{number}}}\n' for number in range(EVENTS)), encoding="utf-8")
-
-    def parameters(self, **changed):
-        return {"input": self.input, "out": self.out, **changed}
-
+class CrashCase(Numbers):
     def run_job(self, *flags, parameters, **options):
         # No core dumps of crashes that are wanted.
         return weir.run(SUSPECT, parameters, *flags, prefix=["prlimit", "--core=0"], **{"data": self.data, **options})
 
     def assert_exact(self):
-        rows = [json.loads(line) for line in committed_lines(self.out / "counted")]
-        self.assertEqual(sorted((row["n"], row["key"], row["count"]) for row in rows),
-                         [(number, number % 10, number // 10 + 1) for number in range(EVENTS)])
+        self.assertEqual(sorted(self.counted()), [(number, number % 10, number // 10 + 1) for number in range(self.EVENTS)])
 
     def crash_files(self):
         return list(self.data.glob("jobs/*/crash"))
@@ -60,7 +44,7 @@ class Crash(CrashCase):
         self.assert_crashes(result, signal.SIGABRT, "in stage 'touchy' (subtask 0), plugin 'upper' 1.2, at row 17 of its batch")
 
     def test_a_plugin_of_the_main_job(self):
-        lines = [f'{{"id":{number},"kind":"{"crash" if number == 300 else "keep"}"}}\n' for number in range(EVENTS)]
+        lines = [f'{{"id":{number},"kind":"{"crash" if number == 300 else "keep"}"}}\n' for number in range(self.EVENTS)]
         (self.input / "a.jsonl").write_text("".join(lines), encoding="utf-8")
         self.find_test_plugins()
         result = weir.run(weir.PIPELINE, self.parameters(id="id", type="kind", plugins="unruly"), data=self.data, parallelism=1,
@@ -137,7 +121,7 @@ class Crash(CrashCase):
             self.assert_code(self.run_job(parameters=parameters), -signal.SIGKILL)
 
 
-del CrashCase
+del CrashCase, Numbers
 
 if __name__ == "__main__":
     weir.main()

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """A job in several processes (--workers): exact whatever is killed, crashes told and counted, and no process left behind."""
 
-import json
 import os
 import pathlib
 import random
@@ -9,11 +8,7 @@ import signal
 import time
 
 import weir
-from compare import committed_lines
-
-EVENTS = 600
-CRASHES_MAX = 3  # limits::kCrashesMax
-SUSPECT = weir.library("suspect")
+from suspect import CRASHES_MAX, SUSPECT, Numbers
 
 
 def executors(parent):
@@ -37,22 +32,15 @@ def is_running(pid):
         return False
 
 
-class WorkersCase(weir.Case):
-    def setUp(self):
-        super().setUp()
-        self.input = self.folder / "input"
-        self.input.mkdir()
-        (self.input / "a.jsonl").write_text("".join(f'{{"n":{number}}}\n' for number in range(EVENTS)), encoding="utf-8")
-
-    def parameters(self, **changed):
-        return {"input": self.input, "out": self.out, **changed}
+class WorkersCase(Numbers):
+    EVENTS = 600
 
     def assert_exact(self):
         """Each row once, each count of a key once; rows of a key come by several ways, so in any order."""
-        rows = [json.loads(line) for line in committed_lines(self.out / "counted")]
-        self.assertEqual(sorted(row["n"] for row in rows), list(range(EVENTS)))
-        self.assertEqual(sorted((row["key"], row["count"]) for row in rows),
-                         [(key, count + 1) for key in range(10) for count in range(EVENTS // 10)])
+        rows = self.counted()
+        self.assertEqual(sorted(n for n, _, _ in rows), list(range(self.EVENTS)))
+        self.assertEqual(sorted((key, count) for _, key, count in rows),
+                         [(key, count + 1) for key in range(10) for count in range(self.EVENTS // 10)])
 
     def running(self, parameters, **options):
         return weir.Running(SUSPECT, parameters, data=self.data, **{"parallelism": 4, "workers": 3, "checkpoint_interval": "50ms",
@@ -181,7 +169,7 @@ class Hanging(WorkersCase):
         self.assert_exact()
 
 
-del WorkersCase
+del WorkersCase, Numbers
 
 if __name__ == "__main__":
     weir.main()
