@@ -53,4 +53,22 @@ void SharedMemory::Free(size_t offset, size_t bytes) {
                   static_cast<off_t>(bytes));
 }
 
+StatusOr<int> FileInMemory(const std::string& name, std::string_view bytes) {
+  const int fd = memfd_create(name.c_str(), MFD_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, fmt::format("cannot make the file {} in memory", name));
+  while (!bytes.empty()) {
+    const ssize_t written = write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      const Status status =
+          ErrnoStatus(errno, fmt::format("cannot write the file {} in memory", name));
+      close(fd);
+      return status;
+    }
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  lseek(fd, 0, SEEK_SET);
+  return fd;
+}
+
 }  // namespace weir

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "core/status.h"
@@ -43,5 +44,9 @@ class SharedMemory {
   char* data_ = nullptr;
   size_t bytes_ = 0;
 };
+
+// The bytes as a file without a name, its position at the start: for what takes only files. The
+// caller's to close; not passed on by exec, unless ChildProcess is given it.
+StatusOr<int> FileInMemory(const std::string& name, std::string_view bytes);
 
 }  // namespace weir

@@ -136,6 +136,11 @@ void SetCrashFile(const std::string& path) {
   std::memcpy(crash_file, path.c_str(), path.size() + 1);
 }
 
+StatusOr<std::string> ReadCrashFile(Disk& disk, const std::string& path) {
+  WEIR_ASSIGN_OR_RETURN(std::string crash, ReadFile(disk, path));
+  return crash.empty() ? "without a word about where" : std::move(crash);
+}
+
 CrashStack::CrashStack() : memory_(new char[kStackBytes]) {
   stack_t stack = {};
   stack.ss_sp = memory_.get();

@@ -13,12 +13,17 @@
 #include <memory>
 #include <string>
 
+#include "core/environment.h"
+
 namespace weir {
 
 void InstallCrashHandler();
 
 // Where a crash is recorded from now on; empty: nowhere. One job of a process at a time.
 void SetCrashFile(const std::string& path);
+
+// What a process that crashed left there, never empty; NotFound if it left nothing.
+StatusOr<std::string> ReadCrashFile(Disk& disk, const std::string& path);
 
 // An alternate signal stack for the thread that makes it; destroyed by the same thread.
 class CrashStack {

@@ -1,38 +1,16 @@
 #include "runtime/executor_processes.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
+#include <openssl/crypto.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <utility>
 
 #include "core/limits.h"
+#include "core/shared_memory.h"
+#include "runtime/crash_handler.h"
 
 namespace weir {
-namespace {
-
-// A descriptor from which `bytes` can be read.
-StatusOr<int> DescriptorOf(std::string_view bytes) {
-  const int fd = memfd_create("weir-executor-start", MFD_CLOEXEC);
-  if (fd < 0) return ErrnoStatus(errno, "cannot make memory to be passed to an executor");
-  for (size_t done = 0; done < bytes.size();) {
-    const ssize_t n = write(fd, bytes.data() + done, bytes.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) {
-      const int error = errno;
-      close(fd);
-      return ErrnoStatus(error, "cannot write what an executor is to read");
-    }
-    done += n;
-  }
-  lseek(fd, 0, SEEK_SET);
-  return fd;
-}
-
-}  // namespace
-
 ExecutorProcesses::ExecutorProcesses(EventLoop& loop, Environment& env,
                                      ExecutorProcessOptions options, Events events,
                                      std::function<void(std::string_view)> log)
@@ -102,7 +80,8 @@ StatusOr<ChildProcess> ExecutorProcesses::StartProcess(int executor, int executo
   start.set_executors(executors);
   start.set_work(fmt::format("{}/executor-{}", options_.folder, executor));
   start.set_crash_file(crash_file);
-  WEIR_ASSIGN_OR_RETURN(const int fd, DescriptorOf(start.SerializeAsString()));
+  WEIR_ASSIGN_OR_RETURN(const int fd,
+                        FileInMemory("weir-executor-start", start.SerializeAsString()));
   ChildProcess::Options child{options_.program, {"executor"}, {fd}};
   child.descriptors.insert(child.descriptors.end(), options_.descriptors.begin(),
                            options_.descriptors.end());
@@ -165,7 +144,8 @@ void ExecutorProcesses::OnFrame(uint64_t id, const Frame& frame) {
 }
 
 Status ExecutorProcesses::OnHello(uint64_t id, const runtime::ExecutorHello& hello) {
-  if (hello.attempt() != attempt_ || hello.secret() != secret_) {
+  if (hello.attempt() != attempt_ || hello.secret().size() != secret_.size() ||
+      CRYPTO_memcmp(hello.secret().data(), secret_.data(), secret_.size()) != 0) {
     return absl::PermissionDeniedError("it is not of this attempt");
   }
   if (hello.executor() >= members_.size()) {
@@ -211,8 +191,8 @@ void ExecutorProcesses::End(int executor, const Status& why, bool by_itself) {
   if (member.canceled) return;
   JobMaster::Loss loss;
   loss.by_itself = by_itself;
-  if (StatusOr<std::string> crash = ReadFile(env_.disk, member.crash_file); crash.ok()) {
-    loss.crash = crash->empty() ? "without a word about where" : *crash;
+  if (StatusOr<std::string> crash = ReadCrashFile(env_.disk, member.crash_file); crash.ok()) {
+    loss.crash = *std::move(crash);
     what += ": " + loss.crash;
   } else if (!why.ok()) {
     what += fmt::format(": {}", std::string(why.message()));

@@ -17,6 +17,10 @@ constexpr auto kSettleInterval = std::chrono::milliseconds(200);
 constexpr auto kLockRetryInterval = std::chrono::milliseconds(20);
 constexpr int kLockTries = 50;
 
+int ExecutorsOf(const LocalJobOptions& options) {
+  return std::clamp(options.workers, 1, options.parallelism);
+}
+
 }  // namespace
 
 LocalJob::LocalJob(const BuiltJob& job, LocalJobOptions options, Environment& env)
@@ -27,7 +31,7 @@ LocalJob::LocalJob(const BuiltJob& job, LocalJobOptions options, Environment& en
       loop_(env.clock),
       io_(env.io) {
   start_.parallelism = options_.parallelism;
-  start_.executors = std::clamp(options_.workers, 1, options_.parallelism);
+  start_.executors = ExecutorsOf(options_);
   start_.checkpoint_interval = options_.checkpoint_interval;
   start_.restarts_max = options_.restarts_max;
   start_.identity = options_.identity;
@@ -42,7 +46,7 @@ LocalJob::~LocalJob() = default;
 
 StatusOr<std::unique_ptr<LocalJob>> LocalJob::Prepare(const BuiltJob& job, LocalJobOptions options,
                                                       Environment& env) {
-  const int executors = std::clamp(options.workers, 1, options.parallelism);
+  const int executors = ExecutorsOf(options);
   const int subtasks = (options.parallelism + executors - 1) / executors;
   WEIR_RETURN_IF_ERROR(PlanMemory(job.graph, subtasks, options.memory_bytes).status());
   std::unique_ptr<LocalJob> local(new LocalJob(job, std::move(options), env));
@@ -92,14 +96,11 @@ std::string LocalJob::CrashFile() const {
 
 // Takes what the last attempt left if it crashed into the record.
 Status LocalJob::CountCrash() {
-  StatusOr<std::string> left = ReadFile(env_.disk, CrashFile());
+  StatusOr<std::string> left = ReadCrashFile(env_.disk, CrashFile());
   if (absl::IsNotFound(left.status())) return absl::OkStatus();
   WEIR_RETURN_IF_ERROR(left.status());
   // A file that is still there after it was counted is not counted again.
-  if (record_.crashed_attempt != record_.attempt) {
-    ++record_.crashes;
-    record_.crashed_attempt = record_.attempt;
-    record_.crash = left->empty() ? "without a word about where" : *left;
+  if (record_.CountCrash(*std::move(left))) {
     WEIR_RETURN_IF_ERROR(SaveRecord(record_));
     warnings_.push_back(fmt::format("attempt {} crashed ({} in a row without a checkpoint): {}",
                                     record_.attempt, record_.crashes, record_.crash));
@@ -107,9 +108,8 @@ Status LocalJob::CountCrash() {
   return env_.disk.Remove(CrashFile());
 }
 
-// Starting again by itself helps against a passing cause; a crash that comes again needs somebody.
 Status LocalJob::CheckCrashes() {
-  if (record_.crashes < static_cast<uint32_t>(limits::kCrashesMax)) return absl::OkStatus();
+  if (!record_.CrashedTooOften()) return absl::OkStatus();
   WEIR_ASSIGN_OR_RETURN(std::vector<CheckpointId> checkpoints, store_->List());
   std::erase_if(checkpoints, [this](CheckpointId id) { return record_.IsSuperseded(id); });
   const std::string way_on =

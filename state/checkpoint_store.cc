@@ -195,15 +195,19 @@ Status CheckpointStore::WriteManifest(const Manifest& manifest) {
   return Annotate(put, fmt::format("checkpoint {} is not complete", manifest.checkpoint));
 }
 
+void CheckpointStore::Adopt(const Manifest& manifest) {
+  Completed(manifest);
+  std::lock_guard lock(mutex_);
+  if (options_.follows) contents_.clear();  // who collects looks after them
+}
+
 Status CheckpointStore::Adopt(CheckpointId checkpoint) {
   {
     std::lock_guard lock(mutex_);
     if (last_good_ == checkpoint) return absl::OkStatus();
   }
   WEIR_ASSIGN_OR_RETURN(const Manifest manifest, LoadManifest(checkpoint));
-  Completed(manifest);
-  std::lock_guard lock(mutex_);
-  if (options_.follows) contents_.clear();  // who collects looks after them
+  Adopt(manifest);
   return absl::OkStatus();
 }
 

@@ -80,7 +80,9 @@ class CheckpointStore {
   Status WriteManifest(const Manifest& manifest);
 
   // Takes notice of a checkpoint that was completed through another CheckpointStore, in another
-  // process: from then on what it lists is not uploaded again. NotFound if it is not complete.
+  // process: from then on what it lists is not uploaded again.
+  void Adopt(const Manifest& manifest);
+  // The same; reads the manifest unless it is the last one known. NotFound if it is not complete.
   Status Adopt(CheckpointId checkpoint);
 
   // Numbers of all complete checkpoints, rising.

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "core/check.h"
+#include "core/limits.h"
 #include "state/checksummed_file.h"
 #include "weir/state/manifest.pb.h"
 
@@ -86,6 +87,18 @@ void JobRecord::GoBackTo(CheckpointId checkpoint) {
   std::erase_if(superseded, [&](const Superseded& range) { return range.after >= checkpoint; });
   if (checkpoint < last_checkpoint) superseded.push_back({checkpoint, last_checkpoint});
   last_completed = std::min(last_completed, checkpoint);
+}
+
+bool JobRecord::CountCrash(std::string left) {
+  if (crashed_attempt == attempt) return false;
+  ++crashes;
+  crashed_attempt = attempt;
+  crash = std::move(left);
+  return true;
+}
+
+bool JobRecord::CrashedTooOften() const {
+  return crashes >= static_cast<uint32_t>(limits::kCrashesMax);
 }
 
 bool JobRecord::IsSuperseded(CheckpointId checkpoint) const {

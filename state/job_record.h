@@ -68,6 +68,12 @@ struct JobRecord {
   uint32_t crashed_attempt = 0;  // the last that was counted
   std::string crash;             // what it left, for people
 
+  // Of the attempt at hand; false: it was counted before.
+  bool CountCrash(std::string left);
+  // Starting again by itself helps against a passing cause; a crash that comes again needs
+  // somebody.
+  bool CrashedTooOften() const;
+
   // The run goes on from `checkpoint` (0: from the start) though there are later ones. Save it
   // before anything is revoked: only then does a crash in between find the same way again.
   void GoBackTo(CheckpointId checkpoint);

@@ -2,35 +2,15 @@
 
 #include <elf.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 #include "core/limits.h"
+#include "core/shared_memory.h"
 
 namespace weir {
 namespace {
-
-// The bytes as a file without a name, or an error. It stays open for good: the loader takes two
-// files for one when it has seen their path before, and the path is made of the descriptor.
-StatusOr<int> InMemoryFile(std::string_view name, std::string_view bytes) {
-  const int fd = memfd_create(fmt::format("weir-plugin-{}", name).c_str(), MFD_CLOEXEC);
-  if (fd < 0) return ErrnoStatus(errno, "cannot make a file in memory for the plugin");
-  while (!bytes.empty()) {
-    const ssize_t written = write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      const Status status = ErrnoStatus(errno, "cannot write the plugin to a file in memory");
-      close(fd);
-      return status;
-    }
-    bytes.remove_prefix(static_cast<size_t>(written));
-  }
-  return fd;
-}
 
 // Whether all that the loader will map is there. It trusts the file's table of segments, and a file
 // that is cut short (a copy that is not done) would end the process where it touches what is
@@ -81,7 +61,9 @@ StatusOr<int> PluginInMemory(std::string_view name, const std::string& path,
     return absl::FailedPreconditionError(
         fmt::format("{} is no plugin: it is no shared library, or only a part of one", path));
   }
-  return InMemoryFile(name, bytes);
+  // It stays open for good: the loader takes two files for one when it has seen their path before,
+  // and the path is made of the descriptor.
+  return FileInMemory(fmt::format("weir-plugin-{}", name), bytes);
 }
 
 Status CheckPluginTable(std::string_view name, const std::string& path,

@@ -113,7 +113,7 @@ void JobMaster::OnExecutorsStarted(uint32_t attempt, const std::vector<std::stri
 void JobMaster::OnExecutorLost(uint32_t attempt, int executor, const Loss& loss,
                                int64_t now_micros) {
   if (attempt != record_.attempt || phase_ == Phase::kEnded) return;
-  if (!loss.crash.empty()) CountCrash(loss.crash);
+  if (!loss.crash.empty()) record_.CountCrash(loss.crash);
   canceled_.insert(executor);
   OnFailure(loss.why);
   // Its peers may have missed it first, and know less of why.
@@ -122,14 +122,6 @@ void JobMaster::OnExecutorLost(uint32_t attempt, int executor, const Loss& loss,
     failure_ = loss.why;
   }
   OnCanceled(executor, now_micros);
-}
-
-// Starting again by itself helps against a passing cause; a crash that comes again needs somebody.
-void JobMaster::CountCrash(const std::string& crash) {
-  if (record_.crashed_attempt == record_.attempt) return;
-  ++record_.crashes;
-  record_.crashed_attempt = record_.attempt;
-  record_.crash = crash;
 }
 
 void JobMaster::SendToAll(const runtime::ToExecutor& message) {
@@ -420,9 +412,8 @@ void JobMaster::OnCanceled(int executor, int64_t now_micros) {
   // Nothing is lost: the last checkpoint stands.
   if (stop_requested_ && IsRetryable(failure_)) return End(RunState::kSuspended);
   const bool give_up = restarts_in_a_row_ >= options_.restarts_max;
-  const bool crashes = record_.crashes >= static_cast<uint32_t>(limits::kCrashesMax);
-  if (!IsRetryable(failure_) || give_up || crashes) {
-    if (crashes) {
+  if (!IsRetryable(failure_) || give_up || record_.CrashedTooOften()) {
+    if (record_.CrashedTooOften()) {
       failure_ = Annotate(failure_, fmt::format("crashed {} times in a row without a checkpoint "
                                                 "between, the last time {}",
                                                 record_.crashes, record_.crash));

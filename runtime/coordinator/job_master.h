@@ -122,7 +122,6 @@ class JobMaster {
   void OnCommitted(int executor, const runtime::Committed& committed);
   void OnCommitFinished(const runtime::CommitFinished& finished, int64_t now_micros);
   void OnFailure(const Status& failure);
-  void CountCrash(const std::string& crash);
   void OnCanceled(int executor, int64_t now_micros);
   void SendToAll(const runtime::ToExecutor& message);
   void OnProgress(const runtime::TaskProgress& progress, int64_t now_micros);

@@ -34,12 +34,4 @@ StatusOr<Address> ParseAddress(std::string_view text) {
   return Address{std::string(host), number};
 }
 
-bool IsLoopback(const Address& address) {
-  const std::string_view host = address.host;
-  if (host == "localhost" || host == "::1") return true;
-  // A name may begin with "127." too: only digits and dots are an address.
-  return host.starts_with("127.") &&
-         host.find_first_not_of("0123456789.") == std::string_view::npos;
-}
-
 }  // namespace weir

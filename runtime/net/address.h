@@ -20,7 +20,4 @@ struct Address {
 // InvalidArgument names the text and the form.
 StatusOr<Address> ParseAddress(std::string_view text);
 
-// "localhost", 127.0.0.0/8, ::1. Other names are not looked up: false.
-bool IsLoopback(const Address& address);
-
 }  // namespace weir

@@ -1,10 +1,10 @@
 #include "runtime/net/peer_mesh.h"
 
 #include <fmt/format.h>
+#include <openssl/crypto.h>
 
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
-#include <deque>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -41,29 +41,14 @@ bool Decode(std::string_view bytes, Hello& hello) {
          in.Varint(hello.executors) && in.Bytes(hello.secret) && in.done();
 }
 
-// Takes as long wherever the difference is.
-bool SameSecret(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  unsigned char difference = 0;
-  for (size_t i = 0; i < a.size(); ++i) difference |= static_cast<unsigned char>(a[i] ^ b[i]);
-  return difference == 0;
-}
-
 }  // namespace
 
 struct PeerMesh::Impl : std::enable_shared_from_this<Impl> {
-  struct Waiting {
-    FrameKind kind;
-    uint32_t channel;
-    std::string bytes;
-  };
   // Written on the network thread with the mutex held; so read there without, elsewhere with it.
   struct Peer {
     std::unique_ptr<Connection> connection;
     bool greeted = false;
     bool lost = false;
-    std::deque<Waiting> waiting;  // until it is greeted
-    size_t waiting_bytes = 0;
   };
   struct Stranger {
     std::unique_ptr<Connection> connection;
@@ -95,7 +80,8 @@ struct PeerMesh::Impl : std::enable_shared_from_this<Impl> {
     if (frame.kind != FrameKind::kHello || !Decode(frame.bytes(), hello)) {
       return absl::DataLossError("it did not begin with a Hello");
     }
-    if (!SameSecret(hello.secret, options.secret)) {
+    if (hello.secret.size() != options.secret.size() ||
+        CRYPTO_memcmp(hello.secret.data(), options.secret.data(), hello.secret.size()) != 0) {
       return absl::PermissionDeniedError("its secret is not that of the attempt");
     }
     if (hello.job_id != options.job_id || hello.attempt != options.attempt) {
@@ -217,12 +203,6 @@ struct PeerMesh::Impl : std::enable_shared_from_this<Impl> {
     {
       std::lock_guard lock(mutex);
       peer.greeted = true;
-      for (Waiting& frame : peer.waiting) {
-        peer.connection->Send(frame.kind, frame.channel, std::move(frame.bytes));
-      }
-      peer.waiting.clear();
-      peer.waiting_bytes = 0;
-      if (ending) peer.connection->Shutdown();
     }
     TellIfReady();
   }
@@ -258,16 +238,11 @@ struct PeerMesh::Impl : std::enable_shared_from_this<Impl> {
     Peer& peer = peers[index];
     if (closed || peer.lost) return;
     std::unique_ptr<Connection> connection;
-    bool expected;
     {
       std::lock_guard lock(mutex);
-      expected = ending;
       peer.lost = true;
-      peer.waiting.clear();
-      peer.waiting_bytes = 0;
       connection = std::move(peer.connection);
     }
-    if (expected) return;
     std::string where = fmt::format("executor {}", index);
     if (connection != nullptr) where += " at " + connection->peer().ToString();
     connection.reset();
@@ -278,21 +253,9 @@ struct PeerMesh::Impl : std::enable_shared_from_this<Impl> {
     WEIR_CHECK(IsPeer(index));
     std::lock_guard lock(mutex);
     Peer& peer = peers[index];
-    if (peer.lost || ending) return;
-    if (peer.greeted) {
-      peer.connection->Send(kind, channel, std::move(bytes));
-    } else {
-      peer.waiting_bytes += bytes.size();
-      peer.waiting.push_back({kind, channel, std::move(bytes)});
-    }
-  }
-
-  void CloseAfterSending() {
-    std::lock_guard lock(mutex);
-    ending = true;
-    for (Peer& peer : peers) {
-      if (peer.greeted && peer.connection != nullptr) peer.connection->Shutdown();
-    }
+    if (peer.lost) return;
+    WEIR_CHECK(peer.greeted);
+    peer.connection->Send(kind, channel, std::move(bytes));
   }
 
   void Close() {
@@ -313,9 +276,8 @@ struct PeerMesh::Impl : std::enable_shared_from_this<Impl> {
   const Callbacks callbacks;
   Address address;
 
-  mutable std::mutex mutex;
+  std::mutex mutex;
   std::vector<Peer> peers;  // by index; the own one is not used
-  bool ending = false;      // guarded by mutex
 
   // Of the network thread.
   std::unique_ptr<Listener> listener;
@@ -364,13 +326,5 @@ void PeerMesh::Connect(std::vector<Address> addresses) {
 void PeerMesh::Send(int peer, FrameKind kind, uint32_t channel, std::string bytes) {
   impl_->Send(peer, kind, channel, std::move(bytes));
 }
-
-size_t PeerMesh::queued_bytes(int peer) const {
-  std::lock_guard lock(impl_->mutex);
-  const Impl::Peer& p = impl_->peers[peer];
-  return p.waiting_bytes + (p.connection == nullptr ? 0 : p.connection->queued_bytes());
-}
-
-void PeerMesh::CloseAfterSending() { impl_->CloseAfterSending(); }
 
 }  // namespace weir

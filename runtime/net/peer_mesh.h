@@ -13,8 +13,8 @@
 //                       and at the peers that were given this address
 //
 // Callbacks run on the network thread. The mesh may be destroyed on any thread, and inside its
-// callbacks; afterwards none runs. Frames that wait are dropped: CloseAfterSending() sends them.
-// The secret is sent in the clear where the connection is not TLS: loopback only.
+// callbacks; afterwards none runs, and frames that were not sent are dropped. The secret is sent in
+// the clear where the connection is not TLS: loopback only.
 #pragma once
 
 #include <functional>
@@ -55,13 +55,9 @@ class PeerMesh {
   // any thread.
   void Connect(std::vector<Address> addresses);
 
-  // From any thread, as Connection::Send. Until the peer is connected frames wait; once it is lost
-  // they are dropped. REQUIRES: peer is another executor's index.
+  // From any thread, as Connection::Send. Dropped once the peer is lost.
+  // REQUIRES: peer is another executor's index; on_ready has come.
   void Send(int peer, FrameKind kind, uint32_t channel, std::string bytes);
-  size_t queued_bytes(int peer) const;
-
-  // From any thread. From now on nobody is lost: an end of the attempt that all agree on.
-  void CloseAfterSending();
 
  private:
   struct Impl;

@@ -6,6 +6,7 @@
 #include <atomic>
 
 #include "core/process_memory.h"
+#include "runtime/worker/executor_messages.h"
 #include "runtime/worker/memory_plan.h"
 #include "runtime/worker/task_wiring.h"
 #include "state/rocks_memory.h"
@@ -75,17 +76,10 @@ Executor::~Executor() {
   Cancel();
 }
 
-runtime::ToCoordinator Executor::Message() const {
-  runtime::ToCoordinator message;
-  message.set_attempt(attempt_->number);
-  return message;
-}
+runtime::ToCoordinator Executor::Message() const { return MessageOf(attempt_->number); }
 
 void Executor::SendFailure(const Status& status) {
-  runtime::ToCoordinator message = Message();
-  message.mutable_task_failed()->set_code(static_cast<int>(status.code()));
-  message.mutable_task_failed()->set_message(std::string(status.message()));
-  send_(message);
+  send_(TaskFailedMessage(attempt_->number, status));
 }
 
 void Executor::Post(std::function<void()> work) {
@@ -111,12 +105,8 @@ void Executor::OnMessage(const runtime::ToExecutor& message) {
     if (!status.ok()) SendFailure(status);
     return;
   }
-  if (attempt_ == nullptr && message.message_case() == Kind::kCancel) {
-    // Canceled before it was deployed.
-    runtime::ToCoordinator canceled;
-    canceled.set_attempt(message.attempt());
-    canceled.mutable_canceled();
-    return send_(canceled);
+  if (attempt_ == nullptr && message.has_cancel()) {  // before it was deployed
+    return send_(CanceledMessage(message.attempt()));
   }
   if (attempt_ == nullptr || message.attempt() != attempt_->number) return;
   switch (message.message_case()) {
@@ -133,14 +123,10 @@ void Executor::OnMessage(const runtime::ToExecutor& message) {
       return Commit(message.checkpoint_complete().checkpoint());
     case Kind::kFinishCommit:
       return FinishCommit(message.finish_commit());
-    case Kind::kCancel: {
+    case Kind::kCancel:
       SendProcess();
-      runtime::ToCoordinator canceled = Message();
-      canceled.mutable_canceled();
       Cancel();
-      send_(canceled);
-      return;
-    }
+      return send_(CanceledMessage(message.attempt()));
     default:
       return;
   }
@@ -168,7 +154,7 @@ Status Executor::Deploy(uint32_t number, const runtime::Deploy& deploy) {
   std::optional<Manifest> restored;
   if (deploy.restore_checkpoint() != 0) {
     WEIR_ASSIGN_OR_RETURN(restored, store_.LoadManifest(deploy.restore_checkpoint()));
-    WEIR_RETURN_IF_ERROR(store_.Adopt(deploy.restore_checkpoint()));
+    store_.Adopt(*restored);
     attempt_->reader = store_.MakeReader();
   }
   const ResourceVersion resources = ResourceVersion::Read(deploy.resources());
@@ -472,26 +458,7 @@ void Executor::SendProgress() {
   SendProcess();
   for (auto& [id, task] : attempt_->tasks) {
     const TaskProgressReport report = task->progress();
-    if (report.stages.empty()) continue;
-    runtime::ToCoordinator message = Message();
-    runtime::TaskProgress& progress = *message.mutable_task_progress();
-    progress.mutable_task()->set_group(id.group);
-    progress.mutable_task()->set_subtask(id.subtask);
-    for (const auto& stage : report.stages) {
-      runtime::StageProgress& to = *progress.add_stages();
-      to.set_stage(stage.stage);
-      stage.counters.Write(*to.mutable_counters());
-      to.set_watermark(stage.watermark);
-      to.set_busy_micros(stage.busy_micros);
-      to.set_state_bytes(stage.state_bytes);
-      to.set_source_done_bytes(stage.source.done_bytes);
-      to.set_source_total_bytes(stage.source.total_bytes);
-    }
-    progress.set_busy_micros(report.busy_micros);
-    progress.set_backpressured_micros(report.backpressured_micros);
-    progress.set_queued_bytes(report.queued_bytes);
-    progress.set_queue_capacity_bytes(report.queue_capacity_bytes);
-    send_(message);
+    if (!report.stages.empty()) send_(TaskProgressMessage(attempt_->number, id, report));
   }
 }
 

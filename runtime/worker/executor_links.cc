@@ -6,7 +6,6 @@
 
 #include "core/check.h"
 #include "runtime/exchange/remote_exchange.h"
-#include "runtime/net/peer_mesh.h"
 
 namespace weir {
 
@@ -25,9 +24,11 @@ struct ExecutorLinks::Impl {
     return (static_cast<ChannelId>(key.edge) * parallelism + key.sender) * parallelism +
            key.receiver;
   }
+  // The first failure counts; one from before Connect() is told there.
   void Fail(const Status& status) {
-    if (std::exchange(failed, true) || !lost) return;
-    lost(status);
+    if (!failure.ok()) return;
+    failure = status;
+    if (lost) lost(failure);
   }
 
   NetworkThread& network;
@@ -40,26 +41,20 @@ struct ExecutorLinks::Impl {
   std::vector<runtime::ExecutorPlace> places;
 
   // On the network thread.
-  bool connected = false;  // Connect() was called: channels stand
-  bool ready = false;      // the mesh is
-  bool failed = false;
+  bool connected = false;                    // Connect() was called: channels stand
+  bool ready = false;                        // the mesh is
   std::vector<std::pair<int, Frame>> early;  // frames that came before
   std::function<void(const Status&)> lost;
-  Status failure;  // from before Connect()
+  Status failure;
 };
 
-ExecutorLinks::ExecutorLinks(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ExecutorLinks::ExecutorLinks(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ExecutorLinks::~ExecutorLinks() { Close(); }
 
-StatusOr<std::unique_ptr<ExecutorLinks>> ExecutorLinks::Listen(NetworkThread& network,
-                                                               Options options) {
-  auto impl = std::make_shared<Impl>(network);
-  PeerMesh::Options mesh;
-  mesh.job_id = options.job_id;
-  mesh.attempt = options.attempt;
-  mesh.index = options.executor;
-  mesh.executors = options.executors;
-  mesh.secret = options.secret;
+StatusOr<std::unique_ptr<ExecutorLinks>> ExecutorLinks::Listen(
+    NetworkThread& network, PeerMesh::Options mesh,
+    std::function<void(const std::string& line)> log) {
+  auto impl = std::make_unique<Impl>(network);
   Impl* at = impl.get();  // outlives the mesh's callbacks: Close() ends them
   PeerMesh::Callbacks callbacks;
   callbacks.on_ready = [at] {
@@ -73,12 +68,10 @@ StatusOr<std::unique_ptr<ExecutorLinks>> ExecutorLinks::Listen(NetworkThread& ne
       at->early.emplace_back(peer, std::move(frame));
     }
   };
-  callbacks.on_lost = [at](int, const Status& status) {
-    if (at->connected) return at->Fail(status);
-    if (at->failure.ok()) at->failure = status;
-  };
-  callbacks.log = options.log;
-  WEIR_ASSIGN_OR_RETURN(impl->mesh, PeerMesh::Listen(network, mesh, std::move(callbacks)));
+  callbacks.on_lost = [at](int, const Status& status) { at->Fail(status); };
+  callbacks.log = std::move(log);
+  WEIR_ASSIGN_OR_RETURN(impl->mesh,
+                        PeerMesh::Listen(network, std::move(mesh), std::move(callbacks)));
   return std::unique_ptr<ExecutorLinks>(new ExecutorLinks(std::move(impl)));
 }
 
@@ -124,11 +117,11 @@ void ExecutorLinks::Connect(std::function<void(const Status&)> lost) {
   }
   impl_->network.RunAndWait([this, &lost] {
     impl_->lost = std::move(lost);
+    if (!impl_->failure.ok()) impl_->lost(impl_->failure);
     impl_->connected = true;
     for (auto& [peer, frame] : impl_->early) impl_->exchange->OnFrame(peer, frame);
     impl_->early.clear();
     if (impl_->ready) impl_->exchange->Start();
-    if (!impl_->failure.ok()) impl_->Fail(impl_->failure);
   });
   impl_->mesh->Connect(std::move(addresses));
 }

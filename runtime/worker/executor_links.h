@@ -5,27 +5,24 @@
 // than the channels have credit for.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "jobs/built_job.h"
 #include "runtime/net/network_thread.h"
+#include "runtime/net/peer_mesh.h"
 #include "runtime/worker/executor.h"
 
 namespace weir {
 
 class ExecutorLinks final : public PeerLinks {
  public:
-  struct Options {
-    std::string job_id;
-    uint32_t attempt = 0;
-    int executor = 0;
-    int executors = 1;
-    std::string secret;
-    std::function<void(const std::string& line)> log;  // on the network thread
-  };
-  // Begins to listen. The network thread outlives it.
-  static StatusOr<std::unique_ptr<ExecutorLinks>> Listen(NetworkThread& network, Options options);
+  // Begins to listen, as the mesh is told. `log` is called on the network thread, which outlives
+  // the links.
+  static StatusOr<std::unique_ptr<ExecutorLinks>> Listen(
+      NetworkThread& network, PeerMesh::Options mesh,
+      std::function<void(const std::string& line)> log);
   ~ExecutorLinks() override;
 
   // Where the peers reach this executor.
@@ -41,8 +38,8 @@ class ExecutorLinks final : public PeerLinks {
 
  private:
   struct Impl;
-  explicit ExecutorLinks(std::shared_ptr<Impl> impl);
-  std::shared_ptr<Impl> impl_;
+  explicit ExecutorLinks(std::unique_ptr<Impl> impl);
+  const std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace weir

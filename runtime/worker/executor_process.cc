@@ -1,22 +1,20 @@
 #include "runtime/worker/executor_process.h"
 
-#include <fmt/format.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include <iostream>
 #include <memory>
-#include <optional>
 #include <utility>
 
-#include "core/check.h"
 #include "runtime/crash_handler.h"
 #include "runtime/event_loop.h"
 #include "runtime/net/connection.h"
 #include "runtime/net/network_thread.h"
 #include "runtime/worker/executor.h"
 #include "runtime/worker/executor_links.h"
+#include "runtime/worker/executor_messages.h"
 #include "state/checkpoint_store.h"
 #include "state/object_store.h"
 
@@ -30,14 +28,6 @@ void SendMessage(Connection& connection, const google::protobuf::MessageLite& me
   connection.Send(FrameKind::kControl, 0, message.SerializeAsString());
 }
 
-void SendFailure(Connection& connection, uint32_t attempt, const Status& status) {
-  runtime::ToCoordinator message;
-  message.set_attempt(attempt);
-  message.mutable_task_failed()->set_code(static_cast<int>(status.code()));
-  message.mutable_task_failed()->set_message(std::string(status.message()));
-  SendMessage(connection, message);
-}
-
 }  // namespace
 
 Status RunExecutorProcess(const runtime::ExecutorStart& start,
@@ -49,25 +39,24 @@ Status RunExecutorProcess(const runtime::ExecutorStart& start,
   WEIR_ASSIGN_OR_RETURN(const Address coordinator, ParseAddress(start.coordinator()));
 
   NetworkThread network;
-  ExecutorLinks::Options link_options;
-  link_options.job_id = start.job_id();
-  link_options.attempt = start.attempt();
-  link_options.executor = static_cast<int>(start.executor());
-  link_options.executors = static_cast<int>(start.executors());
-  link_options.secret = start.secret();
-  link_options.log = [](const std::string& line) { std::cerr << "weir: " << line << "\n"; };
-  WEIR_ASSIGN_OR_RETURN(std::unique_ptr<ExecutorLinks> links,
-                        ExecutorLinks::Listen(network, std::move(link_options)));
+  PeerMesh::Options mesh;
+  mesh.job_id = start.job_id();
+  mesh.attempt = start.attempt();
+  mesh.index = static_cast<int>(start.executor());
+  mesh.executors = static_cast<int>(start.executors());
+  mesh.secret = start.secret();
+  WEIR_ASSIGN_OR_RETURN(
+      std::unique_ptr<ExecutorLinks> links,
+      ExecutorLinks::Listen(network, std::move(mesh), [](const std::string& line) {
+        std::cerr << "weir: " << line << "\n";
+      }));
 
   EventLoop loop(env.clock);
   std::unique_ptr<Executor> executor;  // used on the loop's thread, which is this one
   const std::unique_ptr<Connection> connection = Connection::Connect(network, coordinator, {});
   // Where the job could not be loaded there is no executor.
   const auto answer_canceled = [&] {
-    runtime::ToCoordinator canceled;
-    canceled.set_attempt(start.attempt());
-    canceled.mutable_canceled();
-    SendMessage(*connection, canceled);
+    SendMessage(*connection, CanceledMessage(start.attempt()));
     connection->Shutdown();
   };
   connection->Start({
@@ -97,7 +86,7 @@ Status RunExecutorProcess(const runtime::ExecutorStart& start,
 
   const StatusOr<const BuiltJob*> job = load();
   if (!job.ok()) {
-    SendFailure(*connection, start.attempt(), job.status());
+    SendMessage(*connection, TaskFailedMessage(start.attempt(), job.status()));
     loop.Run([&] { return env.clock.MonotonicMicros() + limits::kProgressInterval; });
   }
   LocalObjectStore objects(env, start.checkpoints());

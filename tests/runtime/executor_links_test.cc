@@ -29,11 +29,11 @@ class Node {
  public:
   using Send = std::function<void(const runtime::ToCoordinator&)>;
 
-  Node(const BuiltJob& job, const std::string& job_id, ObjectStore& objects,
-       ExecutorLinks::Options link_options, std::string work_dir, Send send)
+  Node(const BuiltJob& job, const std::string& job_id, ObjectStore& objects, PeerMesh::Options mesh,
+       std::string work_dir, Send send)
       : job_(job), store_(objects, env_, {.job_id = job_id, .follows = true}) {
     StatusOr<std::unique_ptr<ExecutorLinks>> links =
-        ExecutorLinks::Listen(network_, std::move(link_options));
+        ExecutorLinks::Listen(network_, std::move(mesh), [](const std::string&) {});
     WEIR_CHECK(links.ok());
     links_ = *std::move(links);
     address_ = links_->address();
@@ -100,9 +100,9 @@ class Cluster final : public JobMaster::Host {
     nodes_.clear();
     std::vector<std::string> addresses;
     for (int i = 0; i < executors; ++i) {
-      ExecutorLinks::Options links{"job-1", attempt, i, executors, "secret", [](auto&) {}};
+      PeerMesh::Options mesh{"job-1", attempt, i, executors, "secret"};
       nodes_.push_back(std::make_unique<Node>(
-          job_, "job-1", objects_, std::move(links), folder_ + "/work-" + std::to_string(i),
+          job_, "job-1", objects_, std::move(mesh), folder_ + "/work-" + std::to_string(i),
           [this, i](const runtime::ToCoordinator& message) {
             loop_.Post([this, i, message] { master_->OnMessage(i, message, Now()); });
           }));
