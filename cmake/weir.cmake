@@ -11,12 +11,13 @@ function(weir_room name)
   endforeach()
 endfunction()
 
-# Generates weir/<room>/<name>.pb.{h,cc} from <room>/<name>.proto: the name under which it registers starts with weir/, so that
+# Generates weir/<room>/<path>.pb.{h,cc} from <room>/<path>.proto: the name under which it registers starts with weir/, so that
 # no other library's file of the same name meets it.
 function(weir_proto target proto)
-  cmake_path(GET proto STEM stem)
+  cmake_path(REMOVE_EXTENSION proto OUTPUT_VARIABLE path)
+  string(REPLACE "/" "_" stem ${path})
   file(RELATIVE_PATH room ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
-  set(out ${PROJECT_BINARY_DIR}/generated/weir/${room}/${stem}.pb)
+  set(out ${PROJECT_BINARY_DIR}/generated/weir/${room}/${path}.pb)
   set(root ${PROJECT_BINARY_DIR}/proto)
   file(MAKE_DIRECTORY ${root} ${PROJECT_BINARY_DIR}/generated)
   if(NOT EXISTS ${root}/weir)
