@@ -42,13 +42,16 @@ StatusOr<ChildProcess> ChildProcess::Start(const Options& options) {
   const int behind = kFirstDescriptor + static_cast<int>(options.descriptors.size());
   HighDescriptors high;
   for (int fd : options.descriptors) WEIR_RETURN_IF_ERROR(high.Add(fd, behind));
+  const bool own_error = options.error_descriptor >= 0;
+  if (own_error) WEIR_RETURN_IF_ERROR(high.Add(options.error_descriptor, behind));
 
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&actions);
   posix_spawnattr_init(&attributes);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  for (size_t i = 0; i < high.fds().size(); ++i) {
+  if (own_error) posix_spawn_file_actions_adddup2(&actions, high.fds().back(), STDERR_FILENO);
+  for (size_t i = 0; i < options.descriptors.size(); ++i) {
     posix_spawn_file_actions_adddup2(&actions, high.fds()[i],
                                      kFirstDescriptor + static_cast<int>(i));
   }

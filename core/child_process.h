@@ -24,6 +24,8 @@ class ChildProcess {
     std::vector<std::string> arguments;  // behind the program's own name
     // Descriptors of this process and, in order, what they are in the child: 3, 4, ...
     std::vector<int> descriptors;
+    // What is its standard error; -1: that of this process.
+    int error_descriptor = -1;
   };
   static StatusOr<ChildProcess> Start(const Options& options);
 

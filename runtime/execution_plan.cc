@@ -40,6 +40,15 @@ ExecutionPlan MakeExecutionPlan(const JobGraph& graph, int parallelism) {
   return plan;
 }
 
+std::vector<int> EvenShares(int parallelism, int executors) {
+  WEIR_CHECK(executors >= 1 && executors <= parallelism);
+  std::vector<int> shares;
+  for (int i = 0; i < executors; ++i) {
+    shares.push_back(parallelism * (i + 1) / executors - parallelism * i / executors);
+  }
+  return shares;
+}
+
 std::string GroupName(const JobGraph& graph, const TaskGroup& group) {
   std::string name;
   for (int stage : group.stages) {

@@ -38,6 +38,10 @@ struct TaskId {
 // REQUIRES: 1 <= parallelism <= kKeyGroups.
 ExecutionPlan MakeExecutionPlan(const JobGraph& graph, int parallelism);
 
+// The subtasks of each of `executors`, which run contiguous ranges, as even as can be.
+// REQUIRES: 1 <= executors <= parallelism.
+std::vector<int> EvenShares(int parallelism, int executors);
+
 // "source -> rebatch", for messages.
 std::string GroupName(const JobGraph& graph, const TaskGroup& group);
 

@@ -31,7 +31,6 @@ LocalJob::LocalJob(const BuiltJob& job, LocalJobOptions options, Environment& en
       loop_(env.clock),
       io_(env.io) {
   start_.parallelism = options_.parallelism;
-  start_.executors = ExecutorsOf(options_);
   start_.checkpoint_interval = options_.checkpoint_interval;
   start_.restarts_max = options_.restarts_max;
   start_.identity = options_.identity;
@@ -439,6 +438,10 @@ void LocalJob::RequestStop() {
   loop_.Post([this] {
     if (master_ != nullptr) master_->RequestStop(env_.clock.MonotonicMicros());
   });
+}
+
+Status LocalJob::SaveRecord(const JobRecord& record, const runtime::AttemptState&) {
+  return SaveRecord(record);
 }
 
 Status LocalJob::SaveRecord(const JobRecord& record) {

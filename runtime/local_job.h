@@ -106,9 +106,11 @@ class LocalJob final : private JobMaster::Host {
   Status CheckSinksRevoke(CheckpointId target, std::string_view why);
 
   StatusOr<std::unique_ptr<ExecutorPool>> MakeExecutors();
-  void StartExecutors(uint32_t attempt, int executors) override;
+  std::vector<int> PlaceExecutors(int parallelism) override;
+  void StartExecutors(uint32_t attempt, const std::vector<int>& shares) override;
   void Send(int executor, const runtime::ToExecutor& message) override;
-  Status SaveRecord(const JobRecord& record) override;
+  Status SaveRecord(const JobRecord& record, const runtime::AttemptState& attempt) override;
+  Status SaveRecord(const JobRecord& record);
   void WriteManifest(Manifest manifest) override;
   void CollectGarbage() override;
   void Log(std::string_view line) override;

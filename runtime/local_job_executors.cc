@@ -1,6 +1,7 @@
 // LocalJob: where its executors run.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "runtime/local_executor.h"
@@ -38,8 +39,12 @@ StatusOr<std::unique_ptr<ExecutorPool>> LocalJob::MakeExecutors() {
       std::move(events));
 }
 
-void LocalJob::StartExecutors(uint32_t attempt, int executors) {
-  executors_->Start(attempt, executors);
+std::vector<int> LocalJob::PlaceExecutors(int parallelism) {
+  return EvenShares(parallelism, std::clamp(options_.workers, 1, parallelism));
+}
+
+void LocalJob::StartExecutors(uint32_t attempt, const std::vector<int>& shares) {
+  executors_->Start(attempt, static_cast<int>(shares.size()));
 }
 
 void LocalJob::Send(int executor, const runtime::ToExecutor& message) {

@@ -21,6 +21,12 @@ Barrier CheckpointCoordinator::Trigger(BarrierKind kind, int64_t now_micros) {
   return current_;
 }
 
+void CheckpointCoordinator::TakeUp(BarrierKind kind, bool manifest_stands, int64_t now_micros) {
+  --options_.last_used;
+  Trigger(kind, now_micros);
+  if (manifest_stands) phase_ = Phase::kCommitting;
+}
+
 bool CheckpointCoordinator::OnAck(const runtime::CheckpointAck& ack) {
   if (phase_ != Phase::kGathering || ack.checkpoint() != current_.checkpoint) return false;
   TaskId task{static_cast<int>(ack.task().group()), static_cast<int>(ack.task().subtask())};

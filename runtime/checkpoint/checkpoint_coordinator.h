@@ -40,6 +40,10 @@ class CheckpointCoordinator {
   bool periodic() const { return options_.interval > 0; }
 
   Barrier Trigger(BarrierKind kind, int64_t now_micros);
+  // Instead, where a coordinator that has started again takes up a checkpoint that was triggered
+  // before: its manifest stands, or its pieces are gathered again. Starting with `last_used` behind
+  // it.
+  void TakeUp(BarrierKind kind, bool manifest_stands, int64_t now_micros);
   // True if this was the last piece: the manifest may be written from pieces().
   bool OnAck(const runtime::CheckpointAck& ack);
   const std::vector<runtime::CheckpointAck>& pieces() const { return pieces_; }

@@ -15,10 +15,11 @@ constexpr int64_t kTickMax = Milliseconds(200);
 
 JobMaster::JobMaster(const JobGraph& graph, JobRecord record, Options options, Host& host)
     : graph_(graph),
-      plan_(MakeExecutionPlan(graph, options.parallelism)),
       options_(std::move(options)),
       host_(host),
       record_(std::move(record)),
+      parallelism_(options_.parallelism),
+      plan_(MakeExecutionPlan(graph, parallelism_)),
       revoke_(options_.revoke) {
   if (options_.restore) {
     last_completed_ = options_.restore->checkpoint;
@@ -55,22 +56,46 @@ runtime::ToExecutor JobMaster::Message() const {
 
 void JobMaster::Start(int64_t now_micros) { StartAttempt(now_micros); }
 
+Status JobMaster::SaveRecord() { return host_.SaveRecord(record_, AttemptState()); }
+
+Status JobMaster::RecordFailure(const Status& saved) {
+  return Annotate(saved, "cannot write the job's record");
+}
+
 void JobMaster::StartAttempt(int64_t now_micros) {
+  shares_ = host_.PlaceExecutors(parallelism_);
+  if (shares_.empty()) {
+    if (phase_ != Phase::kPlacing) host_.Log("waiting for free slots");
+    phase_ = Phase::kPlacing;
+    restart_at_ = now_micros + kTickMax;
+    return;
+  }
+  plan_ = MakeExecutionPlan(graph_, parallelism_);
   ++record_.attempt;
   record_.state = RunState::kRunning;
   // Its handles are committed next.
   record_.last_completed = std::max(record_.last_completed, last_completed_);
-  if (Status saved = host_.SaveRecord(record_); !saved.ok()) {
-    // Without a durable attempt number, names of files could be used twice.
-    failure_ = Annotate(saved, "cannot write the job's record");
-    return End(RunState::kFailed);
-  }
-  opened_.clear();
-  finished_.clear();
   restored_ = last_completed_;
   base_counters_ = completed_counters_;
   resources_ = completed_resources_;
+  triggered_ = 0;
+  restart_requested_ = false;
+  if (Status saved = SaveRecord(); !saved.ok()) {
+    // Without a durable attempt number, names of files could be used twice.
+    failure_ = RecordFailure(saved);
+    return End(RunState::kFailed);
+  }
+  ResetAttempt(now_micros);
+  host_.Log(restored_ == 0 ? fmt::format("attempt {}: a fresh start", record_.attempt)
+                           : fmt::format("attempt {}: going on from checkpoint {}", record_.attempt,
+                                         restored_));
+  host_.StartExecutors(record_.attempt, shares_);
+}
+
+void JobMaster::ResetAttempt(int64_t now_micros) {
   if (restored_ != 0) status_.restored_from = restored_;
+  opened_.clear();
+  finished_.clear();
   checkpoints_ = std::make_unique<CheckpointCoordinator>(
       CheckpointCoordinator::Options{options_.checkpoint_interval, plan_.tasks(),
                                      record_.last_checkpoint},
@@ -78,16 +103,13 @@ void JobMaster::StartAttempt(int64_t now_micros) {
   committed_.clear();
   canceled_.clear();
   cause_known_ = false;
+  failure_ = absl::OkStatus();
   phase_ = Phase::kStarting;
-  host_.Log(restored_ == 0 ? fmt::format("attempt {}: a fresh start", record_.attempt)
-                           : fmt::format("attempt {}: going on from checkpoint {}", record_.attempt,
-                                         restored_));
-  host_.StartExecutors(record_.attempt, options_.executors);
 }
 
 void JobMaster::OnExecutorsStarted(uint32_t attempt, const std::vector<std::string>& addresses) {
   if (phase_ != Phase::kStarting || attempt != record_.attempt) return;
-  WEIR_CHECK(static_cast<int>(addresses.size()) == options_.executors);
+  WEIR_CHECK(static_cast<int>(addresses.size()) == executors());
   phase_ = Phase::kDeploying;
   runtime::ToExecutor message = Message();
   runtime::Deploy& deploy = *message.mutable_deploy();
@@ -96,15 +118,15 @@ void JobMaster::OnExecutorsStarted(uint32_t attempt, const std::vector<std::stri
   deploy.set_graph_fingerprint(graph_.Fingerprint());
   deploy.set_restore_checkpoint(restored_);
   resources_.Write(*deploy.mutable_resources());
-  for (int executor = 0; executor < options_.executors; ++executor) {
+  int first = 0;
+  for (int executor = 0; executor < executors(); ++executor) {
     runtime::ExecutorPlace& place = *deploy.add_executors();
     place.set_address(addresses[executor]);
-    const int first = plan_.parallelism * executor / options_.executors;
-    const int end = plan_.parallelism * (executor + 1) / options_.executors;
     place.set_first_subtask(first);
-    place.set_subtasks(end - first);
+    place.set_subtasks(shares_[executor]);
+    first += shares_[executor];
   }
-  for (int executor = 0; executor < options_.executors; ++executor) {
+  for (int executor = 0; executor < executors(); ++executor) {
     deploy.set_executor(executor);
     host_.Send(executor, message);
   }
@@ -125,7 +147,7 @@ void JobMaster::OnExecutorLost(uint32_t attempt, int executor, const Loss& loss,
 }
 
 void JobMaster::SendToAll(const runtime::ToExecutor& message) {
-  for (int executor = 0; executor < options_.executors; ++executor) {
+  for (int executor = 0; executor < executors(); ++executor) {
     if (!canceled_.contains(executor)) host_.Send(executor, message);
   }
 }
@@ -137,15 +159,9 @@ void JobMaster::OnMessage(int executor, const runtime::ToCoordinator& message, i
   switch (message.message_case()) {
     case Kind::kTaskOpened:
       return OnTaskOpened(message.task_opened());
-    case Kind::kSinksRecovered: {
-      if (phase_ != Phase::kRecovering) return;
-      phase_ = Phase::kRunning;
-      revoke_ = false;
-      runtime::ToExecutor start = Message();
-      start.mutable_start_input();
-      SendToAll(start);
-      return MaybeTrigger(now_micros);
-    }
+    case Kind::kSinksRecovered:
+      if (phase_ == Phase::kRecovering) OnRunning(now_micros);
+      return;
     case Kind::kCheckpointAck:
       return OnAck(message.checkpoint_ack());
     case Kind::kCommitted:
@@ -187,9 +203,8 @@ void JobMaster::OnTaskOpened(const runtime::TaskOpened& opened) {
     if (stage.role == StageRole::kSink) record_.sinks[stage.name] = stage.place;
   }
   if (revoke_) record_.GoBackTo(restored_);
-  if (Status saved = host_.SaveRecord(record_); !saved.ok()) {
-    failure_ = Annotate(saved, "cannot write the job's record");
-    return CancelAttempt(std::nullopt);
+  if (Status saved = SaveRecord(); !saved.ok()) {
+    return OnFailure(RecordFailure(saved));
   }
   if (revoke_) {
     host_.Log(restored_ == 0
@@ -204,186 +219,22 @@ void JobMaster::OnTaskOpened(const runtime::TaskOpened& opened) {
   host_.Send(0, message);
 }
 
-void JobMaster::TriggerCheckpoint(BarrierKind kind, int64_t now_micros) {
-  // The number is spent before anything carries it.
-  ++record_.last_checkpoint;
-  if (Status saved = host_.SaveRecord(record_); !saved.ok()) {
-    --record_.last_checkpoint;
-    failure_ = Annotate(saved, "cannot write the job's record");
-    return CancelAttempt(std::nullopt);
+void JobMaster::OnRunning(int64_t now_micros) {
+  phase_ = Phase::kRunning;
+  if (std::exchange(revoke_, false)) {
+    // Behind this, what is committed is not taken back any more, whoever goes on with the attempt.
+    if (Status saved = SaveRecord(); !saved.ok()) return OnFailure(RecordFailure(saved));
   }
-  const Barrier barrier = checkpoints_->Trigger(kind, now_micros);
-  WEIR_CHECK(barrier.checkpoint == record_.last_checkpoint);
-  runtime::ToExecutor message = Message();
-  runtime::TriggerCheckpoint& trigger = *message.mutable_trigger_checkpoint();
-  trigger.set_checkpoint(barrier.checkpoint);
-  trigger.set_kind(static_cast<uint32_t>(barrier.kind));
-  // Behind the last barrier of a run there are no rows.
-  const bool rows_follow = kind == BarrierKind::kCheckpoint || kind == BarrierKind::kSavepoint;
-  if (rows_follow && wanted_resources_ != resources_.contents) {
-    ActivateResources(barrier.checkpoint);
-    resources_.Write(*trigger.mutable_resources());
-  }
-  trigger.set_resources_version(resources_.version);
-  SendToAll(message);
-}
-
-void JobMaster::ActivateResources(CheckpointId checkpoint) {
-  for (const auto& [stage, bytes] : wanted_resources_) {
-    if (resources_.contents[stage] == bytes) continue;
-    // Of this attempt: if the checkpoint fails, nothing has been reloaded.
-    ++base_counters_[stage].named["reloads"];
-    host_.Log(fmt::format("stage '{}': {} (SHA-256 {:.12}...) takes effect behind checkpoint {}",
-                          stage, options_.resources.at(stage).resource, Sha256Hex(bytes),
-                          checkpoint));
-  }
-  // A number that no other checkpoint has ever had, so that a version is never two things.
-  resources_ = {checkpoint, wanted_resources_};
-}
-
-void JobMaster::RecordResources() {
-  for (const auto& [stage, bytes] : completed_resources_.contents) {
-    record_.identity.resources[options_.resources.at(stage).resource] = Sha256Hex(bytes);
-  }
-}
-
-bool JobMaster::Reload(const std::map<std::string, std::string>& contents, int64_t now_micros) {
-  bool news = false;
-  for (const auto& [stage, bytes] : contents) {
-    WEIR_CHECK(options_.resources.contains(stage));
-    news |= std::exchange(wanted_resources_[stage], bytes) != bytes;
+  runtime::ToExecutor start = Message();
+  start.mutable_start_input();
+  SendToAll(start);
+  if (drain_requested_) SendDrain();
+  if (triggered_ != 0) {  // by a coordinator that was here before
+    const bool stands = last_completed_ == triggered_;
+    checkpoints_->TakeUp(triggered_kind_, stands, now_micros);
+    return stands ? SendCommit() : SendTrigger();
   }
   MaybeTrigger(now_micros);
-  return news;
-}
-
-void JobMaster::OnReloadRefused(const std::vector<std::string>& stages, const Status& why) {
-  for (const std::string& stage : stages) {
-    // Whatever becomes of this attempt, it was refused.
-    for (auto* counters : {&base_counters_, &completed_counters_, &pending_counters_}) {
-      ++(*counters)[stage].named["reloads_refused"];
-    }
-    host_.Log(fmt::format(
-        "stage '{}': {} cannot be reloaded, so that version {} stays in force: {}", stage,
-        options_.resources.at(stage).resource, resources_.version, std::string(why.message())));
-  }
-}
-
-void JobMaster::MaybeTrigger(int64_t now_micros) {
-  if (phase_ != Phase::kRunning || collecting_ ||
-      checkpoints_->phase() != CheckpointCoordinator::Phase::kIdle) {
-    return;
-  }
-  if (static_cast<int>(finished_.size()) == plan_.tasks()) {
-    TriggerCheckpoint(BarrierKind::kFinal, now_micros);
-  } else if (stop_requested_) {
-    TriggerCheckpoint(BarrierKind::kStop, now_micros);
-  } else if (checkpoints_->due(now_micros) || wanted_resources_ != resources_.contents) {
-    TriggerCheckpoint(BarrierKind::kCheckpoint, now_micros);
-  }
-}
-
-void JobMaster::OnAck(const runtime::CheckpointAck& ack) {
-  if (phase_ != Phase::kRunning || !checkpoints_->OnAck(ack)) return;
-  Manifest manifest = MakeManifest();
-  pending_counters_.clear();
-  for (const StageState& stage : manifest.stages) pending_counters_[stage.name] = stage.counters;
-  host_.WriteManifest(std::move(manifest));
-}
-
-Manifest JobMaster::MakeManifest() const {
-  Manifest manifest;
-  manifest.job_id = record_.job_id;
-  manifest.job_name = record_.identity.job_name;
-  manifest.checkpoint = checkpoints_->current().checkpoint;
-  manifest.kind = checkpoints_->current().kind;
-  manifest.attempt = record_.attempt;
-  manifest.graph_fingerprint = fmt::format("{:016x}", graph_.Fingerprint());
-  manifest.resources = resources_;
-  for (const StageSpec& spec : graph_.stages) {
-    StageState& stage = manifest.stages.emplace_back();
-    stage.name = spec.name;
-    stage.parallelism = plan_.parallelism;
-    stage.subtasks.resize(plan_.parallelism);
-    if (auto base = base_counters_.find(spec.name); base != base_counters_.end()) {
-      stage.counters = base->second;
-    }
-  }
-  for (const runtime::CheckpointAck& ack : checkpoints_->pieces()) {
-    for (const runtime::StageState& piece : ack.stages()) {
-      StageState& stage = manifest.stages.at(piece.stage());
-      stage.counters += StageCounters::Read(piece.counters());
-      StatusOr<SubtaskState> subtask = SubtaskState::Parse(piece.snapshot());
-      WEIR_CHECK(subtask.ok());
-      stage.subtasks.at(ack.task().subtask()) = *std::move(subtask);
-    }
-  }
-  return manifest;
-}
-
-void JobMaster::OnManifestOutcome(CheckpointId checkpoint, const Status& status) {
-  WEIR_CHECK(checkpoints_->current().checkpoint == checkpoint &&
-             checkpoints_->phase() == CheckpointCoordinator::Phase::kWriting);
-  const Barrier barrier = checkpoints_->OnManifestOutcome(status.ok());
-  if (status.ok()) {
-    last_completed_ = checkpoint;
-    completed_counters_ = pending_counters_;
-    completed_resources_ = resources_;
-    restarts_in_a_row_ = 0;
-    ++status_.checkpoints_completed;
-    status_.last_checkpoint = checkpoint;
-    if (phase_ == Phase::kRunning) {
-      // Before anything is committed: whoever finds the checkpoint gone later must know of it.
-      record_.last_completed = checkpoint;
-      RecordResources();
-      record_.crashes = 0;
-      if (Status saved = host_.SaveRecord(record_); !saved.ok()) {
-        failure_ = Annotate(saved, "cannot write the job's record");
-        return CancelAttempt(std::nullopt);
-      }
-      runtime::ToExecutor message = Message();
-      message.mutable_checkpoint_complete()->set_checkpoint(barrier.checkpoint);
-      committed_.clear();
-      finish_commit_.Clear();
-      finish_commit_.set_checkpoint(barrier.checkpoint);
-      SendToAll(message);
-    }
-  } else {
-    ++status_.checkpoints_failed;
-    if (phase_ == Phase::kRunning) {
-      failure_ = Annotate(status, fmt::format("checkpoint {}", checkpoint));
-      return CancelAttempt(std::nullopt);
-    }
-  }
-}
-
-void JobMaster::OnCommitted(int executor, const runtime::Committed& committed) {
-  if (phase_ != Phase::kRunning || committed.checkpoint() != finish_commit_.checkpoint() ||
-      !committed_.insert(executor).second) {
-    return;
-  }
-  finish_commit_.mutable_stages()->MergeFrom(committed.stages());
-  if (static_cast<int>(committed_.size()) < options_.executors) return;
-  runtime::ToExecutor message = Message();
-  message.mutable_finish_commit()->Swap(&finish_commit_);
-  host_.Send(0, message);
-}
-
-void JobMaster::OnCommitFinished(const runtime::CommitFinished& finished, int64_t now_micros) {
-  if (phase_ != Phase::kRunning || !checkpoints_->OnCommitted(finished.checkpoint(), now_micros)) {
-    return;
-  }
-  status_.last_checkpoint_micros = checkpoints_->last_duration_micros();
-  collecting_ = true;
-  host_.CollectGarbage();
-  switch (checkpoints_->current().kind) {
-    case BarrierKind::kFinal:
-      return CancelAttempt(RunState::kFinished);
-    case BarrierKind::kStop:
-      return CancelAttempt(RunState::kSuspended);
-    default:
-      return MaybeTrigger(now_micros);
-  }
 }
 
 void JobMaster::OnFailure(const Status& failure) {
@@ -406,9 +257,15 @@ void JobMaster::CancelAttempt(std::optional<RunState> after) {
 void JobMaster::OnCanceled(int executor, int64_t now_micros) {
   if (phase_ != Phase::kCanceling) return;
   canceled_.insert(executor);
-  if (static_cast<int>(canceled_.size()) < options_.executors) return;
+  if (static_cast<int>(canceled_.size()) < executors()) return;
   if (after_cancel_) return End(*after_cancel_);
+  if (failure_.ok()) {  // behind a checkpoint, on purpose
+    if (stop_requested_) return End(RunState::kSuspended);
+    host_.Log(fmt::format("starting again at parallelism {}", parallelism_));
+    return StartAttempt(now_micros);
+  }
   status_.failure = failure_;
+  host_.OnAttemptFailed(record_.attempt, failure_);
   // Nothing is lost: the last checkpoint stands.
   if (stop_requested_ && IsRetryable(failure_)) return End(RunState::kSuspended);
   const bool give_up = restarts_in_a_row_ >= options_.restarts_max;
@@ -439,19 +296,9 @@ void JobMaster::End(RunState state) {
   record_.state = state;
   record_.failure = state == RunState::kFailed ? std::string(failure_.message()) : "";
   status_.failure = state == RunState::kFailed ? failure_ : absl::OkStatus();
-  if (Status saved = host_.SaveRecord(record_); !saved.ok()) {
+  if (Status saved = SaveRecord(); !saved.ok()) {
     host_.Log(fmt::format("cannot write the job's record: {}", std::string(saved.message())));
   }
-}
-
-void JobMaster::RequestStop(int64_t now_micros) {
-  stop_requested_ = true;
-  if (phase_ == Phase::kRunning) return MaybeTrigger(now_micros);
-  // Nothing has been read since the last checkpoint, or nothing can be saved.
-  if (phase_ == Phase::kStarting || phase_ == Phase::kDeploying || phase_ == Phase::kRecovering) {
-    CancelAttempt(RunState::kSuspended);
-  }
-  if (phase_ == Phase::kWaiting) End(RunState::kSuspended);
 }
 
 void JobMaster::OnGarbageCollected(int64_t now_micros) {
@@ -460,6 +307,10 @@ void JobMaster::OnGarbageCollected(int64_t now_micros) {
 }
 
 int64_t JobMaster::Tick(int64_t now_micros) {
+  if (phase_ == Phase::kPlacing) {
+    if (now_micros >= restart_at_) StartAttempt(now_micros);
+    return std::max(restart_at_, now_micros + 1000);
+  }
   if (phase_ == Phase::kWaiting) {
     // The outcome of a manifest must be known before anything else is done with the job.
     const bool open = checkpoints_->phase() == CheckpointCoordinator::Phase::kWriting;

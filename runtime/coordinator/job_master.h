@@ -4,7 +4,8 @@
 // A state machine: messages, outcomes and the passing of time in; messages and effects out, through
 // Host. It owns no thread, socket, clock or file, and all calls come from one thread.
 //
-//   Starting     executors are being started
+//   Placing      until there is room for its executors
+//   Starting     executors are being started, or come back to a coordinator that was away
 //   Deploying    tasks are made and restored, the restored checkpoint's handles committed
 //   Recovering   sinks clean up what other attempts left
 //   Running
@@ -39,17 +40,24 @@ class JobMaster {
   class Host {
    public:
     virtual ~Host() = default;
-    // Makes the executors of a new attempt; what is left of an earlier one is ended. Answered by
-    // OnExecutorsStarted, or by OnExecutorLost.
-    virtual void StartExecutors(uint32_t attempt, int executors) = 0;
+    // How many of so many subtasks each executor of the next attempt is to run. Empty: there is no
+    // room for all of them now; asked again a little later.
+    virtual std::vector<int> PlaceExecutors(int parallelism) = 0;
+    // Makes the executors of a new attempt, as they were placed; what is left of an earlier one is
+    // ended. Answered by OnExecutorsStarted, or by OnExecutorLost.
+    virtual void StartExecutors(uint32_t attempt, const std::vector<int>& shares) = 0;
     virtual void Send(int executor, const runtime::ToExecutor& message) = 0;
-    // Durable when it returns.
-    virtual Status SaveRecord(const JobRecord& record) = 0;
+    // Durable when it returns. Who never calls Reattach() need not keep the attempt's state.
+    virtual Status SaveRecord(const JobRecord& record, const runtime::AttemptState& attempt) = 0;
     // Answered by OnManifestOutcome.
     virtual void WriteManifest(Manifest manifest) = 0;
     // Answered by OnGarbageCollected. No checkpoint is taken meanwhile: what executors upload for
     // one would be garbage until its manifest stands.
     virtual void CollectGarbage() = 0;
+    // A savepoint, or what a stop has saved, is complete and committed: to be kept for ever.
+    virtual void OnSavepoint(CheckpointId /*checkpoint*/) {}
+    // Why an attempt has ended, however it goes on.
+    virtual void OnAttemptFailed(uint32_t /*attempt*/, const Status& /*why*/) {}
     // For people: what happened, a line.
     virtual void Log(std::string_view line) = 0;
   };
@@ -60,7 +68,6 @@ class JobMaster {
   };
   struct Options {
     int parallelism = 1;
-    int executors = 1;  // at most `parallelism`
     Duration checkpoint_interval = limits::kCheckpointIntervalDefault;
     int restarts_max = limits::kRestartsMax;
     // What the first attempt starts from; later ones start from the last checkpoint.
@@ -77,6 +84,12 @@ class JobMaster {
   JobMaster(const JobGraph& graph, JobRecord record, Options options, Host& host);
 
   void Start(int64_t now_micros);
+  // Instead of Start(), where the coordinator itself has started again: goes on with the attempt
+  // that runs, if its executors come back; else as with one that was lost. `attempt` is what was
+  // saved last, with the record; Options::restore the last checkpoint that is complete.
+  // OnExecutorsStarted or OnExecutorLost tell who has come back: until then the executors do what
+  // they were told, and what they are told twice they answer again.
+  void Reattach(const runtime::AttemptState& attempt, int64_t now_micros);
   // The addresses by which the executors of the attempt reach each other.
   void OnExecutorsStarted(uint32_t attempt, const std::vector<std::string>& addresses);
   // An executor that will say nothing more, whatever the reason; once for each.
@@ -90,8 +103,17 @@ class JobMaster {
   // OK: the store has the manifest. Else it has not, for certain, and the status tells why.
   void OnManifestOutcome(CheckpointId checkpoint, const Status& status);
   void OnGarbageCollected(int64_t now_micros);
-  // Stops with a checkpoint; the job ends as SUSPENDED.
+  // Stops with a checkpoint, of which OnSavepoint tells; the job ends as SUSPENDED.
   void RequestStop(int64_t now_micros);
+  // The sources end where they are, and the job as FINISHED.
+  void RequestDrain(int64_t now_micros);
+  // Ends as CANCELED, without a checkpoint.
+  void RequestCancel(int64_t now_micros);
+  // A checkpoint of which OnSavepoint tells.
+  void RequestSavepoint(int64_t now_micros);
+  // Ends the attempt with a checkpoint and starts the next one behind it: at another parallelism,
+  // or only placed anew. Nothing is read twice.
+  void Rescale(int parallelism, int64_t now_micros);
   // Resources that have changed and that their stages take: in force behind the next barrier, which
   // is not long in coming. False: they are what is or will be in force.
   bool Reload(const std::map<std::string, std::string>& contents, int64_t now_micros);
@@ -106,6 +128,7 @@ class JobMaster {
  private:
   enum class Phase {
     kCreated,
+    kPlacing,
     kStarting,
     kDeploying,
     kRecovering,
@@ -116,16 +139,27 @@ class JobMaster {
   };
 
   runtime::ToExecutor Message() const;
+  Status SaveRecord();
+  static Status RecordFailure(const Status& saved);
+  runtime::AttemptState AttemptState() const;
   void StartAttempt(int64_t now_micros);
+  // What is forgotten between two attempts.
+  void ResetAttempt(int64_t now_micros);
+  // The attempt has been waited for and runs (again).
+  void OnRunning(int64_t now_micros);
   void OnTaskOpened(const runtime::TaskOpened& opened);
   void OnAck(const runtime::CheckpointAck& ack);
   void OnCommitted(int executor, const runtime::Committed& committed);
   void OnCommitFinished(const runtime::CommitFinished& finished, int64_t now_micros);
+  int executors() const { return static_cast<int>(shares_.size()); }
   void OnFailure(const Status& failure);
   void OnCanceled(int executor, int64_t now_micros);
   void SendToAll(const runtime::ToExecutor& message);
   void OnProgress(const runtime::TaskProgress& progress, int64_t now_micros);
   void TriggerCheckpoint(BarrierKind kind, int64_t now_micros);
+  void SendTrigger();
+  void SendCommit();
+  void SendDrain();
   void MaybeTrigger(int64_t now_micros);
   Manifest MakeManifest() const;
   // Ends the attempt; `after` says as what the job ends, nullopt: it restarts.
@@ -137,12 +171,17 @@ class JobMaster {
   void RecordResources();
 
   const JobGraph& graph_;
-  const ExecutionPlan plan_;
   const Options options_;
   Host& host_;
 
   JobRecord record_;
+  int parallelism_;  // of the next attempt
   Phase phase_ = Phase::kCreated;
+  // Of the attempt.
+  ExecutionPlan plan_;
+  std::vector<int> shares_;  // subtasks of each executor
+  CheckpointId triggered_ = 0;  // the last checkpoint of this attempt
+  BarrierKind triggered_kind_ = BarrierKind::kCheckpoint;
   std::unique_ptr<CheckpointCoordinator> checkpoints_;  // of the attempt
   std::set<int> committed_;  // executors, of the checkpoint whose handles are being committed
   runtime::FinishCommit finish_commit_;
@@ -150,6 +189,9 @@ class JobMaster {
   std::set<TaskId> opened_;
   std::set<TaskId> finished_;
   bool stop_requested_ = false;
+  bool drain_requested_ = false;
+  bool savepoint_requested_ = false;
+  bool restart_requested_ = false;  // behind a checkpoint, as Rescale() says
   bool collecting_ = false;
 
   // The last completed checkpoint, and the counters it holds.

@@ -15,6 +15,12 @@ JobStatus JobMaster::status(int64_t now_micros) const {
     case Phase::kEnded:
       status.state = std::string(ToString(record_.state));
       break;
+    case Phase::kPlacing:
+      status.state = "WAITING_FOR_SLOTS";
+      break;
+    case Phase::kStarting:
+      status.state = "STARTING";
+      break;
     case Phase::kRunning:
       status.state = stop_requested_ ? "STOPPING" : "RUNNING";
       break;

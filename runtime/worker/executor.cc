@@ -117,6 +117,11 @@ void Executor::OnMessage(const runtime::ToExecutor& message) {
         attempt_->slot_of(id).Post([task = task.get()] { task->StartInput(); });
       }
       return;
+    case Kind::kDrainSources:
+      for (auto& [id, task] : attempt_->tasks) {
+        attempt_->slot_of(id).Post([task = task.get()] { task->DrainSource(); });
+      }
+      return;
     case Kind::kTriggerCheckpoint:
       return TriggerCheckpoint(message.trigger_checkpoint());
     case Kind::kCheckpointComplete:

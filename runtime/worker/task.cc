@@ -74,6 +74,8 @@ void Task::StartInput() {
   if (phase_ == Phase::kOpen) phase_ = Phase::kRunning;
 }
 
+void Task::DrainSource() { drain_ = true; }
+
 void Task::TriggerCheckpoint(Barrier barrier, std::shared_ptr<SnapshotWriter> writer,
                              std::shared_ptr<const ReloadedStages> reloaded) {
   announced_ = barrier;
@@ -146,7 +148,10 @@ std::optional<int64_t> Task::next_due() const {
   const bool stuck = Congested() || std::any_of(nodes_.begin(), nodes_.end(),
                                                 [](const auto& node) { return node->waiting(); });
   if (stuck) return next;
-  if (!gate_ && !input_ended_ && !stopped_ && next_poll_ != kMaxTimestamp) consider(next_poll_);
+  if (!gate_ && !input_ended_ && !stopped_) {
+    const int64_t poll = drain_ ? 0 : next_poll_;
+    if (poll != kMaxTimestamp) consider(poll);
+  }
   Clock& clock = setup_.context.env->clock;
   for (const auto& node : nodes_) {
     if (auto timer = node->timers().next_delay()) consider(*timer);
@@ -201,6 +206,11 @@ StatusOr<Task::Taken> Task::TakeInput(int64_t now) {
   ChainNode& head = *nodes_[0];
   if (!gate_) {
     if (input_ended_ || stopped_) return Taken::kNothing;
+    if (drain_) {
+      EndInput();
+      PropagateWatermarks(now);
+      return Taken::kSomething;
+    }
     if (now < next_poll_ && !head.woken()) return Taken::kNothing;
     WEIR_ASSIGN_OR_RETURN(PollResult polled, head.Poll(now));
     next_poll_ = polled.kind == PollResult::kIdle ? polled.next_poll : 0;

@@ -90,6 +90,8 @@ class Task {
 
   void Open();        // reports OnOpened or OnFailed
   void StartInput();  // rows may flow
+  // A source ends where it is, as if its input ended there. Nothing where the head is none.
+  void DrainSource();
   // Sources inject the barrier; for other tasks the snapshot's writer is announced by it. reloaded:
   // what the rows behind the barrier are to be handled by; null where that stays as it is.
   void TriggerCheckpoint(Barrier barrier, std::shared_ptr<SnapshotWriter> writer,
@@ -137,6 +139,7 @@ class Task {
   Phase phase_ = Phase::kCreated;
   int64_t next_poll_ = 0;  // the source is idle until then
   bool input_ended_ = false;
+  bool drain_ = false;    // the input is to end where it is
   bool stopped_ = false;  // behind a stop barrier a source is not polled any more
 
   std::optional<Barrier> barrier_;  // being worked through

@@ -72,9 +72,11 @@ class Node {
 // A coordinator whose executors are Nodes.
 class Cluster final : public JobMaster::Host {
  public:
-  Cluster(const BuiltJob& job, const std::string& folder, JobMaster::Options options)
+  Cluster(const BuiltJob& job, const std::string& folder, JobMaster::Options options,
+          int executors)
       : job_(job),
         folder_(folder),
+        executors_(executors),
         objects_(env_, folder + "/checkpoints"),
         store_(objects_, env_, {.job_id = "job-1"}) {
     JobRecord record;
@@ -96,7 +98,11 @@ class Cluster final : public JobMaster::Host {
   JobStatus status() { return master_->status(Now()); }
   const std::string& log() const { return log_; }
 
-  void StartExecutors(uint32_t attempt, int executors) override {
+  std::vector<int> PlaceExecutors(int parallelism) override {
+    return EvenShares(parallelism, executors_);
+  }
+  void StartExecutors(uint32_t attempt, const std::vector<int>& shares) override {
+    const int executors = static_cast<int>(shares.size());
     nodes_.clear();
     std::vector<std::string> addresses;
     for (int i = 0; i < executors; ++i) {
@@ -113,7 +119,7 @@ class Cluster final : public JobMaster::Host {
   void Send(int executor, const runtime::ToExecutor& message) override {
     nodes_[executor]->Receive(message);
   }
-  Status SaveRecord(const JobRecord& record) override {
+  Status SaveRecord(const JobRecord& record, const runtime::AttemptState&) override {
     record_ = record;
     return absl::OkStatus();
   }
@@ -137,6 +143,7 @@ class Cluster final : public JobMaster::Host {
   Environment& env_ = RealEnvironment();
   const BuiltJob& job_;
   const std::string folder_;
+  const int executors_;
   LocalObjectStore objects_;
   CheckpointStore store_;
   EventLoop loop_{env_.clock};
@@ -153,11 +160,10 @@ class ExecutorLinksTest : public NumberJobTest {
     shared_->committed.clear();
     JobMaster::Options options;
     options.parallelism = parallelism;
-    options.executors = executors;
     options.checkpoint_interval = Milliseconds(10);
     return std::make_unique<Cluster>(
         job_, dir_ / ("cluster-" + std::to_string(parallelism) + "-" + std::to_string(executors)),
-        options);
+        options, executors);
   }
 };
 

@@ -16,7 +16,7 @@ class JobMasterExecutorsTest : public JobMasterTest {
     graph_.stages.push_back({.name = "sink", .kind = "print", .role = StageRole::kSink});
     graph_.edges.push_back({.from = 0, .to = 1});
     options_.parallelism = 3;
-    options_.executors = 2;
+    host_.executors = 2;
   }
 
   // Forgets what was sent before.

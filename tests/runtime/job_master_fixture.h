@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,29 +18,39 @@ namespace weir::testing {
 // Records what the state machine asks for.
 class FakeHost final : public JobMaster::Host {
  public:
-  void StartExecutors(uint32_t attempt, int executors) override {
-    started.push_back({attempt, executors});
+  std::vector<int> PlaceExecutors(int parallelism) override {
+    if (executors == 0) return {};
+    return EvenShares(parallelism, std::min(executors, parallelism));
+  }
+  void StartExecutors(uint32_t attempt, const std::vector<int>& shares) override {
+    started.push_back({attempt, static_cast<int>(shares.size())});
   }
   void Send(int executor, const runtime::ToExecutor& message) override {
     sent.push_back(message);
     sent_to.push_back(executor);
   }
-  Status SaveRecord(const JobRecord& r) override {
+  Status SaveRecord(const JobRecord& r, const runtime::AttemptState& a) override {
     if (!disk.ok()) return disk;
     record = r;
+    attempt = a;
     return absl::OkStatus();
   }
   void WriteManifest(Manifest m) override { manifests.push_back(std::move(m)); }
   void CollectGarbage() override { ++collections; }
+  void OnSavepoint(CheckpointId checkpoint) override { savepoints.push_back(checkpoint); }
   void Log(std::string_view line) override { log += std::string(line) + "\n"; }
 
   runtime::ToExecutor Last() const { return sent.back(); }
+
+  int executors = 1;  // that there is room for
 
   std::vector<std::pair<uint32_t, int>> started;
   std::vector<runtime::ToExecutor> sent;
   std::vector<int> sent_to;
   std::vector<Manifest> manifests;
   JobRecord record;
+  runtime::AttemptState attempt;
+  std::vector<CheckpointId> savepoints;
   Status disk;
   std::string log;
   int collections = 0;
