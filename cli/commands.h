@@ -25,8 +25,29 @@ struct RunFlags {
 };
 int Run(const RunFlags& flags);
 
-// A process of a run with --workers; started by it alone.
+// A process of a run with --workers, or of a worker; started by them alone.
 int RunExecutor();
+// Loads a job's library for a coordinator; started by it alone.
+int RunDescribe();
+
+struct CoordinatorFlags {
+  std::string listen = "127.0.0.1:8081";      // REST
+  std::string rpc_listen = "127.0.0.1:6123";  // workers and executors
+  std::string data;
+  std::string checkpoints;  // a folder; empty: <data>/checkpoints
+};
+// A cluster's head, until SIGTERM.
+int RunCoordinator(const CoordinatorFlags& flags);
+
+struct WorkerFlags {
+  std::string join;
+  int slots = 0;  // 0: as many as there are cores
+  std::string memory = "2GiB";
+  std::string http = "127.0.0.1:0";
+  std::string data;
+};
+// Runs tasks for a coordinator, until SIGTERM has had them moved.
+int RunWorker(const WorkerFlags& flags);
 
 struct PlanFlags {
   JobFlags job;
@@ -63,5 +84,55 @@ struct RouteFlags {
   std::string output = "text";  // or json
 };
 int Route(const RouteFlags& flags);
+
+// Of the commands that ask a running cluster.
+struct ClusterFlags {
+  std::string coordinator;      // HOST:PORT; empty: of WEIR_COORDINATOR, or kCoordinatorDefault
+  std::string token_file;       // empty: the token is in WEIR_TOKEN, or there is none
+  std::string output = "text";  // or json
+};
+inline constexpr const char* kCoordinatorDefault = "127.0.0.1:8081";
+
+struct SubmitFlags {
+  ClusterFlags cluster;
+  JobFlags job;
+  int parallelism = 1;
+  std::string checkpoint_interval = "10s";
+  std::string from;
+  bool accept_duplicates = false;
+  bool drop_state = false;
+  bool wait = false;
+};
+int Submit(const SubmitFlags& flags);
+
+// Of the commands about one job.
+struct ClusterJobFlags {
+  ClusterFlags cluster;
+  std::string job;
+};
+int List(const ClusterFlags& flags);
+int Workers(const ClusterFlags& flags);
+int ShowStatus(const ClusterJobFlags& flags);
+int Cancel(const ClusterJobFlags& flags);
+int Checkpoints(const ClusterJobFlags& flags);
+int Exceptions(const ClusterJobFlags& flags);
+
+struct StopFlags {
+  ClusterJobFlags job;
+  bool drain = false;
+};
+int Stop(const StopFlags& flags);
+
+struct SavepointFlags {
+  ClusterJobFlags job;
+  std::string to;
+};
+int Savepoint(const SavepointFlags& flags);
+
+struct RescaleFlags {
+  ClusterJobFlags job;
+  int parallelism = 1;
+};
+int Rescale(const RescaleFlags& flags);
 
 }  // namespace weir::cli

@@ -83,6 +83,28 @@ Parameters LocalParameters(Parameters::Values values) {
   return Parameters(std::move(values), LocalResources(), "", PluginsIn(PluginFolders()));
 }
 
+StatusOr<LoadedJob> BuildAgain(const runtime::ExecutorStart& start) {
+  WEIR_ASSIGN_OR_RETURN(JobLibrary library, LoadLibrary(start.library()));
+  if (library.sha256() != start.library_sha256()) {
+    return absl::FailedPreconditionError(
+        fmt::format("{} has changed since the job was started; start it again", start.library()));
+  }
+  std::vector<Resource> resources;
+  for (const runtime::ResourceFile& file : start.resources()) {
+    resources.push_back({file.name(), file.path(), file.content(), Sha256Hex(file.content())});
+  }
+  Parameters parameters(Parameters::Values(start.parameters().begin(), start.parameters().end()),
+                        ResourcesThatTravelled(resources, /*plugins=*/false), /*working_dir=*/"",
+                        ResourcesThatTravelled(resources, /*plugins=*/true));
+  WEIR_ASSIGN_OR_RETURN(BuiltJob built, library.Build(parameters));
+  return LoadedJob{std::move(library), std::move(parameters), std::move(built)};
+}
+
+std::string ThisProgram() {
+  constexpr const char* kThisProgram = "/proc/self/exe";
+  return RealEnvironment().disk.Canonical(kThisProgram).value_or(kThisProgram);
+}
+
 ExitCode ExitCodeOf(const Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kAborted:

@@ -8,6 +8,7 @@
 
 #include "core/status.h"
 #include "jobs/job_library.h"
+#include "weir/runtime/messages.pb.h"
 
 namespace weir::cli {
 
@@ -49,6 +50,9 @@ StatusOr<Parameters::Values> ParseParameters(const std::vector<std::string>& fla
 // system does not tell.
 std::string InstallationRoot();
 
+// This program, to be started again as another of its commands.
+std::string ThisProgram();
+
 // The job library that a command line names: a path, or the name of a ready-made one, which is
 // looked for in jobs and lib/weir/jobs of InstallationRoot().
 StatusOr<JobLibrary> LoadLibrary(const std::string& library);
@@ -59,6 +63,9 @@ struct LoadedJob {
   Parameters parameters;
   BuiltJob built;
 };
+// The job as another process built it: of the same code and the same files, whatever has become of
+// them since.
+StatusOr<LoadedJob> BuildAgain(const runtime::ExecutorStart& start);
 // Prints the job's parameters where --help asks for them, or the error, and returns nothing then:
 // `exit_code` says how to end.
 std::optional<LoadedJob> LoadJob(const JobFlags& flags, int& exit_code);

@@ -17,6 +17,9 @@ namespace {
 
 constexpr const char* kVersion = "weir " WEIR_VERSION;
 
+constexpr const char* kAcceptDuplicates =
+    "Go back to an older checkpoint though a sink cannot take back what it put out later: those "
+    "rows come again";
 constexpr const char* kDropState =
     "Restore though the job has no use for some of the checkpoint's state, which is lost";
 
@@ -33,6 +36,30 @@ void AddJobFlags(CLI::App& command, weir::cli::JobFlags& job) {
   // With a library, --help lists the job's parameters as well.
   command.set_help_flag();
   command.add_flag("-h,--help", job.help, "Print this and the job's parameters");
+}
+
+void AddOutputFlag(CLI::App& command, std::string& output) {
+  command.add_option("-o,--output", output, "Form of the output")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+}
+
+// Of every command that asks a running cluster.
+void AddClusterFlags(CLI::App& command, weir::cli::ClusterFlags& cluster) {
+  command.add_option("--coordinator", cluster.coordinator,
+                     "HOST:PORT of the cluster's REST interface; else that of WEIR_COORDINATOR, or "
+                     "127.0.0.1:8081");
+  command.add_option("--token-file", cluster.token_file,
+                     "File with the token to present; else that of WEIR_TOKEN");
+  AddOutputFlag(command, cluster.output);
+}
+
+CLI::App* AddJobCommand(CLI::App& app, const char* name, const char* help,
+                        weir::cli::ClusterJobFlags& flags) {
+  CLI::App* command = app.add_subcommand(name, help);
+  command->add_option("JOB", flags.job, "Its id, as `weir list` shows it")->required();
+  AddClusterFlags(*command, flags.cluster);
+  return command;
 }
 
 // --help on its own needs no LIB.
@@ -77,9 +104,7 @@ int main(int argc, char** argv) {
   run_command->add_option("--from", run.from, "Start from this checkpoint folder (.../chk-7)");
   run_command->add_flag("--fresh", run.fresh,
                         "Start over; what an earlier run committed moves to .revoked/");
-  run_command->add_flag("--accept-duplicates", run.accept_duplicates,
-                        "Go back to an older checkpoint though a sink cannot take back what it put "
-                        "out later: those rows come again");
+  run_command->add_flag("--accept-duplicates", run.accept_duplicates, kAcceptDuplicates);
   run_command->add_flag("--drop-state", run.drop_state, kDropState);
   run_command->add_option("-o,--output", run.output, "Form of the final report")
       ->check(CLI::IsMember({"text", "json"}))
@@ -104,9 +129,7 @@ int main(int argc, char** argv) {
   check_command->add_option("CHECKPOINT", check.checkpoint, "Its folder (.../chk-7)")->required();
   AddJobFlags(*check_command, check.job);
   check_command->add_flag("--drop-state", check.drop_state, kDropState);
-  check_command->add_option("-o,--output", check.output, "Form of the output")
-      ->check(CLI::IsMember({"text", "json"}))
-      ->capture_default_str();
+  AddOutputFlag(*check_command, check.output);
 
   NewFlags make;
   CLI::App* new_command = app.add_subcommand("new", "Make a project of your own from a template");
@@ -116,9 +139,7 @@ int main(int argc, char** argv) {
   new_command->add_option("NAME", make.name, "The job's or plugin's name, and that of its folder")
       ->required();
 
-  new_command->add_option("-o,--output", make.output, "Form of the output")
-      ->check(CLI::IsMember({"text", "json"}))
-      ->capture_default_str();
+  AddOutputFlag(*new_command, make.output);
 
   RouteFlags route;
   CLI::App* route_command =
@@ -136,13 +157,92 @@ int main(int argc, char** argv) {
   route_command->add_option("--type", route.type, "Field of the event's type");
   route_command->add_option("--tenant", route.tenant, "Field of the event's tenant");
   route_command->add_option("--priority", route.priority, "Field of the event's priority");
-  route_command->add_option("-o,--output", route.output, "Form of the output")
-      ->check(CLI::IsMember({"text", "json"}))
+  AddOutputFlag(*route_command, route.output);
+
+  SubmitFlags submit;
+  CLI::App* submit_command = app.add_subcommand("submit", "Start a job on a running cluster");
+  AddJobFlags(*submit_command, submit.job);
+  submit_command->add_option("-p,--parallelism", submit.parallelism, "Subtasks of every stage")
+      ->check(CLI::Range(1, 64))
       ->capture_default_str();
+  submit_command
+      ->add_option("--checkpoint-interval", submit.checkpoint_interval,
+                   "Time between checkpoints, such as 500ms or 10s; 0s: only one at the end")
+      ->capture_default_str();
+  submit_command->add_option("--from", submit.from,
+                             "Start from this checkpoint or savepoint of the cluster (JOB/sav-9)");
+  submit_command->add_flag("--accept-duplicates", submit.accept_duplicates, kAcceptDuplicates);
+  submit_command->add_flag("--drop-state", submit.drop_state, kDropState);
+  submit_command->add_flag("--wait", submit.wait,
+                           "Wait until the job has ended, and end as it did");
+  AddClusterFlags(*submit_command, submit.cluster);
+
+  ClusterFlags list, workers;
+  CLI::App* list_command = app.add_subcommand("list", "Show the jobs of a cluster");
+  AddClusterFlags(*list_command, list);
+  CLI::App* workers_command = app.add_subcommand("workers", "Show the workers of a cluster");
+  AddClusterFlags(*workers_command, workers);
+  ClusterJobFlags status, cancel, checkpoints, exceptions;
+  CLI::App* status_command =
+      AddJobCommand(app, "status", "Show a job of a cluster and its operators", status);
+  CLI::App* cancel_command =
+      AddJobCommand(app, "cancel", "End a job of a cluster without a savepoint", cancel);
+  CLI::App* checkpoints_command =
+      AddJobCommand(app, "checkpoints", "Show what a job can be started from again", checkpoints);
+  CLI::App* exceptions_command =
+      AddJobCommand(app, "exceptions", "Show why a job's attempts ended", exceptions);
+  StopFlags stop;
+  CLI::App* stop_command =
+      AddJobCommand(app, "stop", "End a job of a cluster with a savepoint", stop.job);
+  stop_command->add_flag("--drain", stop.drain,
+                         "Let everything out first, timers and open batches too: for a job that "
+                         "is not started again from here");
+  SavepointFlags savepoint;
+  CLI::App* savepoint_command =
+      AddJobCommand(app, "savepoint", "Take a savepoint of a job that runs on", savepoint.job);
+  savepoint_command->add_option("--to", savepoint.to,
+                                "Where to put it; else beside the job's checkpoints");
+  RescaleFlags rescale;
+  CLI::App* rescale_command =
+      AddJobCommand(app, "rescale", "Let a job go on at another parallelism", rescale.job);
+  rescale_command->add_option("-p,--parallelism", rescale.parallelism, "Subtasks of every stage")
+      ->check(CLI::Range(1, 64))
+      ->required();
+
+  CoordinatorFlags coordinator;
+  CLI::App* coordinator_command = app.add_subcommand(
+      "coordinator", "A cluster's head: keeps its jobs and hands their tasks to workers");
+  coordinator_command->add_option("--listen", coordinator.listen, "Where REST is answered")
+      ->capture_default_str();
+  coordinator_command->add_option("--rpc-listen", coordinator.rpc_listen, "Where workers join")
+      ->capture_default_str();
+  coordinator_command
+      ->add_option("--data", coordinator.data, "Folder of what it keeps; one process at a time")
+      ->required();
+  coordinator_command->add_option("--checkpoints", coordinator.checkpoints,
+                                  "Folder of checkpoints, which all workers share; "
+                                  "default: checkpoints in --data");
+
+  WorkerFlags worker;
+  CLI::App* worker_command =
+      app.add_subcommand("worker", "Runs tasks of a cluster's jobs on this machine");
+  worker_command->add_option("--join", worker.join, "The coordinator's --rpc-listen")->required();
+  worker_command->add_option("--slots", worker.slots, "Subtasks at once; default: the cores")
+      ->check(CLI::Range(1, 1024));
+  worker_command
+      ->add_option("--memory", worker.memory,
+                   "What the engine may hold in memory, divided among the slots")
+      ->capture_default_str();
+  worker_command->add_option("--http", worker.http, "Where health and metrics are answered")
+      ->capture_default_str();
+  worker_command->add_option("--data", worker.data, "Folder of local state; one process at a time")
+      ->required();
 
   CLI::App* executor_command = app.add_subcommand("executor", "")->group("");
+  CLI::App* describe_command = app.add_subcommand("describe", "")->group("");
 
-  for (CLI::App* command : {run_command, plan_command, check_command, route_command}) {
+  for (CLI::App* command :
+       {run_command, plan_command, check_command, route_command, submit_command}) {
     if (AsksForCommandHelp(*command, argc, argv)) {
       std::cout << command->help();
       return kDone;
@@ -157,7 +257,23 @@ int main(int argc, char** argv) {
     if (run.job.help) std::cout << run_command->help() << "\n";
     return Run(run);
   }
+  if (coordinator_command->parsed()) return RunCoordinator(coordinator);
+  if (worker_command->parsed()) return RunWorker(worker);
   if (executor_command->parsed()) return RunExecutor();
+  if (describe_command->parsed()) return RunDescribe();
+  if (submit_command->parsed()) {
+    if (submit.job.help) std::cout << submit_command->help() << "\n";
+    return Submit(submit);
+  }
+  if (list_command->parsed()) return List(list);
+  if (workers_command->parsed()) return Workers(workers);
+  if (status_command->parsed()) return ShowStatus(status);
+  if (cancel_command->parsed()) return Cancel(cancel);
+  if (stop_command->parsed()) return Stop(stop);
+  if (savepoint_command->parsed()) return Savepoint(savepoint);
+  if (rescale_command->parsed()) return Rescale(rescale);
+  if (checkpoints_command->parsed()) return Checkpoints(checkpoints);
+  if (exceptions_command->parsed()) return Exceptions(exceptions);
   if (check_command->parsed()) {
     if (check.job.help) std::cout << check_command->help() << "\n";
     return Check(check);

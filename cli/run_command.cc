@@ -84,8 +84,7 @@ class JobSignals {
 // How to start processes that run the same job.
 ExecutorProcessOptions ExecutorsOf(const LoadedJob& loaded) {
   ExecutorProcessOptions options;
-  constexpr const char* kThisProgram = "/proc/self/exe";
-  options.program = RealEnvironment().disk.Canonical(kThisProgram).value_or(kThisProgram);
+  options.program = ThisProgram();
   options.start.set_library(loaded.library.path());
   options.start.set_library_sha256(loaded.library.sha256());
   for (const auto& [name, value] : loaded.parameters.values()) {

@@ -60,7 +60,20 @@ inline constexpr Duration kConnectTimeout = Seconds(10);
 inline constexpr Duration kAcceptRetryDelay = Milliseconds(100);  // after a failed accept
 inline constexpr Duration kHelloTimeout = Seconds(10);            // until a peer has said who it is
 inline constexpr Duration kMeshReadyMax = Seconds(30);            // until all peers are connected
-inline constexpr Duration kExecutorStartMax = Seconds(30);   // until an executor's process connects
+inline constexpr Duration kExecutorStartMax = Seconds(30);  // until an executor's process connects
+inline constexpr Duration kReconnectInterval = Milliseconds(200);  // between two tries
+// How long executors go on without their coordinator, which may start again.
+inline constexpr Duration kCoordinatorAwayMax = Minutes(10);
+inline constexpr Duration kReattachMax = Seconds(20);  // until executors come back to a coordinator
+inline constexpr Duration kExecutorReportMax = Seconds(2);  // until a worker tells how one ended
+inline constexpr Duration kDescribeMax = Minutes(1);  // until a job's builder has come to an end
+inline constexpr uint32_t kWorkerSlotsMax = 1024;
+inline constexpr uint32_t kParallelismMax = 64;
+inline constexpr Duration kLeaveMax = Seconds(30);  // until a worker that leaves has been relieved
+inline constexpr Duration kSuperviseInterval = Milliseconds(20);  // between looks at processes
+inline constexpr Duration kComplainInterval = Seconds(10);  // between two lines about one trouble
+inline constexpr size_t kLogTailBytes = 4 << 10;            // of an executor that has ended
+inline constexpr int kJobFailuresKept = 20;
 inline constexpr Duration kExecutorCancelMax = Seconds(10);  // until a canceled one has ended
 inline constexpr size_t kCreditReturnParts =
     4;  // credit is returned when this part of a channel's capacity has been taken
@@ -123,6 +136,27 @@ inline constexpr Duration kReloadPollInterval = Milliseconds(500);  // between t
 // report
 inline constexpr size_t kReportTenantsMax = 1000;     // that are named; the rest is summed up
 inline constexpr size_t kReportTenantBytesMax = 256;  // of a name; longer ones are not named
+
+// HTTP
+inline constexpr size_t kHttpConnectionsMax = 256;  // the one that is idle longest makes room
+inline constexpr size_t kHttpHeaderBytesMax = 16 << 10;
+inline constexpr size_t kHttpJsonBytesMax = 1 << 20;         // body of a request in JSON
+inline constexpr size_t kBlobBytesMax = 512ull << 20;        // a library or a file that a job needs
+inline constexpr size_t kHttpBodiesBytes = 1ull << 30;       // of all requests that are under way
+inline constexpr Duration kHttpIdleTimeout = Seconds(60);    // between two requests
+inline constexpr Duration kHttpHeaderTimeout = Seconds(10);  // from the first byte of a request
+inline constexpr Duration kHttpBodyTimeout = Seconds(30);    // and as long as the slowest needs:
+inline constexpr size_t kHttpBytesPerSecondMin = 1 << 20;
+inline constexpr Duration kHttpAnswerTimeout = Seconds(120);  // until the answer is known
+inline constexpr Duration kHttpLingerTimeout = Seconds(2);    // for who sends on after a refusal
+inline constexpr size_t kHttpLogLinesMax = 20;                // of refused requests
+inline constexpr Duration kHttpLogPeriod = Seconds(10);       // in this time; others are counted
+inline constexpr size_t kRestIdBytesMax = 128;                // of a job, an operation
+inline constexpr Duration kMetricsEndedJobAge = Minutes(15);  // then /metrics forgets it
+inline constexpr size_t kRestAnswerBytesMax = 64ull << 20;    // that the command takes
+inline constexpr Duration kRestAnswerTimeout = Seconds(180);  // that it waits for one
+inline constexpr Duration kRestPollInterval = Milliseconds(200);
+inline constexpr Duration kRestRetryInterval = Seconds(1);  // while the coordinator is away
 
 // async
 inline constexpr size_t kAsyncConcurrencyMax = 1024;       // calls of one instance at a time

@@ -45,7 +45,8 @@ StatusOr<std::string> BlobStore::Read(const std::string& sha256) {
   WEIR_ASSIGN_OR_RETURN(const std::string path, Find(sha256));
   WEIR_ASSIGN_OR_RETURN(std::string bytes, ReadFile(env_.disk, path));
   if (Sha256Hex(bytes) != sha256) {
-    return absl::DataLossError(fmt::format("{} has been changed: remove it, and send it again", path));
+    return absl::DataLossError(
+        fmt::format("{} has been changed: remove it, and send it again", path));
   }
   return bytes;
 }

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <set>
 #include <string>
 
 namespace weir {
@@ -62,35 +61,52 @@ StatusOr<FolderClaims> FolderClaims::Take(const BuiltJob& job, std::string_view 
     }
   }
   FolderClaims claims;
-  std::set<std::string> locked;  // two sinks of one job may share a folder
   for (size_t s = 0; s < job.stages.size(); ++s) {
-    const std::string& folder = job.stages[s].writes;
-    if (folder.empty()) continue;
-    Status made = env.disk.MakeDirectories(folder);
-    StatusOr<std::string> canonical = env.disk.Canonical(folder);
-    made.Update(canonical.status());
-    if (!made.ok()) {
-      return AtStage(
-          job, s,
-          fmt::format("the output folder cannot be written to: {}", std::string(made.message())));
-    }
-    if (!locked.insert(*canonical).second) continue;
-    StatusOr<std::unique_ptr<FileLock>> lock =
-        FileLock::Acquire(*canonical, fmt::format("which runs job {}", job_id));
-    if (absl::IsUnavailable(lock.status())) {
-      return AtStage(job, s,
-                     fmt::format("another run writes to the output folder {}: {}. Wait for its "
-                                 "end, or choose another folder",
-                                 folder, std::string(lock.status().message())));
-    }
-    if (!lock.ok()) {
-      return AtStage(job, s,
-                     fmt::format("the output folder cannot be written to: {}",
-                                 std::string(lock.status().message())));
-    }
-    claims.locks_.push_back(*std::move(lock));
+    if (job.stages[s].writes.empty()) continue;
+    const Status added = claims.Add(job.stages[s].writes, job_id, env);
+    if (!added.ok()) return AtStage(job, s, std::string(added.message()));
   }
   return claims;
+}
+
+StatusOr<FolderClaims> FolderClaims::Hold(const std::vector<std::string>& folders,
+                                          std::string_view job_id, Environment& env) {
+  FolderClaims claims;
+  for (const std::string& folder : folders) {
+    WEIR_RETURN_IF_ERROR(claims.Add(folder, job_id, env));
+  }
+  return claims;
+}
+
+std::vector<std::string> FolderClaims::folders() const {
+  std::vector<std::string> folders;
+  for (const auto& [folder, lock] : locks_) folders.push_back(folder);
+  return folders;
+}
+
+Status FolderClaims::Add(const std::string& folder, std::string_view job_id, Environment& env) {
+  Status made = env.disk.MakeDirectories(folder);
+  StatusOr<std::string> canonical = env.disk.Canonical(folder);
+  made.Update(canonical.status());
+  if (!made.ok()) {
+    return absl::FailedPreconditionError(
+        fmt::format("the output folder cannot be written to: {}", std::string(made.message())));
+  }
+  if (locks_.contains(*canonical)) return absl::OkStatus();  // two sinks of a job may share one
+  StatusOr<std::unique_ptr<FileLock>> lock =
+      FileLock::Acquire(*canonical, fmt::format("which runs job {}", job_id));
+  if (absl::IsUnavailable(lock.status())) {
+    return absl::FailedPreconditionError(
+        fmt::format("another run writes to the output folder {}: {}. Wait for its end, or choose "
+                    "another folder",
+                    folder, std::string(lock.status().message())));
+  }
+  if (!lock.ok()) {
+    return absl::FailedPreconditionError(fmt::format("the output folder cannot be written to: {}",
+                                                     std::string(lock.status().message())));
+  }
+  locks_[*canonical] = *std::move(lock);
+  return absl::OkStatus();
 }
 
 }  // namespace weir

@@ -8,7 +8,9 @@
 // nothing any more.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -23,9 +25,16 @@ class FolderClaims {
   // folder that cannot be made, one that a source of this job reads, one that another run writes.
   static StatusOr<FolderClaims> Take(const BuiltJob& job, std::string_view job_id,
                                      Environment& env);
+  // Of folders that a Take() elsewhere has found to be right and told of (folders()).
+  static StatusOr<FolderClaims> Hold(const std::vector<std::string>& folders,
+                                     std::string_view job_id, Environment& env);
+  // Canonical.
+  std::vector<std::string> folders() const;
 
  private:
-  std::vector<std::unique_ptr<FileLock>> locks_;
+  Status Add(const std::string& folder, std::string_view job_id, Environment& env);
+
+  std::map<std::string, std::unique_ptr<FileLock>> locks_;  // by canonical folder
 };
 
 }  // namespace weir

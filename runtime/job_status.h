@@ -12,6 +12,17 @@
 
 namespace weir {
 
+// A stage's share of one slot, in the attempt that runs.
+struct SubtaskStatus {
+  int subtask = 0;
+  StageCounters counters;  // of this attempt
+  Timestamp watermark = kMinTimestamp;
+  uint64_t busy_micros = 0;
+  uint64_t backpressured_micros = 0;  // of its task
+  uint64_t queue_bytes = 0;           // that wait for its task
+  uint64_t state_bytes = 0;
+};
+
 struct OperatorStatus {
   std::string name;
   std::string kind;
@@ -25,6 +36,9 @@ struct OperatorStatus {
   double backpressured = 0;  // share of the time that its task waited for room downstream
   double queue_fill = 0;     // of its task's input, 0 to 1
   uint64_t state_bytes = 0;
+  double records_in_per_second = 0;  // between the last two reports
+  double records_out_per_second = 0;
+  std::vector<SubtaskStatus> subtasks;
 };
 
 struct JobStatus {

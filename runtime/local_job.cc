@@ -7,13 +7,13 @@
 #include <thread>
 
 #include "runtime/checkpoint/checkpoint_fit.h"
+#include "runtime/checkpoint/going_back.h"
 #include "runtime/crash_handler.h"
 #include "runtime/worker/memory_plan.h"
 
 namespace weir {
 namespace {
 
-constexpr auto kSettleInterval = std::chrono::milliseconds(200);
 constexpr auto kLockRetryInterval = std::chrono::milliseconds(20);
 constexpr int kLockTries = 50;
 
@@ -162,7 +162,7 @@ Status LocalJob::RefuseOtherIdentity(const JobRecord& unfinished) {
   record_ = unfinished;
   store_ =
       std::make_unique<CheckpointStore>(*objects_, env_, CheckpointStoreOptions{record_.job_id});
-  const std::string misplaced = MisplacedSink();
+  const std::string misplaced = MisplacedSink(record_, job_.graph, false);
   WEIR_ASSIGN_OR_RETURN(const bool untouched, NothingCommitted());
   std::vector<std::string> ways;
   WEIR_ASSIGN_OR_RETURN(std::vector<CheckpointId> checkpoints, store_->List());
@@ -177,8 +177,9 @@ Status LocalJob::RefuseOtherIdentity(const JobRecord& unfinished) {
   if (untouched) {
     ways.push_back("--fresh starts over, and that run has committed nothing yet");
   } else if (misplaced.empty()) {
-    ways.push_back(fmt::format("--fresh{} starts over and moves what it committed to .revoked/",
-                               SinksThatCannotRevoke().empty() ? "" : " --accept-duplicates"));
+    ways.push_back(
+        fmt::format("--fresh{} starts over and moves what it committed to .revoked/",
+                    SinksThatCannotRevoke(job_.graph).empty() ? "" : " --accept-duplicates"));
   } else {
     ways.push_back(
         fmt::format("--data with another folder runs this job beside it, for {}", misplaced));
@@ -213,7 +214,7 @@ Status LocalJob::ResumeFromNewest() {
     return absl::DataLossError(fmt::format(
         "no checkpoint of {} can be verified: {}. Put the files back, or start over with --fresh{}",
         record_.job_id, fmt::join(skipped, "; "),
-        SinksThatCannotRevoke().empty() ? "" : " --accept-duplicates"));
+        SinksThatCannotRevoke(job_.graph).empty() ? "" : " --accept-duplicates"));
   }
   WEIR_RETURN_IF_ERROR(CheckFits(*newest.manifest));
   if (!skipped.empty()) {
@@ -260,7 +261,8 @@ Status LocalJob::GoBack(CheckpointId target) {
   WEIR_ASSIGN_OR_RETURN(const CheckpointId committed, LastCommitted());
   WEIR_ASSIGN_OR_RETURN(const bool untouched, NothingCommitted());
   // A sink that is gone need not take anything back where nothing was committed later.
-  const std::string misplaced = MisplacedSink(options_.drop_state && committed <= target);
+  const std::string misplaced =
+      MisplacedSink(record_, job_.graph, options_.drop_state && committed <= target);
   if (!misplaced.empty() && !untouched) {
     return absl::FailedPreconditionError(
         fmt::format("{}: keep the place, or choose another data folder with --data", misplaced));
@@ -273,19 +275,6 @@ Status LocalJob::GoBack(CheckpointId target) {
   start_.revoke = true;
   record_.crashes = 0;  // whoever starts on purpose has seen to them
   return absl::OkStatus();
-}
-
-// A sink of the record that is not where it was, and what follows; empty: there is none.
-std::string LocalJob::MisplacedSink(bool may_be_gone) const {
-  for (const auto& [name, where] : record_.sinks) {
-    const int stage = job_.graph.FindStage(name);
-    if (stage < 0 && may_be_gone) continue;
-    if (stage >= 0 && job_.graph.stages[stage].place == where) continue;
-    return fmt::format(
-        "sink '{}' of {} committed to another place ({}), where this job could not take it back",
-        name, record_.job_id, where);
-  }
-  return "";
 }
 
 // Neither now nor behind a way back that was interrupted.
@@ -317,19 +306,10 @@ StatusOr<CheckpointId> LocalJob::LastCommitted() {
   return committed;
 }
 
-std::string LocalJob::SinksThatCannotRevoke() const {
-  std::vector<std::string> names;
-  for (const StageSpec& stage : job_.graph.stages) {
-    if (stage.role != StageRole::kSink || stage.can_revoke) continue;
-    names.push_back(fmt::format("'{}'", stage.name));
-  }
-  return fmt::format("{}", fmt::join(names, ", "));
-}
-
 // Going back to `target` (0: the start) is right only where every sink takes back what it put out
 // later.
 Status LocalJob::CheckSinksRevoke(CheckpointId target, std::string_view why) {
-  const std::string sinks = SinksThatCannotRevoke();
+  const std::string sinks = SinksThatCannotRevoke(job_.graph);
   if (sinks.empty()) return absl::OkStatus();
   const std::string behind = target == 0
                                  ? "what was put out"
@@ -398,6 +378,7 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
   const int64_t started = env_.clock.MonotonicMicros();
   master_ = std::make_unique<JobMaster>(job_.graph, record_, start_,
                                         static_cast<JobMaster::Host&>(*this));
+  checkpoints_ = std::make_unique<CheckpointWriter>(*store_, env_, loop_);
   StatusOr<std::unique_ptr<ExecutorPool>> executors = MakeExecutors();
   if (!executors.ok()) {
     result.status = StatusNow();
@@ -425,6 +406,7 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
     return std::min(next_tick, next_progress);
   });
   executors_.reset();
+  checkpoints_->Wait();
   io_.WaitUntilIdle();
   SetCrashFile("");
   result.status = StatusNow();
@@ -451,32 +433,17 @@ Status LocalJob::SaveRecord(const JobRecord& record) {
 }
 
 void LocalJob::WriteManifest(Manifest manifest) {
-  auto shared = std::make_shared<Manifest>(std::move(manifest));
-  io_.Submit([this, shared] {
-    shared->created = env_.clock.Now();
-    Status outcome = store_->WriteManifest(*shared);
-    while (absl::IsUnknown(outcome)) {
-      // Nothing may be done with the job before the store has told whether the checkpoint is
-      // complete.
-      std::this_thread::sleep_for(kSettleInterval);
-      outcome = store_->WriteManifest(*shared);
-    }
-    loop_.Post([this, outcome, checkpoint = shared->checkpoint] {
-      master_->OnManifestOutcome(checkpoint, outcome);
-    });
-  });
+  checkpoints_->WriteManifest(std::move(manifest),
+                              [this](CheckpointId checkpoint, const Status& outcome) {
+                                master_->OnManifestOutcome(checkpoint, outcome);
+                              });
 }
 
 void LocalJob::CollectGarbage() {
-  io_.Submit([this, record = record_] {
-    // What the job has gone back behind is of no use to it any more.
-    StatusOr<CheckpointStore::Collected> collected = store_->CollectGarbage(
-        [&](CheckpointId checkpoint) { return !record.IsSuperseded(checkpoint); });
-    loop_.Post([this, status = collected.status()] {
-      // Garbage that stays costs room, not truth; the next checkpoint tries again.
-      if (!status.ok()) Log(std::string_view(status.message().data(), status.message().size()));
-      master_->OnGarbageCollected(env_.clock.MonotonicMicros());
-    });
+  checkpoints_->CollectGarbage(record_, [this](const Status& status) {
+    // Garbage that stays costs room, not truth; the next checkpoint tries again.
+    if (!status.ok()) Log(std::string_view(status.message().data(), status.message().size()));
+    master_->OnGarbageCollected(env_.clock.MonotonicMicros());
   });
 }
 

@@ -16,6 +16,7 @@
 #include <string>
 
 #include "jobs/built_job.h"
+#include "runtime/checkpoint/checkpoint_writer.h"
 #include "runtime/coordinator/job_master.h"
 #include "runtime/event_loop.h"
 #include "runtime/executor_pool.h"
@@ -100,9 +101,7 @@ class LocalJob final : private JobMaster::Host {
   Status CheckCrashes();
   StatusOr<CheckpointId> LastCommitted();
   StatusOr<bool> NothingCommitted();
-  std::string MisplacedSink(bool may_be_gone = false) const;
   Status GoBack(CheckpointId target);
-  std::string SinksThatCannotRevoke() const;  // "'files', 'pages'"; empty: all can
   Status CheckSinksRevoke(CheckpointId target, std::string_view why);
 
   StatusOr<std::unique_ptr<ExecutorPool>> MakeExecutors();
@@ -133,7 +132,8 @@ class LocalJob final : private JobMaster::Host {
 
   const Observer* observer_ = nullptr;
   EventLoop loop_;
-  CountingIoPool io_;  // manifests and garbage
+  CountingIoPool io_;  // looks at resources
+  std::unique_ptr<CheckpointWriter> checkpoints_;
   std::unique_ptr<ExecutorPool> executors_;
   std::unique_ptr<JobMaster> master_;
 };

@@ -9,7 +9,7 @@ WEIR_PACKAGES=(
   g++ cmake ninja-build pkg-config ccache mold python3 dpkg-dev file
   libboost1.81-dev libprotobuf-dev protobuf-compiler librocksdb-dev libabsl-dev
   libzstd-dev zstd zlib1g-dev libsimdjson-dev rapidjson-dev libxxhash-dev libssl-dev
-  libcli11-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libre2-dev libjemalloc-dev
+  libcli11-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libre2-dev libjemalloc-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev libbenchmark-dev
 )
 

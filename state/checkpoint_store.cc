@@ -211,6 +211,39 @@ Status CheckpointStore::Adopt(CheckpointId checkpoint) {
   return absl::OkStatus();
 }
 
+StatusOr<std::string> CheckpointStore::KeepAsSavepoint(CheckpointId checkpoint) {
+  std::lock_guard collecting(collect_mutex_);  // nothing of it goes meanwhile
+  WEIR_ASSIGN_OR_RETURN(const Manifest manifest, LoadManifest(checkpoint));
+  const std::string folder = fmt::format("{}/sav-{}", options_.job_id, checkpoint);
+  for (const std::string& content : manifest.Contents()) {
+    WEIR_RETURN_IF_ERROR(
+        objects_.Copy(FileName(content), fmt::format("{}/files/{}", folder, content)));
+  }
+  WEIR_RETURN_IF_ERROR(
+      objects_.Put(fmt::format("{}/{}", folder, kManifestFile), manifest.Serialize()));
+  return objects_.Location(folder);
+}
+
+Status CheckpointStore::TakeUpSavepoint(CheckpointId checkpoint) {
+  std::lock_guard collecting(collect_mutex_);
+  const std::string folder = fmt::format("{}/sav-{}", options_.job_id, checkpoint);
+  const std::string name = fmt::format("{}/{}", folder, kManifestFile);
+  const std::string where = objects_.Location(name);
+  StatusOr<std::string> bytes = objects_.Get(name);
+  if (absl::IsNotFound(bytes.status())) {
+    return absl::NotFoundError(fmt::format("there is no savepoint {}", objects_.Location(folder)));
+  }
+  WEIR_RETURN_IF_ERROR(bytes.status());
+  WEIR_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(*bytes, where));
+  WEIR_ASSIGN_OR_RETURN(const bool there, objects_.Exists(ManifestName(checkpoint)));
+  if (there) return absl::OkStatus();
+  for (const std::string& content : manifest.Contents()) {
+    WEIR_RETURN_IF_ERROR(
+        objects_.Copy(fmt::format("{}/files/{}", folder, content), FileName(content)));
+  }
+  return objects_.Put(ManifestName(checkpoint), *bytes);
+}
+
 StatusOr<std::vector<CheckpointId>> CheckpointStore::List() {
   const std::string prefix = options_.job_id + "/chk-";
   WEIR_ASSIGN_OR_RETURN(std::vector<ObjectInfo> objects, objects_.List(prefix));

@@ -2,6 +2,7 @@
 //
 //   <job>/chk-<n>/manifest.pb   exists exactly when checkpoint n is complete
 //   <job>/files/<content>       files, named by their content, shared by all checkpoints of the job
+//   <job>/sav-<n>/              a savepoint: manifest.pb, and its files in files/
 //   <job>/leases/chk-<n>.<id>   keeps checkpoint n from being collected until it expires
 //
 // The manifests of a job are written by one process at a time, the coordinator's; executors in
@@ -106,6 +107,12 @@ class CheckpointStore {
   // read.
   using Wanted = std::function<bool(CheckpointId)>;
   StatusOr<Newest> NewestVerified(const Wanted& wanted = nullptr);
+
+  // Makes a savepoint of a complete checkpoint: sav-<n>, which has its files with it and is never
+  // collected. Its folder. Calling again is allowed.
+  StatusOr<std::string> KeepAsSavepoint(CheckpointId checkpoint);
+  // Makes a checkpoint of a savepoint again, where it has been collected since.
+  Status TakeUpSavepoint(CheckpointId checkpoint);
 
   // Reads the files of a checkpoint of this job.
   std::unique_ptr<SnapshotReader> MakeReader();

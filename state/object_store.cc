@@ -120,6 +120,10 @@ Status LocalObjectStore::Put(const std::string& name, std::string_view bytes) {
   });
 }
 
+Status LocalObjectStore::Copy(const std::string& from, const std::string& to) {
+  return PutFile(to, Location(from));
+}
+
 Status LocalObjectStore::PutFile(const std::string& name, const std::string& local_path) {
   std::string link;
   // Synced before it is linked: a link may look old enough to be a leftover.

@@ -36,6 +36,9 @@ class ObjectStore {
   // link to it.
   virtual Status PutFile(const std::string& name, const std::string& local_path) = 0;
 
+  // The same for the content of another object, which may be deleted later.
+  virtual Status Copy(const std::string& from, const std::string& to) = 0;
+
   // NotFound if there is no such object.
   virtual StatusOr<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& name) = 0;
   virtual StatusOr<std::string> Get(const std::string& name) = 0;
@@ -65,6 +68,7 @@ class LocalObjectStore final : public ObjectStore {
 
   Status Put(const std::string& name, std::string_view bytes) override;
   Status PutFile(const std::string& name, const std::string& local_path) override;
+  Status Copy(const std::string& from, const std::string& to) override;
   StatusOr<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& name) override;
   StatusOr<std::string> Get(const std::string& name) override;
   Status Fetch(const std::string& name, const std::string& local_path) override;

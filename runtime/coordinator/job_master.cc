@@ -80,6 +80,7 @@ void JobMaster::StartAttempt(int64_t now_micros) {
   resources_ = completed_resources_;
   triggered_ = 0;
   restart_requested_ = false;
+  reattached_ = false;
   if (Status saved = SaveRecord(); !saved.ok()) {
     // Without a durable attempt number, names of files could be used twice.
     failure_ = RecordFailure(saved);

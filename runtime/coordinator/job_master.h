@@ -179,7 +179,7 @@ class JobMaster {
   Phase phase_ = Phase::kCreated;
   // Of the attempt.
   ExecutionPlan plan_;
-  std::vector<int> shares_;  // subtasks of each executor
+  std::vector<int> shares_;     // subtasks of each executor
   CheckpointId triggered_ = 0;  // the last checkpoint of this attempt
   BarrierKind triggered_kind_ = BarrierKind::kCheckpoint;
   std::unique_ptr<CheckpointCoordinator> checkpoints_;  // of the attempt
@@ -193,6 +193,7 @@ class JobMaster {
   bool savepoint_requested_ = false;
   bool restart_requested_ = false;  // behind a checkpoint, as Rescale() says
   bool collecting_ = false;
+  bool reattached_ = false;  // the attempt was begun by a coordinator that was here before
 
   // The last completed checkpoint, and the counters it holds.
   CheckpointId restored_ = 0;  // what this attempt started from; 0: nothing

@@ -1,5 +1,5 @@
-// JobMaster: what is asked of a job from outside, and how a coordinator that has started again takes
-// it up.
+// JobMaster: what is asked of a job from outside, and how a coordinator that has started again
+// takes it up.
 #include <fmt/format.h>
 
 #include <numeric>
@@ -12,6 +12,7 @@ namespace weir {
 void JobMaster::RequestStop(int64_t now_micros) {
   stop_requested_ = true;
   if (phase_ == Phase::kRunning) return MaybeTrigger(now_micros);
+  if (reattached_) return;  // it is as good as running
   // Nothing has been read since the last checkpoint, or nothing can be saved.
   if (phase_ == Phase::kStarting || phase_ == Phase::kDeploying || phase_ == Phase::kRecovering) {
     CancelAttempt(RunState::kSuspended);
@@ -88,6 +89,7 @@ void JobMaster::Reattach(const runtime::AttemptState& state, int64_t now_micros)
   triggered_ = state.checkpoint();
   triggered_kind_ = static_cast<BarrierKind>(state.kind());
   ResetAttempt(now_micros);
+  reattached_ = true;
   host_.Log(fmt::format("attempt {}: waiting for its executors", record_.attempt));
 }
 

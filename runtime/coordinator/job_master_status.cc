@@ -48,7 +48,15 @@ void JobMaster::FillOperators(JobStatus& status) const {
     if (report.attempt != record_.attempt) continue;
     for (const runtime::StageProgress& stage : report.last.stages()) {
       OperatorStatus& op = status.operators.at(stage.stage());
-      op.live += StageCounters::Read(stage.counters());
+      SubtaskStatus& subtask = op.subtasks.emplace_back();
+      subtask.subtask = task.subtask;
+      subtask.counters = StageCounters::Read(stage.counters());
+      subtask.watermark = stage.watermark();
+      subtask.busy_micros = stage.busy_micros();
+      subtask.backpressured_micros = report.last.backpressured_micros();
+      subtask.queue_bytes = report.last.queued_bytes();
+      subtask.state_bytes = stage.state_bytes();
+      op.live += subtask.counters;
       op.watermark = std::min<Timestamp>(op.watermark, stage.watermark());
       op.state_bytes += stage.state_bytes();
       op.backpressured = std::max(op.backpressured, report.backpressured);
@@ -60,6 +68,10 @@ void JobMaster::FillOperators(JobStatus& status) const {
       status.source_total_bytes += stage.source_total_bytes();
     }
     for (const auto& [stage, busy] : report.busy) status.operators.at(stage).busy += busy;
+    for (const auto& [stage, rates] : report.rates) {
+      status.operators.at(stage).records_in_per_second += rates.records_in;
+      status.operators.at(stage).records_out_per_second += rates.records_out;
+    }
   }
 }
 

@@ -15,6 +15,11 @@ struct TaskReport {
   int64_t at_micros = 0;
   double backpressured = 0;    // share of the time between the last two messages
   std::map<int, double> busy;  // by stage, likewise
+  struct Rates {
+    double records_in = 0;  // per second
+    double records_out = 0;
+  };
+  std::map<int, Rates> rates;  // by stage
 
   void Add(const runtime::TaskProgress& progress, uint32_t of_attempt, int64_t now_micros);
 };

@@ -14,6 +14,27 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
 
+StatusOr<Address> OpenAcceptor(tcp::acceptor& acceptor, const Address& wanted) {
+  const std::string host = wanted.host == "localhost" ? "127.0.0.1" : wanted.host;
+  ErrorCode error;
+  const tcp::endpoint endpoint(asio::ip::make_address(host, error), wanted.port);
+  if (error) {
+    return absl::InvalidArgumentError(fmt::format("cannot listen on {}: '{}' is not an IP address",
+                                                  wanted.ToString(), wanted.host));
+  }
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  tcp::endpoint bound;
+  if (!error) bound = acceptor.local_endpoint(error);
+  if (error) {
+    return absl::UnavailableError(
+        fmt::format("cannot listen on {}: {}", wanted.ToString(), error.message()));
+  }
+  return Address{wanted.host, bound.port()};
+}
+
 struct Listener::Impl : std::enable_shared_from_this<Impl> {
   Impl(NetworkThread& network, Connection::Options options, OnAccept on_accept)
       : network(network),
@@ -21,28 +42,6 @@ struct Listener::Impl : std::enable_shared_from_this<Impl> {
         on_accept(std::move(on_accept)),
         acceptor(network.impl().io),
         retry(network.impl().io) {}
-
-  Status Open(const Address& wanted) {
-    const std::string host = wanted.host == "localhost" ? "127.0.0.1" : wanted.host;
-    ErrorCode error;
-    const tcp::endpoint endpoint(asio::ip::make_address(host, error), wanted.port);
-    if (error) {
-      return absl::InvalidArgumentError(fmt::format(
-          "cannot listen on {}: '{}' is not an IP address", wanted.ToString(), wanted.host));
-    }
-    acceptor.open(endpoint.protocol(), error);
-    if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) acceptor.bind(endpoint, error);
-    if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-    tcp::endpoint bound;
-    if (!error) bound = acceptor.local_endpoint(error);
-    if (error) {
-      return absl::UnavailableError(
-          fmt::format("cannot listen on {}: {}", wanted.ToString(), error.message()));
-    }
-    address = {wanted.host, bound.port()};
-    return absl::OkStatus();
-  }
 
   void Accept() {
     acceptor.async_accept([self = shared_from_this()](ErrorCode error, tcp::socket socket) {
@@ -92,7 +91,7 @@ StatusOr<std::unique_ptr<Listener>> Listener::Listen(NetworkThread& network, con
                                                      Connection::Options options,
                                                      OnAccept on_accept) {
   auto impl = std::make_shared<Impl>(network, options, std::move(on_accept));
-  WEIR_RETURN_IF_ERROR(impl->Open(address));
+  WEIR_ASSIGN_OR_RETURN(impl->address, OpenAcceptor(impl->acceptor, address));
   network.Post([impl] {
     if (!impl->closed) impl->Accept();
   });

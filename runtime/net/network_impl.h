@@ -1,5 +1,5 @@
-// What the files of runtime/net/ that include Asio share; nobody else includes it, since it is
-// heavy.
+// What the files that serve sockets share, those of runtime/net/ and runtime/rest/; nobody else
+// includes it, since Asio is heavy.
 #pragma once
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -18,6 +18,10 @@ struct NetworkThread::Impl {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{io.get_executor()};
   std::thread thread;
 };
+
+// Makes the acceptor listen at the address and returns where it does; errors are those of
+// Listener::Listen().
+StatusOr<Address> OpenAcceptor(boost::asio::ip::tcp::acceptor& acceptor, const Address& wanted);
 
 // A connection that a listener took.
 std::unique_ptr<Connection> MakeAccepted(NetworkThread& network,

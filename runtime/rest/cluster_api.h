@@ -46,6 +46,8 @@ class ClusterApi {
   virtual void ListCheckpoints(const std::string& job, Done<rest::CheckpointList> done) = 0;
   virtual void ListExceptions(const std::string& job, Done<rest::ExceptionList> done) = 0;
   virtual void ListWorkers(Done<rest::WorkerList> done) = 0;
+  // Everything at once, for /metrics.
+  virtual void TakeSnapshot(Done<rest::Snapshot> done) = 0;
 
   // Bytes that a job needs, by their SHA-256 in hex; idempotent. InvalidArgument if `sha256` is not
   // that of the bytes.

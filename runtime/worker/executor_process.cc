@@ -4,14 +4,16 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <utility>
 
 #include "runtime/crash_handler.h"
 #include "runtime/event_loop.h"
-#include "runtime/net/connection.h"
 #include "runtime/net/network_thread.h"
+#include "runtime/worker/attempt_answers.h"
+#include "runtime/worker/coordinator_link.h"
 #include "runtime/worker/executor.h"
 #include "runtime/worker/executor_links.h"
 #include "runtime/worker/executor_messages.h"
@@ -23,10 +25,6 @@ namespace {
 
 constexpr int kAttemptOver = 0;
 constexpr int kCoordinatorGone = 1;
-
-void SendMessage(Connection& connection, const google::protobuf::MessageLite& message) {
-  connection.Send(FrameKind::kControl, 0, message.SerializeAsString());
-}
 
 }  // namespace
 
@@ -45,6 +43,7 @@ Status RunExecutorProcess(const runtime::ExecutorStart& start,
   mesh.index = static_cast<int>(start.executor());
   mesh.executors = static_cast<int>(start.executors());
   mesh.secret = start.secret();
+  if (!start.host().empty()) mesh.listen.host = start.host();
   WEIR_ASSIGN_OR_RETURN(
       std::unique_ptr<ExecutorLinks> links,
       ExecutorLinks::Listen(network, std::move(mesh), [](const std::string& line) {
@@ -53,41 +52,36 @@ Status RunExecutorProcess(const runtime::ExecutorStart& start,
 
   EventLoop loop(env.clock);
   std::unique_ptr<Executor> executor;  // used on the loop's thread, which is this one
-  const std::unique_ptr<Connection> connection = Connection::Connect(network, coordinator, {});
-  // Where the job could not be loaded there is no executor.
-  const auto answer_canceled = [&] {
-    SendMessage(*connection, CanceledMessage(start.attempt()));
-    connection->Shutdown();
+  AttemptAnswers answers;
+  CoordinatorLink::Options to_coordinator{coordinator, {}, start.coordinator_away_micros_max()};
+  to_coordinator.hello.set_secret(start.secret());
+  to_coordinator.hello.set_job_id(start.job_id());
+  to_coordinator.hello.set_attempt(start.attempt());
+  to_coordinator.hello.set_executor(start.executor());
+  to_coordinator.hello.set_address(links->address());
+  std::unique_ptr<CoordinatorLink> link;
+  const auto send = [&](const runtime::ToCoordinator& message) {
+    answers.OnSent(message);
+    link->Send(message);
+    if (message.has_canceled()) link->Shutdown();
   };
-  connection->Start({
-      .on_frame =
-          [&](Frame frame) {
-            auto message = std::make_shared<runtime::ToExecutor>();
-            if (frame.kind != FrameKind::kControl ||
-                !message->ParseFromArray(frame.bytes().data(),
-                                         static_cast<int>(frame.bytes().size()))) {
-              return connection->Close(absl::DataLossError("not a message of a coordinator"));
-            }
-            loop.Post([&, message] {
-              if (executor != nullptr) return executor->OnMessage(*message);
-              if (message->has_cancel()) answer_canceled();
-            });
-          },
+  link = std::make_unique<CoordinatorLink>(
+      network, loop, env.clock, std::move(to_coordinator),
+      [&](const runtime::ToExecutor& message) {
+        if (!answers.Take(message, [&](const auto& answer) { link->Send(answer); })) return;
+        if (executor != nullptr) return executor->OnMessage(message);
+        // The job could not be loaded.
+        if (message.has_cancel()) send(CanceledMessage(start.attempt()));
+      },
       // Whatever this process was at: nothing of it counts any more, and files that it leaves are
       // its successor's to remove.
-      .on_closed = [](const Status& why) { _exit(why.ok() ? kAttemptOver : kCoordinatorGone); },
-  });
-  runtime::ExecutorHello hello;
-  hello.set_secret(start.secret());
-  hello.set_attempt(start.attempt());
-  hello.set_executor(start.executor());
-  hello.set_address(links->address());
-  SendMessage(*connection, hello);
+      [](const Status& why) { _exit(why.ok() ? kAttemptOver : kCoordinatorGone); });
+  link->Connect();
 
   const StatusOr<const BuiltJob*> job = load();
   if (!job.ok()) {
-    SendMessage(*connection, TaskFailedMessage(start.attempt(), job.status()));
-    loop.Run([&] { return env.clock.MonotonicMicros() + limits::kProgressInterval; });
+    send(TaskFailedMessage(start.attempt(), job.status()));
+    loop.Run([&] { return link->Tick(env.clock.MonotonicMicros()); });
   }
   LocalObjectStore objects(env, start.checkpoints());
   CheckpointStore store(objects, env, {.job_id = start.job_id(), .follows = true});
@@ -96,11 +90,7 @@ Status RunExecutorProcess(const runtime::ExecutorStart& start,
   options.encode_edges = start.encode_edges();
   options.memory_bytes = start.memory_bytes();
   options.make_links = [&links] { return std::move(links); };
-  executor = std::make_unique<Executor>(**job, store, env, loop, std::move(options),
-                                        [&](const runtime::ToCoordinator& message) {
-                                          SendMessage(*connection, message);
-                                          if (message.has_canceled()) connection->Shutdown();
-                                        });
+  executor = std::make_unique<Executor>(**job, store, env, loop, std::move(options), send);
   int64_t next_progress = 0;
   loop.Run([&]() -> int64_t {
     const int64_t now = env.clock.MonotonicMicros();
@@ -108,7 +98,7 @@ Status RunExecutorProcess(const runtime::ExecutorStart& start,
       executor->SendProgress();
       next_progress = now + limits::kProgressInterval;
     }
-    return next_progress;
+    return std::min(link->Tick(now), next_progress);
   });
   return absl::OkStatus();
 }

@@ -72,8 +72,7 @@ class Node {
 // A coordinator whose executors are Nodes.
 class Cluster final : public JobMaster::Host {
  public:
-  Cluster(const BuiltJob& job, const std::string& folder, JobMaster::Options options,
-          int executors)
+  Cluster(const BuiltJob& job, const std::string& folder, JobMaster::Options options, int executors)
       : job_(job),
         folder_(folder),
         executors_(executors),

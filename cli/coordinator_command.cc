@@ -1,0 +1,130 @@
+#include <fmt/format.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <thread>
+
+#include "cli/commands.h"
+#include "runtime/coordinator/coordinator.h"
+#include "runtime/rest/rest_server.h"
+#include "runtime/worker/worker_process.h"
+
+namespace weir::cli {
+namespace {
+
+void LogLine(std::string_view line) { std::cerr << fmt::format("weir: {}\n", line) << std::flush; }
+
+// Waits for SIGINT and SIGTERM on a thread of its own: the first asks to end, the second ends at
+// once. Made before any other thread, so that all inherit the mask.
+class EndSignals {
+ public:
+  EndSignals() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGINT);
+    sigaddset(&signals_, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+  }
+  ~EndSignals() {
+    if (!thread_.joinable()) return;
+    done_ = true;
+    pthread_kill(thread_.native_handle(), SIGTERM);
+    thread_.join();
+  }
+  void Watch(std::function<void()> end) {
+    thread_ = std::thread([this, end = std::move(end)] {
+      for (int count = 0;;) {
+        int signal = 0;
+        sigwait(&signals_, &signal);
+        if (done_) return;
+        if (count++ > 0) _exit(kInterrupted);
+        end();
+      }
+    });
+  }
+
+ private:
+  sigset_t signals_;
+  std::atomic<bool> done_ = false;
+  std::thread thread_;
+};
+
+}  // namespace
+
+int RunCoordinator(const CoordinatorFlags& flags) {
+  EndSignals signals;
+  const StatusOr<Address> listen = ParseAddress(flags.listen);
+  if (!listen.ok()) return PrintError(Annotate(listen.status(), "--listen")), kUsage;
+  const StatusOr<Address> rpc_listen = ParseAddress(flags.rpc_listen);
+  if (!rpc_listen.ok()) return PrintError(Annotate(rpc_listen.status(), "--rpc-listen")), kUsage;
+  NetworkThread network;
+  CoordinatorOptions options;
+  options.data_dir = flags.data;
+  options.checkpoints = flags.checkpoints;
+  options.rpc_listen = *rpc_listen;
+  options.program = ThisProgram();
+  options.log = LogLine;
+  StatusOr<std::unique_ptr<Coordinator>> coordinator =
+      Coordinator::Start(network, RealEnvironment(), std::move(options));
+  if (!coordinator.ok()) return PrintError(coordinator.status()), ExitCodeOf(coordinator.status());
+  RestServer::Options rest;
+  rest.log = LogLine;
+  StatusOr<std::unique_ptr<RestServer>> server =
+      RestServer::Start(network, *listen, **coordinator, std::move(rest));
+  if (!server.ok()) return PrintError(server.status()), ExitCodeOf(server.status());
+  LogLine(fmt::format("coordinator: REST on http://{}, workers join {}",
+                      (*server)->address().ToString(), (*coordinator)->rpc_address().ToString()));
+  signals.Watch([&] { (*coordinator)->Stop(); });
+  (*coordinator)->Run();
+  LogLine("coordinator: ended; jobs that run go on until it is started again");
+  return kDone;
+}
+
+int RunWorker(const WorkerFlags& flags) {
+  EndSignals signals;
+  const StatusOr<Address> join = ParseAddress(flags.join);
+  if (!join.ok()) return PrintError(Annotate(join.status(), "--join")), kUsage;
+  const StatusOr<Address> http = ParseAddress(flags.http);
+  if (!http.ok()) return PrintError(Annotate(http.status(), "--http")), kUsage;
+  const StatusOr<uint64_t> memory = ParseSize(flags.memory);
+  if (!memory.ok()) return PrintError(Annotate(memory.status(), "--memory")), kUsage;
+  NetworkThread network;
+  WorkerOptions options;
+  options.data_dir = flags.data;
+  options.join = *join;
+  options.slots =
+      flags.slots > 0 ? flags.slots : static_cast<int>(std::thread::hardware_concurrency());
+  options.memory_bytes = *memory;
+  options.program = ThisProgram();
+  options.log = LogLine;
+  std::atomic<WorkerProcess*> running = nullptr;
+  RestServer::WorkerStatus status;
+  status.ready = [&]() -> Status {
+    const WorkerProcess* worker = running;
+    return worker == nullptr ? absl::UnavailableError("the worker is starting") : worker->Ready();
+  };
+  status.snapshot = [&] {
+    const WorkerProcess* worker = running;
+    return worker == nullptr ? rest::Snapshot() : worker->Snapshot();
+  };
+  RestServer::Options rest;
+  rest.log = LogLine;
+  StatusOr<std::unique_ptr<RestServer>> server =
+      RestServer::StartOnWorker(network, *http, std::move(status), std::move(rest));
+  if (!server.ok()) return PrintError(server.status()), ExitCodeOf(server.status());
+  options.http = (*server)->address().ToString();
+  LogLine(fmt::format("worker: metrics on http://{}/metrics", options.http));
+  StatusOr<std::unique_ptr<WorkerProcess>> worker =
+      WorkerProcess::Make(network, RealEnvironment(), std::move(options));
+  if (!worker.ok()) return PrintError(worker.status()), ExitCodeOf(worker.status());
+  running = worker->get();
+  signals.Watch([&] { (*worker)->RequestLeave(); });
+  const Status result = (*worker)->Run();
+  server->reset();  // before the worker that it asks
+  if (result.ok()) return kDone;
+  PrintError(result);
+  return ExitCodeOf(result);
+}
+
+}  // namespace weir::cli

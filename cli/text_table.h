@@ -1,0 +1,27 @@
+// TextTable: rows of texts in aligned columns, for people.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weir::cli {
+
+// Control characters and what is no UTF-8 as \x1b: names of jobs and messages may be anybody's, and
+// must not drive the terminal.
+std::string Printable(std::string_view text);
+
+class TextTable {
+ public:
+  // A heading that begins with '>' is of a column that stands to the right: numbers.
+  explicit TextTable(std::vector<std::string> headings);
+  // REQUIRES: as many cells as headings.
+  void Add(std::vector<std::string> cells);
+  std::string ToString() const;
+
+ private:
+  std::vector<bool> right_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace weir::cli

@@ -1,0 +1,128 @@
+// ClusterJob: what is asked of it from outside, and its savepoints.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "core/check.h"
+#include "core/limits.h"
+#include "runtime/coordinator/cluster_job.h"
+
+namespace weir {
+
+Status ClusterJob::RefuseEnded() const {
+  if (!ended()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      fmt::format("job {} does not run any more: it is {}", id(), ToString(record_.state)));
+}
+
+Status ClusterJob::Cancel() {
+  if (ended()) return absl::OkStatus();
+  kept_.set_wish(runtime::WISH_CANCEL);
+  WEIR_RETURN_IF_ERROR(Save());
+  master_->RequestCancel(Now());
+  return absl::OkStatus();
+}
+
+Status ClusterJob::Stop(bool drain, std::string* savepoint) {
+  WEIR_RETURN_IF_ERROR(RefuseEnded());
+  if (kept_.wish() == runtime::WISH_CANCEL) {
+    return absl::FailedPreconditionError(fmt::format("job {} is being canceled", id()));
+  }
+  kept_.set_wish(drain ? runtime::WISH_DRAIN : runtime::WISH_STOP);
+  runtime::Savepoint& operation = *kept_.add_savepoints();
+  operation.set_id(fmt::format("{:016x}", env_.random.Next()));
+  *savepoint = operation.id();
+  WEIR_RETURN_IF_ERROR(Save());
+  if (drain) {
+    master_->RequestDrain(Now());
+  } else {
+    master_->RequestStop(Now());
+  }
+  return absl::OkStatus();
+}
+
+Status ClusterJob::TakeSavepoint(std::string* savepoint) {
+  WEIR_RETURN_IF_ERROR(RefuseEnded());
+  runtime::Savepoint& operation = *kept_.add_savepoints();
+  operation.set_id(fmt::format("{:016x}", env_.random.Next()));
+  *savepoint = operation.id();
+  WEIR_RETURN_IF_ERROR(Save());
+  master_->RequestSavepoint(Now());
+  return absl::OkStatus();
+}
+
+Status ClusterJob::Rescale(int parallelism) {
+  WEIR_RETURN_IF_ERROR(RefuseEnded());
+  if (parallelism == static_cast<int>(kept_.parallelism())) return absl::OkStatus();
+  kept_.set_parallelism(parallelism);
+  WEIR_RETURN_IF_ERROR(Save());
+  master_->Rescale(parallelism, Now());
+  return absl::OkStatus();
+}
+
+void ClusterJob::LeaveWorker() {
+  if (!ended()) master_->Rescale(static_cast<int>(kept_.parallelism()), Now());
+}
+
+const runtime::Savepoint* ClusterJob::FindSavepoint(const std::string& operation) const {
+  for (const runtime::Savepoint& savepoint : kept_.savepoints()) {
+    if (savepoint.id() == operation) return &savepoint;
+  }
+  return nullptr;
+}
+
+// The savepoints that were asked for before its barrier are this one.
+void ClusterJob::OnSavepoint(CheckpointId checkpoint) {
+  for (int i = 0; i < kept_.savepoints_size(); ++i) {
+    runtime::Savepoint& savepoint = *kept_.mutable_savepoints(i);
+    if (savepoint.checkpoint() != 0 || savepoint.complete() || !savepoint.failure().empty()) {
+      continue;
+    }
+    savepoint.set_checkpoint(checkpoint);
+    Keep(i);
+  }
+}
+
+void ClusterJob::Keep(size_t index) {
+  const runtime::Savepoint& savepoint = kept_.savepoints(static_cast<int>(index));
+  checkpoints_.KeepAsSavepoint(savepoint.checkpoint(),
+                               [this, id = savepoint.id()](const StatusOr<std::string>& path) {
+                                 for (runtime::Savepoint& savepoint : *kept_.mutable_savepoints()) {
+                                   if (savepoint.id() != id) continue;
+                                   if (path.ok()) {
+                                     savepoint.set_complete(true);
+                                     savepoint.set_path(*path);
+                                   } else {
+                                     savepoint.set_failure(std::string(path.status().message()));
+                                   }
+                                 }
+                                 const Status saved = Save();
+                                 if (!saved.ok()) Log(std::string(saved.message()));
+                               });
+}
+
+// Those that are not settled: of a coordinator that was here before, or of a job that has ended.
+void ClusterJob::ExportSavepoints() {
+  bool ask = false;
+  for (int i = 0; i < kept_.savepoints_size(); ++i) {
+    runtime::Savepoint& savepoint = *kept_.mutable_savepoints(i);
+    if (savepoint.complete() || !savepoint.failure().empty()) continue;
+    if (savepoint.checkpoint() != 0) {
+      Keep(i);
+    } else if (!ended()) {
+      ask = true;
+    } else if (record_.last_completed != 0 && record_.state != RunState::kFailed) {
+      // Nothing was read behind it.
+      savepoint.set_checkpoint(record_.last_completed);
+      Keep(i);
+    } else {
+      savepoint.set_failure(
+          fmt::format("the job has ended as {} without a checkpoint", ToString(record_.state)));
+      const Status saved = Save();
+      if (!saved.ok()) Log(std::string(saved.message()));
+    }
+  }
+  if (ask) master_->RequestSavepoint(Now());
+}
+
+}  // namespace weir

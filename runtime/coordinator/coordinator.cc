@@ -1,0 +1,131 @@
+#include "runtime/coordinator/coordinator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/limits.h"
+
+namespace weir {
+namespace {
+
+constexpr const char* kMarkerFile = "cluster-marker";
+
+}  // namespace
+
+Coordinator::Coordinator(NetworkThread& network, Environment& env, CoordinatorOptions options)
+    : network_(network),
+      env_(env),
+      options_(std::move(options)),
+      loop_(env.clock),
+      io_(env.io),
+      blobs_(env, options_.data_dir + "/blobs") {
+  if (options_.checkpoints.empty()) options_.checkpoints = options_.data_dir + "/checkpoints";
+}
+
+Coordinator::~Coordinator() {
+  *alive_ = false;
+  listener_.reset();
+  sessions_.clear();
+  closing_.clear();
+  io_.WaitUntilIdle();
+}
+
+StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(NetworkThread& network, Environment& env,
+                                                          CoordinatorOptions options) {
+  std::unique_ptr<Coordinator> coordinator(new Coordinator(network, env, std::move(options)));
+  WEIR_RETURN_IF_ERROR(coordinator->Open());
+  return coordinator;
+}
+
+Status Coordinator::Open() {
+  if (options_.data_dir.empty()) {
+    return absl::InvalidArgumentError("--data is empty: it names a folder");
+  }
+  for (std::string* folder : {&options_.data_dir, &options_.checkpoints}) {
+    Status made = env_.disk.MakeDirectories(*folder);
+    // Workers are told of it, and may have another working directory.
+    StatusOr<std::string> canonical = env_.disk.Canonical(*folder);
+    made.Update(canonical.status());
+    if (!made.ok()) {
+      return absl::FailedPreconditionError(fmt::format(
+          "{}: {}; name a folder that can be written to", *folder, std::string(made.message())));
+    }
+    *folder = *std::move(canonical);
+  }
+  StatusOr<std::unique_ptr<FileLock>> lock = FileLock::Acquire(options_.data_dir + "/lock");
+  if (!lock.ok()) {
+    return Annotate(lock.status(), fmt::format("the data folder {} is in use by another process; "
+                                               "choose another folder with --data",
+                                               options_.data_dir));
+  }
+  lock_ = *std::move(lock);
+  WEIR_ASSIGN_OR_RETURN(store_, DurableMap::Open(options_.data_dir + "/store"));
+  WEIR_RETURN_IF_ERROR(MakeMarker());
+  WEIR_RETURN_IF_ERROR(RecoverJobs());
+  WEIR_ASSIGN_OR_RETURN(listener_, Listener::Listen(network_, options_.rpc_listen, {},
+                                                    [this](std::unique_ptr<Connection> accepted) {
+                                                      OnAccept(std::move(accepted));
+                                                    }));
+  return absl::OkStatus();
+}
+
+// By it a worker sees that the folder of checkpoints is the same one there.
+Status Coordinator::MakeMarker() {
+  marker_ = kMarkerFile;
+  const std::string path = options_.checkpoints + "/" + marker_;
+  if (StatusOr<std::string> there = ReadFile(env_.disk, path); there.ok() && !there->empty()) {
+    marker_content_ = *std::move(there);
+    return absl::OkStatus();
+  }
+  marker_content_ = fmt::format("{:016x}{:016x}\n", env_.random.Next(), env_.random.Next());
+  return Annotate(WriteAtomically(env_.disk, path, marker_content_),
+                  "the folder of checkpoints cannot be written to");
+}
+
+Status Coordinator::RecoverJobs() {
+  using Entries = std::map<std::string, std::string>;
+  WEIR_ASSIGN_OR_RETURN(const Entries entries, store_->Load(kJobPrefix));
+  for (const auto& [key, bytes] : entries) {
+    runtime::ClusterJob kept;
+    if (!kept.ParseFromString(bytes)) {
+      return absl::DataLossError(fmt::format("{}/store: {} is damaged", options_.data_dir, key));
+    }
+    WEIR_ASSIGN_OR_RETURN(std::unique_ptr<ClusterJob> job,
+                          ClusterJob::Make(std::move(kept), env_, loop_, *this));
+    jobs_[job->id()] = std::move(job);
+  }
+  return absl::OkStatus();
+}
+
+void Coordinator::Run() {
+  for (auto& [id, job] : jobs_) {
+    const Status begun = job->Begin();
+    if (!begun.ok()) Log(fmt::format("{}: {}", id, std::string(begun.message())));
+  }
+  ready_ = true;
+  loop_.Run([this] { return Tick(); });
+  ready_ = false;
+}
+
+void Coordinator::Stop() { loop_.Stop(); }
+
+int64_t Coordinator::Tick() {
+  const int64_t now = env_.clock.MonotonicMicros();
+  int64_t next = now + limits::kProgressInterval;
+  for (auto& [id, job] : jobs_) next = std::min(next, job->Tick(now));
+  std::vector<uint64_t> silent;
+  for (const auto& [id, session] : sessions_) {
+    if (session.deadline != 0 && now >= session.deadline) silent.push_back(id);
+  }
+  for (const uint64_t id : silent) Refuse(id, "it has not said what it is in time");
+  SendGoodbyes();
+  return std::max(next, now + 1000);
+}
+
+Status Coordinator::Save(const std::string& job_id, const runtime::ClusterJob& job) {
+  return store_->Put(std::string(kJobPrefix) + job_id, job.SerializeAsString());
+}
+
+}  // namespace weir

@@ -1,0 +1,340 @@
+#include "runtime/worker/worker_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/limits.h"
+#include "core/shared_memory.h"
+#include "runtime/crash_handler.h"
+
+namespace weir {
+namespace {
+
+constexpr uint32_t kWorkerProtocol = 1;
+
+std::string NameOf(const runtime::ExecutorRef& ref) {
+  return fmt::format("{}-{}-{}", ref.job_id(), ref.attempt(), ref.executor());
+}
+
+// The end of what an executor wrote to its log.
+std::string TailOf(Disk& disk, const std::string& path) {
+  StatusOr<std::string> text = ReadFile(disk, path);
+  if (!text.ok()) return "";
+  if (text->size() <= limits::kLogTailBytes) return *std::move(text);
+  return text->substr(text->size() - limits::kLogTailBytes);
+}
+
+}  // namespace
+
+WorkerProcess::WorkerProcess(NetworkThread& network, Environment& env, WorkerOptions options)
+    : network_(network),
+      env_(env),
+      options_(std::move(options)),
+      id_(fmt::format("worker-{:012x}", env.random.Next() >> 16)),
+      loop_(env.clock),
+      blobs_(env, options_.data_dir + "/blobs") {}
+
+WorkerProcess::~WorkerProcess() = default;
+
+StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Make(NetworkThread& network,
+                                                             Environment& env,
+                                                             WorkerOptions options) {
+  if (options.data_dir.empty()) {
+    return absl::InvalidArgumentError("--data is empty: it names a folder");
+  }
+  Status made = env.disk.MakeDirectories(options.data_dir);
+  StatusOr<std::string> canonical = env.disk.Canonical(options.data_dir);
+  made.Update(canonical.status());
+  if (!made.ok()) {
+    return absl::FailedPreconditionError(
+        fmt::format("--data {}: {}; name a folder that can be "
+                    "written to",
+                    options.data_dir, std::string(made.message())));
+  }
+  options.data_dir = *std::move(canonical);
+  std::unique_ptr<WorkerProcess> worker(new WorkerProcess(network, env, std::move(options)));
+  const std::string& data = worker->options_.data_dir;
+  StatusOr<std::unique_ptr<FileLock>> lock = FileLock::Acquire(data + "/lock");
+  if (!lock.ok()) {
+    return Annotate(lock.status(),
+                    fmt::format("the data folder {} is in use by another process; choose another "
+                                "folder with --data",
+                                data));
+  }
+  worker->lock_ = *std::move(lock);
+  // What an earlier worker left is of no use: its executors are gone with it.
+  WEIR_RETURN_IF_ERROR(env.disk.RemoveTree(data + "/executors"));
+  return worker;
+}
+
+Status WorkerProcess::Run() {
+  Connect();
+  loop_.Run([this] { return Tick(); });
+  connection_.reset();
+  running_.clear();  // ends them
+  return result_;
+}
+
+void WorkerProcess::Finish(Status why) {
+  result_ = std::move(why);
+  loop_.Stop();
+}
+
+void WorkerProcess::RequestLeave() {
+  loop_.Post([this] {
+    if (leave_by_ != 0 || !joined_) return Finish(absl::OkStatus());
+    options_.log("leaving: waiting for the coordinator to move what runs here");
+    leave_by_ = env_.clock.MonotonicMicros() + limits::kLeaveMax;
+    runtime::FromWorker message;
+    message.mutable_leaving();
+    Send(message);
+  });
+}
+
+Status WorkerProcess::Ready() const {
+  if (joined_) return absl::OkStatus();
+  return absl::UnavailableError(
+      fmt::format("not joined: the coordinator at {} is not reached", options_.join.ToString()));
+}
+
+rest::Snapshot WorkerProcess::Snapshot() const {
+  rest::Snapshot snapshot;
+  rest::Worker& worker = *snapshot.add_workers();
+  worker.set_id(id_);
+  worker.set_http(options_.http);
+  worker.set_slots(options_.slots);
+  worker.set_memory_bytes(static_cast<double>(options_.memory_bytes));
+  worker.set_state(joined_ ? "ACTIVE" : "LOST");
+  return snapshot;
+}
+
+void WorkerProcess::Connect() {
+  const uint64_t generation = ++generation_;
+  connection_ = Connection::Connect(network_, options_.join, {});
+  connection_->Start({
+      .on_frame =
+          [this, generation](Frame frame) {
+            loop_.Post([this, generation, frame = std::move(frame)] {
+              if (generation == generation_) OnFrame(frame);
+            });
+          },
+      .on_closed =
+          [this, generation](const Status& why) {
+            loop_.Post([this, generation, why] {
+              if (generation == generation_) OnClosed(why);
+            });
+          },
+  });
+  runtime::WorkerHello hello;
+  hello.set_protocol(kWorkerProtocol);
+  hello.set_id(id_);
+  hello.set_slots(options_.slots);
+  hello.set_memory_bytes(options_.memory_bytes);
+  hello.set_http(options_.http);
+  for (const auto& [name, running] : running_) *hello.add_running() = running.ref;
+  connection_->Send(FrameKind::kHello, 0, hello.SerializeAsString());
+}
+
+void WorkerProcess::OnClosed(const Status& why) {
+  const int64_t now = env_.clock.MonotonicMicros();
+  connection_.reset();
+  ++generation_;
+  connect_at_ = now + limits::kReconnectInterval;
+  if (joined_.exchange(false) || now >= complained_at_ + limits::kComplainInterval) {
+    options_.log(fmt::format("the coordinator at {} is not reached, trying again: {}",
+                             options_.join.ToString(), std::string(why.message())));
+    complained_at_ = now;
+  }
+  // What it waited for would be sent by the connection that is gone.
+  waiting_.clear();
+  asked_for_.clear();
+  if (leave_by_ != 0) Finish(absl::OkStatus());
+}
+
+void WorkerProcess::OnFrame(const Frame& frame) {
+  runtime::ToWorker message;
+  const std::string_view bytes = frame.bytes();
+  if (frame.kind != FrameKind::kControl ||
+      !message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return connection_->Close(absl::DataLossError("not a message of a coordinator"));
+  }
+  using Kind = runtime::ToWorker;
+  switch (message.message_case()) {
+    case Kind::kWelcome:
+      return OnWelcome(message.welcome());
+    case Kind::kRefused:
+      return Finish(absl::FailedPreconditionError(
+          fmt::format("the coordinator at {} refuses this worker: {}", options_.join.ToString(),
+                      message.refused().why())));
+    case Kind::kStartExecutor:
+      return Start(message.start_executor());
+    case Kind::kEndExecutor:
+      return EndExecutor(message.end_executor());
+    case Kind::kBlob:
+      return OnBlob(message.blob());
+    case Kind::kGoodbye:
+      if (leave_by_ != 0) Finish(absl::OkStatus());
+      return;
+    case Kind::MESSAGE_NOT_SET:
+      return;
+  }
+}
+
+void WorkerProcess::OnWelcome(const runtime::Welcome& welcome) {
+  const std::string path = welcome.checkpoints() + "/" + welcome.marker();
+  const StatusOr<std::string> marker = ReadFile(env_.disk, path);
+  if (!marker.ok() || *marker != welcome.marker_content()) {
+    return Finish(absl::FailedPreconditionError(fmt::format(
+        "{} is not what the coordinator has written there ({}): the folder of checkpoints must be "
+        "shared by all machines, under the same path; see --checkpoints of weir coordinator",
+        path, marker.ok() ? "it has another content" : std::string(marker.status().message()))));
+  }
+  runtime::FromWorker message;
+  message.mutable_joined();
+  Send(message);
+  joined_ = true;
+  options_.log(fmt::format("{} joined the coordinator at {} with {} slots", id_,
+                           options_.join.ToString(), options_.slots));
+}
+
+void WorkerProcess::Send(const runtime::FromWorker& message) {
+  if (connection_ != nullptr) {
+    connection_->Send(FrameKind::kControl, 0, message.SerializeAsString());
+  }
+}
+
+void WorkerProcess::Start(const runtime::StartExecutor& start) {
+  // An attempt that begins has no use for what is left of earlier ones.
+  std::vector<runtime::ExecutorRef> old;
+  for (const auto& [name, running] : running_) {
+    if (running.ref.job_id() == start.executor().job_id() &&
+        running.ref.attempt() < start.executor().attempt()) {
+      old.push_back(running.ref);
+    }
+  }
+  for (const runtime::ExecutorRef& ref : old) EndExecutor(ref);
+  std::vector<std::string> missing;
+  const auto need = [&](const std::string& sha256) {
+    if (!blobs_.Find(sha256).ok()) missing.push_back(sha256);
+  };
+  need(start.start().library_sha256());
+  for (const runtime::ResourceRef& resource : start.resources()) need(resource.sha256());
+  for (const std::string& sha256 : missing) {
+    if (std::find(asked_for_.begin(), asked_for_.end(), sha256) != asked_for_.end()) continue;
+    asked_for_.push_back(sha256);
+    runtime::FromWorker message;
+    message.mutable_need_blob()->set_sha256(sha256);
+    Send(message);
+  }
+  if (!missing.empty()) return waiting_.push_back(start);
+  const Status started = StartNow(start);
+  if (started.ok()) return;
+  ReportEnd({start.executor(), {}, ""},
+            fmt::format("cannot be started: {}", std::string(started.message())), true);
+}
+
+Status WorkerProcess::StartNow(const runtime::StartExecutor& given) {
+  const std::string name = NameOf(given.executor());
+  // It becomes a folder.
+  const bool plain = !name.starts_with('.') && std::all_of(name.begin(), name.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.';
+  });
+  if (!plain) return absl::InvalidArgumentError("a job's id holds letters, digits and '-_.' only");
+  const std::string folder = fmt::format("{}/executors/{}", options_.data_dir, name);
+  WEIR_RETURN_IF_ERROR(env_.disk.RemoveTree(folder));
+  WEIR_RETURN_IF_ERROR(env_.disk.MakeDirectories(folder));
+  runtime::ExecutorStart start = given.start();
+  start.set_coordinator(options_.join.ToString());
+  WEIR_ASSIGN_OR_RETURN(*start.mutable_library(), blobs_.Find(start.library_sha256()));
+  for (const runtime::ResourceRef& resource : given.resources()) {
+    runtime::ResourceFile& file = *start.add_resources();
+    file.set_name(resource.name());
+    file.set_path(resource.path());
+    WEIR_ASSIGN_OR_RETURN(*file.mutable_content(), blobs_.Read(resource.sha256()));
+  }
+  start.set_work(folder + "/state");
+  start.set_crash_file(folder + "/crash");
+  WEIR_ASSIGN_OR_RETURN(const int question,
+                        FileInMemory("weir-executor-start", start.SerializeAsString()));
+  const int log = open((folder + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  ChildProcess::Options child{options_.program, {"executor"}, {question}, log};
+  StatusOr<ChildProcess> process = ChildProcess::Start(child);
+  close(question);
+  if (log >= 0) close(log);
+  WEIR_RETURN_IF_ERROR(process.status());
+  running_[name] = {given.executor(), *std::move(process), folder};
+  return absl::OkStatus();
+}
+
+void WorkerProcess::OnBlob(const runtime::Blob& blob) {
+  std::erase(asked_for_, blob.sha256());
+  Status stored = absl::NotFoundError("the coordinator has it no more");
+  if (!blob.missing()) stored = blobs_.Put(blob.sha256(), blob.content());
+  std::vector<runtime::StartExecutor> waiting = std::exchange(waiting_, {});
+  for (const runtime::StartExecutor& start : waiting) {
+    if (stored.ok()) {
+      Start(start);
+      continue;
+    }
+    ReportEnd(
+        {start.executor(), {}, ""},
+        fmt::format("cannot be started: blob {}: {}", blob.sha256(), std::string(stored.message())),
+        true);
+  }
+}
+
+void WorkerProcess::EndExecutor(const runtime::ExecutorRef& ref) {
+  std::erase_if(waiting_, [&](const runtime::StartExecutor& start) {
+    return NameOf(start.executor()) == NameOf(ref);
+  });
+  const auto found = running_.find(NameOf(ref));
+  if (found == running_.end()) return;
+  const pid_t pid = found->second.process.pid();
+  const int wait_status = found->second.process.End();
+  ReportEnd(found->second, fmt::format("process {} {}", pid, DescribeWaitStatus(wait_status)),
+            false);
+  running_.erase(found);
+}
+
+void WorkerProcess::ReportEnd(const Running& running, std::string how, bool by_itself) {
+  runtime::FromWorker message;
+  runtime::ExecutorEnded& ended = *message.mutable_executor_ended();
+  *ended.mutable_executor() = running.ref;
+  ended.set_how(std::move(how));
+  ended.set_by_itself(by_itself);
+  if (!running.folder.empty()) {
+    StatusOr<std::string> crash = ReadCrashFile(env_.disk, running.folder + "/crash");
+    if (crash.ok()) ended.set_crash(*std::move(crash));
+    ended.set_log_tail(TailOf(env_.disk, running.folder + "/log"));
+    (void)env_.disk.RemoveTree(running.folder);  // what stays is removed by the next worker
+  }
+  Send(message);
+}
+
+int64_t WorkerProcess::Tick() {
+  const int64_t now = env_.clock.MonotonicMicros();
+  for (auto at = running_.begin(); at != running_.end();) {
+    const pid_t pid = at->second.process.pid();
+    const std::optional<int> ended = at->second.process.Ended();
+    if (!ended) {
+      ++at;
+      continue;
+    }
+    // With 0 it ends because its attempt is over, of which it has told.
+    ReportEnd(at->second, fmt::format("process {} {}", pid, DescribeWaitStatus(*ended)),
+              *ended != 0);
+    at = running_.erase(at);
+  }
+  if (connection_ == nullptr && now >= connect_at_) Connect();
+  if (leave_by_ != 0 && now >= leave_by_) {
+    options_.log("leaving though not everything has been moved in time");
+    Finish(absl::OkStatus());
+  }
+  return now + limits::kSuperviseInterval;
+}
+
+}  // namespace weir

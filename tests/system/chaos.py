@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+"""Chaos on real processes: a cluster on this machine, jobs with keyed state, dedup and files, and faults at random moments.
+
+    chaos.py --minutes 3 [--seed N]
+
+Rounds of about a minute: jobs are submitted, faults strike until they have ended, and then an account of its own says what is lost
+and what is doubled. The last line is a JSON object with what was seen; exit code 1 if anything was lost or doubled, or a job failed.
+"""
+
+import argparse
+import collections
+import contextlib
+import json
+import os
+import pathlib
+import random
+import signal
+import sys
+import tempfile
+import time
+
+import cluster as clusters
+import weir
+from compare import committed_lines
+from suspect import SUSPECT
+from workload import Workload
+
+ROWS = 5_000          # of the counting job, in a round
+EVENTS = 20_000       # of the pipeline
+ROUND_S = 50          # about what the jobs of a round take if nothing strikes
+WORKERS, SLOTS = 3, 4
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+class Chaos:
+    def __init__(self, folder, seed):
+        self.folder = folder
+        self.random = random.Random(seed)
+        self.cluster = clusters.Cluster(folder / "cluster", workers=WORKERS, slots=SLOTS)
+        self.faults = collections.Counter()
+        self.stopped = []  # (when to go on, pid)
+        self.jobs = {}     # id -> parallelisms that it may have
+        self.kinds = [
+            (self.kill_executor, 6), (self.kill_worker, 3), (self.kill_two_workers, 1), (self.kill_coordinator, 3),
+            (self.kill_coordinator_and_worker, 1), (self.kill_all, 1), (self.pause_executor, 3), (self.pause_worker, 1),
+            (self.pause_coordinator, 1), (self.rescale, 3), (self.savepoint, 2), (self.leave, 1)]
+
+    # Faults. Each leaves the cluster with all its processes running, or about to be.
+
+    def executors(self):
+        return [pid for pids in self.cluster.executors().values() for pid in pids]
+
+    def kill_executor(self):
+        pids = self.executors()
+        if not pids:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.random.choice(pids), signal.SIGKILL)
+        return True
+
+    def kill_worker(self, number=1):
+        for name in self.random.sample(sorted(self.cluster.workers), number):
+            self.cluster.kill_worker(name)
+        time.sleep(self.random.uniform(0, 1))
+        for _ in range(number):
+            self.cluster.start_worker()
+        return True
+
+    def kill_two_workers(self):
+        return self.kill_worker(2)
+
+    def kill_coordinator(self):
+        self.cluster.coordinator.kill()
+        time.sleep(self.random.uniform(0, 2))
+        self.cluster.start_coordinator()
+        return True
+
+    def kill_coordinator_and_worker(self):
+        self.cluster.coordinator.kill()
+        self.kill_worker()
+        self.cluster.start_coordinator()
+        return True
+
+    def kill_all(self):
+        self.cluster.coordinator.kill()
+        self.kill_worker(WORKERS)
+        self.cluster.start_coordinator()
+        return True
+
+    def pause(self, pid, seconds_max):
+        with contextlib.suppress(ProcessLookupError):
+            clusters.stop(pid)
+            self.stopped.append((time.monotonic() + self.random.uniform(0.1, seconds_max), pid))
+            return True
+        return False
+
+    def pause_executor(self):
+        pids = self.executors()
+        return bool(pids) and self.pause(self.random.choice(pids), 15)
+
+    def pause_worker(self):
+        return self.pause(self.random.choice(list(self.cluster.workers.values())).pid, 15)
+
+    def pause_coordinator(self):
+        return self.pause(self.cluster.coordinator.pid, 3)
+
+    def running_job(self):
+        running = [job for job in self.jobs if (self.cluster.status(job) or {}).get("state") == "RUNNING"]
+        return self.random.choice(running) if running else None
+
+    def rescale(self):
+        job = self.running_job()
+        return job is not None and self.cluster.command("rescale", job, "-p", self.random.choice(self.jobs[job])).code == weir.DONE
+
+    def savepoint(self):
+        job = self.running_job()
+        return job is not None and self.cluster.command("savepoint", job).code == weir.DONE
+
+    def leave(self):
+        name = self.random.choice(sorted(self.cluster.workers))
+        worker = self.cluster.workers.pop(name)
+        worker.terminate()
+        self.cluster.start_worker()
+        return True
+
+    def let_go_on(self, all_of_them=False):
+        now = time.monotonic()
+        for when, pid in [each for each in self.stopped if all_of_them or each[0] <= now]:
+            with contextlib.suppress(ProcessLookupError):
+                clusters.go_on(pid)
+            self.stopped.remove((when, pid))
+
+    # Rounds.
+
+    def round(self, number):
+        """What is wrong, a line each."""
+        folder = self.folder / f"round-{number}"
+        counting, pipeline = folder / "counting", folder / "pipeline"
+        (counting / "input").mkdir(parents=True)
+        for part in range(4):
+            rows = range(part, ROWS, 4)
+            (counting / "input" / f"{part}.jsonl").write_text("".join(f'{{"n":{row}}}\n' for row in rows), encoding="utf-8")
+        pipeline.mkdir()
+        workload = Workload(EVENTS, seed=self.random.randrange(1 << 30))
+        try:
+            self.jobs = {
+                self.cluster.submit(SUSPECT, {"input": counting / "input", "out": counting / "out", "rate": ROWS / ROUND_S},
+                                    parallelism=4, checkpoint_interval="300ms"): (2, 3, 4, 5),
+                self.cluster.submit(weir.PIPELINE, workload.parameters(pipeline / "out", rate=EVENTS / ROUND_S),
+                                    parallelism=3, checkpoint_interval="300ms"): (1, 2, 3, 4),
+            }
+            self.strike_until_ended()
+            wrong = []
+            for job in self.jobs:
+                status = self.cluster.wait_for_state(job, *clusters.ENDED, timeout=180)
+                if status["state"] != "FINISHED":
+                    wrong.append(f"{job} is {status['state']}: {status.get('failure')}")
+            return wrong + self.faults_of_counting(counting / "out") + workload.faults(pipeline / "out").splitlines()
+        finally:
+            workload.remove()
+
+    def strike_until_ended(self):
+        deadline = time.monotonic() + 10 * ROUND_S
+        while True:
+            time.sleep(self.random.uniform(0.2, 4))
+            self.let_go_on()
+            states = [(self.cluster.status(job) or {"state": "?"})["state"] for job in self.jobs]
+            if all(state in clusters.ENDED for state in states):
+                break
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the jobs do not come to an end: {states}")
+            [kind] = self.random.choices([kind for kind, _ in self.kinds], [weight for _, weight in self.kinds])
+            if self.stopped and kind not in (self.kill_executor, self.pause_executor):
+                continue  # one that is stopped would keep commands waiting
+            if kind():
+                self.faults[kind.__name__] += 1
+        self.let_go_on(all_of_them=True)
+
+    @staticmethod
+    def faults_of_counting(out):
+        rows = [json.loads(line) for line in committed_lines(out / "counted")]
+        numbers = collections.Counter(row["n"] for row in rows)
+        wrong = []
+        lost = [row for row in range(ROWS) if row not in numbers]
+        doubled = [row for row, times in numbers.items() if times > 1]
+        if lost:
+            wrong.append(f"counting: {len(lost)} rows lost, such as {lost[:5]}")
+        if doubled:
+            wrong.append(f"counting: {len(doubled)} rows doubled, such as {doubled[:5]}")
+        counts = collections.defaultdict(list)
+        for row in rows:
+            counts[row["key"]].append(row["count"])
+        for key, found in counts.items():
+            if sorted(found) != list(range(1, len(found) + 1)):
+                wrong.append(f"counting: the state of key {key} was wrong")
+        return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=3)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    flags = parser.parse_args()
+    weir.need_binaries()
+    say(f"chaos: seed {flags.seed}")
+    started, rounds, wrong = time.monotonic(), 0, []
+    with tempfile.TemporaryDirectory(prefix="weir-chaos-") as folder:
+        chaos = Chaos(pathlib.Path(folder), flags.seed)
+        with chaos.cluster:
+            while time.monotonic() - started < flags.minutes * 60 and not wrong:
+                wrong = chaos.round(rounds)
+                rounds += 1
+                say(f"chaos: round {rounds}: {'exact' if not wrong else wrong}; faults so far: {dict(chaos.faults)}")
+            if wrong:
+                for log in sorted(chaos.cluster.folder.glob("*.log")):
+                    say(f"--- {log.name}\n{log.read_text(errors='replace')[-6000:]}")
+    print(json.dumps({"seconds": round(time.monotonic() - started), "rounds": rounds, "rows": rounds * ROWS,
+                      "events": rounds * EVENTS, "faults": dict(chaos.faults), "faults_total": sum(chaos.faults.values()),
+                      "wrong": wrong}))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
