@@ -1,7 +1,7 @@
 // /metrics: a snapshot of jobs and workers in the text format of Prometheus.
 //
-// Names begin with weir_; what only grows ends in _total. Labels are job_name, operator and subtask,
-// and job_id where two jobs that live have one name; never anything of a user's data.
+// Names begin with weir_; what only grows ends in _total. Labels are job_name, operator and
+// subtask, and job_id where two jobs that live have one name; never anything of a user's data.
 #pragma once
 
 #include <string>

@@ -49,7 +49,7 @@ struct Route {
   std::string example;                                    // of a body
 };
 
-// What a route's parameter may look like, for people and for matching: "job", "operation", "sha256".
+// What a route's parameter, "job", "operation" or "sha256", may look like.
 struct PathParameter {
   std::string pattern;  // a regular expression
   std::string example;

@@ -93,6 +93,7 @@ class FakeCluster : public ClusterApi {
                               rest::Submitted submitted;
                               submitted.set_id("submitted-1");
                               rest::Job& job = jobs_["submitted-1"];
+                              job.Clear();
                               job.set_id("submitted-1");
                               job.set_state("WAITING_FOR_SLOTS");
                               return submitted;
