@@ -3,15 +3,28 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <utility>
 
 #include "jobs/parameters.h"
 
 namespace weir {
+namespace {
+
+constexpr size_t kPlainNameBytesMax = 200;
+
+}  // namespace
 
 bool IsSha256(std::string_view text) {
   return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
+}
+
+bool IsPlainName(std::string_view text) {
+  return !text.empty() && text.size() <= kPlainNameBytesMax && text[0] != '.' &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return std::isalnum(c) || c == '-' || c == '_' || c == '.';
          });
 }
 

@@ -15,6 +15,9 @@ namespace weir {
 
 // 64 digits in lower case.
 bool IsSha256(std::string_view text);
+// Letters, digits and "-_.", at most 200 of them, and not a dot first: it can stand in a
+// path and in a log.
+bool IsPlainName(std::string_view text);
 
 class BlobStore {
  public:

@@ -6,7 +6,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-BENCHMARKS=(pipeline plugins dedup keyed memory nexmark router)
+BENCHMARKS=(pipeline plugins dedup keyed memory nexmark router recovery)
 
 # bench NAME [OPTION...]: builds what the benchmark needs and runs it.
 bench() {
@@ -16,6 +16,7 @@ bench() {
     plugins) targets=(weir_cli weir_plugin_host job_event_pipeline generate_events plugin_load) ;;
     memory) targets=(weir_cli job_event_pipeline repeats) ;;
     nexmark) targets=(weir_cli job_nexmark nexmark_limit) ;;
+    recovery) targets=(weir_cli job_event_pipeline) ;;
     dedup | keyed) targets=("$1_bench" "$1_limit") ;;
     router)
       "$WEIR_ROOT/scripts/build.sh" router_bench

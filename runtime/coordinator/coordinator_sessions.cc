@@ -81,7 +81,7 @@ void Coordinator::OnFirstFrame(uint64_t id, Session& session, const Frame& frame
     if (Parse(frame, hello)) return OnWorkerHello(id, session, hello);
   } else if (frame.kind == FrameKind::kControl) {
     runtime::ExecutorHello hello;
-    if (Parse(frame, hello)) {
+    if (Parse(frame, hello) && IsPlainName(hello.job_id())) {
       const auto job = jobs_.find(hello.job_id());
       if (job != jobs_.end()) {
         session.deadline = 0;
@@ -110,8 +110,10 @@ void Coordinator::OnWorkerHello(uint64_t id, Session& session, const runtime::Wo
         "it speaks version {} of the protocol, this coordinator {}: install the same "
         "version of weir on both",
         hello.protocol(), kWorkerProtocol);
-  } else if (hello.id().empty() || hello.slots() == 0 || hello.slots() > limits::kWorkerSlotsMax) {
-    why = "a worker has an id, and between 1 and 1024 slots";
+  } else if (!IsPlainName(hello.id()) || hello.slots() == 0 ||
+             hello.slots() > limits::kWorkerSlotsMax) {
+    why = fmt::format("a worker has an id of letters and digits, and between 1 and {} slots",
+                      limits::kWorkerSlotsMax);
   } else if (const WorkerInfo* there = workers_.Find(hello.id()); there != nullptr) {
     // It has lost a connection that looks alive from here.
     OnClosed(there->session, absl::UnavailableError("it has connected anew"));

@@ -239,11 +239,9 @@ void WorkerProcess::Start(const runtime::StartExecutor& start) {
 
 Status WorkerProcess::StartNow(const runtime::StartExecutor& given) {
   const std::string name = NameOf(given.executor());
-  // It becomes a folder.
-  const bool plain = !name.starts_with('.') && std::all_of(name.begin(), name.end(), [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.';
-  });
-  if (!plain) return absl::InvalidArgumentError("a job's id holds letters, digits and '-_.' only");
+  if (!IsPlainName(name)) {  // it becomes a folder
+    return absl::InvalidArgumentError("a job's id holds letters, digits and '-_.' only");
+  }
   const std::string folder = fmt::format("{}/executors/{}", options_.data_dir, name);
   WEIR_RETURN_IF_ERROR(env_.disk.RemoveTree(folder));
   WEIR_RETURN_IF_ERROR(env_.disk.MakeDirectories(folder));

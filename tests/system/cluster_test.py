@@ -134,10 +134,14 @@ class Requests(Counting, Numbers):
             newest = 0
             for parallelism in (4, 3):
                 newest = cluster.wait_for_checkpoint(job, newest)
-                result = cluster.command("rescale", job, "-p", parallelism)
-                self.assert_code(result, weir.DONE)
-                wait_until(f"{parallelism} subtasks", lambda: sum(
-                    len(pids) for pids in cluster.executors().values()) == min(parallelism, 3))
+                attempt = cluster.status(job)["attempt"]
+                self.assert_code(cluster.command("rescale", job, "-p", parallelism), weir.DONE)
+                began = time.monotonic()
+                wait_until("the next attempt", lambda attempt=attempt: cluster.status(job)["attempt"] > attempt)
+                cluster.wait_for_state(job, "RUNNING")
+                print(f"to parallelism {parallelism}: {time.monotonic() - began:.2f} s", file=sys.stderr)
+                wait_until("progress of all subtasks", lambda parallelism=parallelism: len(
+                    cluster.status(job)["operators"][0]["subtasks"]) == parallelism)
             status = cluster.wait_for_state(job, "FINISHED")
             self.assertEqual(status["restarts"], 0)
             self.assertEqual(status["parallelism"], 3)

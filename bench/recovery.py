@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Recovery: from kill -9 of a worker until all tasks run again, and until the job has caught up, with so much state.
+
+    bench/recovery.py [--build build] [--ids N] [--kills 10] [--rate 20000] [--folder /tmp]
+
+A cluster on this machine runs the main job over a watched folder; N ids are its state. Then a file with new events comes every half
+second, and workers are killed one after another. Prints one JSON object a line; the limit is what is not to be exceeded:
+    recovery-running    seconds until all tasks run again, median
+    recovery-caught-up  seconds until every event that had been written by then was read, median
+Details go to stderr.
+"""
+
+import json
+import os
+import pathlib
+import random
+import statistics
+import sys
+import tempfile
+import threading
+import time
+
+sys.dont_write_bytecode = True  # leave nothing in the source tree
+from pipeline import require, say  # noqa: E402
+from state_benchmark import parser, show  # noqa: E402
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "system"))
+
+LINES_A_FILE = 1_000_000
+RUNNING_MAX_S, CAUGHT_UP_MAX_S = 4, 10
+PARALLELISM = 4
+
+
+def write_ids(folder, first, number):
+    """A file with these ids, complete at once."""
+    name = folder / f"{first:012}.jsonl"
+    part = name.with_suffix(".part")
+    with open(part, "w", encoding="ascii") as file:
+        for begin in range(first, first + number, 100_000):
+            file.write("".join(f'{{"id":{n}}}\n' for n in range(begin, min(begin + 100_000, first + number))))
+    part.rename(name)
+
+
+class Feeder(threading.Thread):
+    """Writes a file with new events every half second; `written` is the total."""
+
+    def __init__(self, folder, first, rate):
+        super().__init__(daemon=True)
+        self.folder, self.written, self.number = folder, first, rate // 2
+        self.done = threading.Event()
+
+    def run(self):
+        while not self.done.wait(0.5):
+            write_ids(self.folder, self.written, self.number)
+            self.written += self.number
+
+
+def read_so_far(status):
+    return next((op["live_records_out"] for op in status["operators"] if op["name"] == "source"), 0)
+
+
+def state_bytes(folder):
+    return sum(file.stat().st_size for file in (folder / "coordinator" / "checkpoints").glob("*/files/*"))
+
+
+def main():
+    options = parser(__doc__)
+    options.add_argument("--ids", type=int, default=45_000_000)
+    options.add_argument("--kills", type=int, default=10)
+    options.add_argument("--rate", type=int, default=20_000, help="new events a second")
+    arguments = options.parse_args()
+    os.environ["WEIR_BUILD"] = str(pathlib.Path(arguments.build).resolve())
+    import cluster as clusters  # noqa: E402
+    import weir  # noqa: E402
+
+    choose = random.Random(1)
+    running_s, caught_up_s = [], []
+    with tempfile.TemporaryDirectory(prefix="weir-bench-", dir=arguments.folder) as temporary:
+        folder = pathlib.Path(temporary)
+        events = folder / "input"
+        events.mkdir()
+        for first in range(0, arguments.ids, LINES_A_FILE):
+            write_ids(events, first, min(LINES_A_FILE, arguments.ids - first))
+        with clusters.Cluster(folder / "cluster", workers=3, slots=PARALLELISM, memory="4GiB") as cluster:
+            job = cluster.submit(weir.PIPELINE, {"input": events, "out": folder / "out", "id": "id", "watch": "100ms"},
+                                 parallelism=PARALLELISM, checkpoint_interval="2s")
+            cluster.wait_for_state(job, "RUNNING")
+            clusters.wait_until("the state", lambda: read_so_far(cluster.status(job)) >= arguments.ids, 1800)
+            newest = cluster.wait_for_checkpoint(job, cluster.wait_for_checkpoint(job, 0), 120)
+            say(f"{arguments.ids:,} ids, {state_bytes(cluster.folder) / (1 << 30):.2f} GiB in checkpoint {newest}")
+            feeder = Feeder(events, arguments.ids, arguments.rate)
+            feeder.start()
+            for kill in range(arguments.kills):
+                newest = cluster.wait_for_checkpoint(job, newest, 120)
+                time.sleep(choose.uniform(0, 2))
+                busy = [name for name, pids in cluster.executors().items() if pids]
+                attempt = cluster.status(job)["attempt"]
+                began = time.monotonic()
+                cluster.kill_worker(choose.choice(busy))
+
+                def runs(attempt=attempt):
+                    status = cluster.status(job)
+                    return status["attempt"] > attempt and status["state"] == "RUNNING"
+
+                clusters.wait_until("all tasks run", runs, 120)
+                running_s.append(time.monotonic() - began)
+                written = feeder.written
+                clusters.wait_until("caught up", lambda written=written: read_so_far(cluster.status(job)) >= written, 300)
+                caught_up_s.append(time.monotonic() - began)
+                say(f"kill {kill + 1}: runs after {running_s[-1]:.2f} s, caught up after {caught_up_s[-1]:.2f} s")
+                cluster.start_worker()
+            feeder.done.set()
+            feeder.join()
+            status = cluster.status(job)
+            require(status["state"] == "RUNNING", f"the job is {json.dumps(status)}")
+            require(cluster.command("cancel", job).code == 0, "the job cannot be canceled")
+            cluster.wait_for_state(job, "CANCELED")
+    show("recovery-running", statistics.median(running_s), "s", RUNNING_MAX_S)
+    show("recovery-caught-up", statistics.median(caught_up_s), "s", CAUGHT_UP_MAX_S)
+
+
+if __name__ == "__main__":
+    main()
