@@ -1,7 +1,6 @@
 #include "runtime/executor_processes.h"
 
 #include <fmt/format.h>
-#include <openssl/crypto.h>
 #include <unistd.h>
 
 #include <utility>
@@ -9,8 +8,20 @@
 #include "core/limits.h"
 #include "core/shared_memory.h"
 #include "runtime/crash_handler.h"
+#include "runtime/security/secret.h"
 
 namespace weir {
+namespace {
+
+template <class Message>
+bool Parse(const Frame& frame, Message& message) {
+  const std::string_view bytes = frame.bytes();
+  return frame.kind == FrameKind::kControl &&
+         message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+}  // namespace
+
 ExecutorProcesses::ExecutorProcesses(EventLoop& loop, Environment& env,
                                      ExecutorProcessOptions options, Events events,
                                      std::function<void(std::string_view)> log)
@@ -25,21 +36,40 @@ StatusOr<std::unique_ptr<ExecutorProcesses>> ExecutorProcesses::Listen(
     std::function<void(std::string_view)> log) {
   std::unique_ptr<ExecutorProcesses> pool(
       new ExecutorProcesses(loop, env, std::move(options), std::move(events), std::move(log)));
-  WEIR_ASSIGN_OR_RETURN(pool->listener_,
-                        Listener::Listen(pool->network_, {"127.0.0.1", 0}, {},
-                                         [at = pool.get()](std::unique_ptr<Connection> connection) {
-                                           at->OnAccept(std::move(connection));
-                                         }));
+  Doorkeeper::Options door;
+  if (pool->options_.start.has_tls()) {
+    const runtime::ExecutorTls& tls = pool->options_.start.tls();
+    WEIR_ASSIGN_OR_RETURN(door.connection.tls, LoadTls({tls.cert(), tls.key(), tls.ca()}));
+  }
+  ExecutorProcesses* at = pool.get();  // outlives the doorkeeper
+  WEIR_ASSIGN_OR_RETURN(pool->doorkeeper_,
+                        Doorkeeper::Listen(
+                            pool->network_, std::move(door),
+                            [at](const Frame& first, std::unique_ptr<Connection>& connection) {
+                              return at->Greet(first, connection);
+                            },
+                            [at](const std::string& line) {
+                              at->loop_.Post([at, alive = at->alive_, line] {
+                                if (*alive) at->log_(line);
+                              });
+                            }));
   return pool;
 }
 
 ExecutorProcesses::~ExecutorProcesses() {
   *alive_ = false;
-  listener_.reset();
+  doorkeeper_.reset();
   EndAll();
 }
 
 void ExecutorProcesses::EndAll() {
+  std::map<uint64_t, std::unique_ptr<Connection>> arrivals;
+  {
+    std::lock_guard lock(mutex_);
+    secret_.clear();
+    arrivals.swap(arrivals_);
+  }
+  arrivals.clear();
   peers_.clear();
   members_.clear();  // ends the processes that still run
 }
@@ -47,8 +77,13 @@ void ExecutorProcesses::EndAll() {
 void ExecutorProcesses::Start(uint32_t attempt, int executors) {
   EndAll();
   attempt_ = attempt;
-  secret_.clear();
-  for (int i = 0; i < 2; ++i) secret_ += fmt::format("{:016x}", env_.random.Next());
+  std::string secret;
+  for (int i = 0; i < 2; ++i) secret += fmt::format("{:016x}", env_.random.Next());
+  doorkeeper_->set_expected(executors);
+  {
+    std::lock_guard lock(mutex_);
+    secret_ = secret;
+  }
   members_.resize(executors);
   // What earlier attempts left is of no use to this one.
   Status status = env_.disk.RemoveTree(options_.folder);
@@ -56,7 +91,7 @@ void ExecutorProcesses::Start(uint32_t attempt, int executors) {
   for (int i = 0; i < executors && status.ok(); ++i) {
     Member& member = members_[i];
     member.crash_file = fmt::format("{}/crash-{}", options_.folder, i);
-    StatusOr<ChildProcess> process = StartProcess(i, executors, member.crash_file);
+    StatusOr<ChildProcess> process = StartProcess(i, executors, secret, member.crash_file);
     status = process.status();
     if (!process.ok()) break;
     member.process = *std::move(process);
@@ -71,10 +106,11 @@ void ExecutorProcesses::Start(uint32_t attempt, int executors) {
 }
 
 StatusOr<ChildProcess> ExecutorProcesses::StartProcess(int executor, int executors,
+                                                       const std::string& secret,
                                                        const std::string& crash_file) {
   runtime::ExecutorStart start = options_.start;
-  start.set_coordinator(listener_->address().ToString());
-  start.set_secret(secret_);
+  start.set_coordinator(doorkeeper_->address().ToString());
+  start.set_secret(secret);
   start.set_attempt(attempt_);
   start.set_executor(executor);
   start.set_executors(executors);
@@ -90,53 +126,63 @@ StatusOr<ChildProcess> ExecutorProcesses::StartProcess(int executor, int executo
   return process;
 }
 
-// On the network thread.
-void ExecutorProcesses::OnAccept(std::unique_ptr<Connection> accepted) {
-  auto connection = std::make_shared<std::unique_ptr<Connection>>(std::move(accepted));
-  loop_.Post([this, alive = alive_, connection] {
-    if (!*alive) return;
-    const uint64_t peer = ++last_peer_;
-    Connection& started = **connection;
-    peers_[peer].connection = std::move(*connection);
-    started.Start({
-        .on_frame =
-            [this, alive, peer](Frame frame) {
-              loop_.Post([this, alive, peer, frame = std::move(frame)] {
-                if (*alive) OnFrame(peer, frame);
-              });
-            },
-        .on_closed =
-            [this, alive, peer](const Status& why) {
-              loop_.Post([this, alive, peer, why] {
-                if (*alive) OnClosed(peer, why);
-              });
-            },
-    });
+// On the network thread: whether it knows the secret. Which executor it is, the loop finds out.
+StatusOr<Connection::Callbacks> ExecutorProcesses::Greet(const Frame& first,
+                                                         std::unique_ptr<Connection>& connection) {
+  runtime::ExecutorHello hello;
+  if (!Parse(first, hello)) {
+    return absl::DataLossError("it did not begin with the Hello of an executor");
+  }
+  uint64_t peer;
+  {
+    std::lock_guard lock(mutex_);
+    if (secret_.empty() || !SameSecret(hello.secret(), secret_)) {
+      return absl::PermissionDeniedError("its secret is not that of the attempt");
+    }
+    peer = ++last_peer_;
+    arrivals_[peer] = std::move(connection);
+  }
+  loop_.Post([this, alive = alive_, peer, hello] {
+    if (*alive) OnArrival(peer, hello);
   });
+  return Connection::Callbacks{
+      .on_frame =
+          [this, alive = alive_, peer](Frame frame) {
+            loop_.Post([this, alive, peer, frame = std::move(frame)] {
+              if (*alive) OnFrame(peer, frame);
+            });
+          },
+      .on_closed =
+          [this, alive = alive_, peer](const Status& why) {
+            loop_.Post([this, alive, peer, why] {
+              if (*alive) OnClosed(peer, why);
+            });
+          },
+  };
+}
+
+void ExecutorProcesses::OnArrival(uint64_t id, const runtime::ExecutorHello& hello) {
+  {
+    std::lock_guard lock(mutex_);
+    const auto arrival = arrivals_.find(id);
+    if (arrival == arrivals_.end()) return;  // of an attempt that is over
+    peers_[id].connection = std::move(arrival->second);
+    arrivals_.erase(arrival);
+  }
+  const Status status = OnHello(id, hello);
+  if (status.ok()) return;
+  const auto peer = peers_.find(id);
+  log_(fmt::format("refused {}: {}", peer->second.connection->peer().ToString(),
+                   std::string(status.message())));
+  peers_.erase(peer);
 }
 
 void ExecutorProcesses::OnFrame(uint64_t id, const Frame& frame) {
   const auto peer = peers_.find(id);
   if (peer == peers_.end()) return;
-  const std::string_view bytes = frame.bytes();
-  const auto parse = [&](auto& message) {
-    return frame.kind == FrameKind::kControl &&
-           message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-  };
-  if (peer->second.executor < 0) {
-    runtime::ExecutorHello hello;
-    const Status status =
-        parse(hello) ? OnHello(id, hello) : absl::DataLossError("not a Hello of an executor");
-    if (!status.ok()) {
-      log_(fmt::format("refused a connection from {}: {}",
-                       peer->second.connection->peer().ToString(), std::string(status.message())));
-      peers_.erase(peer);
-    }
-    return;
-  }
   const int executor = peer->second.executor;
   runtime::ToCoordinator message;
-  if (!parse(message)) {
+  if (!Parse(frame, message)) {
     return End(executor, absl::DataLossError("sent what is no message of an executor"));
   }
   if (message.has_canceled()) members_[executor].canceled = true;
@@ -144,9 +190,9 @@ void ExecutorProcesses::OnFrame(uint64_t id, const Frame& frame) {
 }
 
 Status ExecutorProcesses::OnHello(uint64_t id, const runtime::ExecutorHello& hello) {
-  if (hello.attempt() != attempt_ || hello.secret().size() != secret_.size() ||
-      CRYPTO_memcmp(hello.secret().data(), secret_.data(), secret_.size()) != 0) {
-    return absl::PermissionDeniedError("it is not of this attempt");
+  if (hello.attempt() != attempt_) {
+    return absl::AbortedError(
+        fmt::format("it belongs to attempt {}, not to {}", hello.attempt(), attempt_));
   }
   if (hello.executor() >= members_.size()) {
     return absl::OutOfRangeError(fmt::format("there is no executor {}", hello.executor()));

@@ -1,5 +1,6 @@
 // ExecutorProcesses: an ExecutorPool whose executors are processes on this machine, one for each
-// executor and attempt, that connect to it over loopback.
+// executor and attempt, that connect to it over loopback; with TLS where the start message names the
+// files for it, to each other as well.
 //
 //   Start     makes the processes; each connects, says Hello and loads the job
 //   started   when all have said Hello
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -21,7 +23,7 @@
 #include "runtime/event_loop.h"
 #include "runtime/executor_pool.h"
 #include "runtime/net/connection.h"
-#include "runtime/net/listener.h"
+#include "runtime/net/doorkeeper.h"
 #include "runtime/net/network_thread.h"
 #include "weir/runtime/messages.pb.h"
 
@@ -57,15 +59,19 @@ class ExecutorProcesses final : public ExecutorPool {
     int64_t deadline = 0;   // of what it is to do next; 0: none
     std::string late;       // what it has not done by then
   };
+  // A connection that has proved to belong to an attempt.
   struct Peer {
     std::unique_ptr<Connection> connection;
-    int executor = -1;  // -1: has not said Hello
+    int executor = -1;  // -1: its Hello has not been looked at
   };
 
   ExecutorProcesses(EventLoop& loop, Environment& env, ExecutorProcessOptions options,
                     Events events, std::function<void(std::string_view)> log);
-  StatusOr<ChildProcess> StartProcess(int executor, int executors, const std::string& crash_file);
-  void OnAccept(std::unique_ptr<Connection> connection);
+  StatusOr<ChildProcess> StartProcess(int executor, int executors, const std::string& secret,
+                                      const std::string& crash_file);
+  StatusOr<Connection::Callbacks> Greet(const Frame& first,
+                                        std::unique_ptr<Connection>& connection);
+  void OnArrival(uint64_t peer, const runtime::ExecutorHello& hello);
   void OnFrame(uint64_t peer, const Frame& frame);
   Status OnHello(uint64_t peer, const runtime::ExecutorHello& hello);
   void OnClosed(uint64_t peer, const Status& why);
@@ -80,15 +86,19 @@ class ExecutorProcesses final : public ExecutorPool {
   const std::function<void(std::string_view)> log_;
 
   uint32_t attempt_ = 0;
-  std::string secret_;
   std::vector<Member> members_;
   std::map<uint64_t, Peer> peers_;
-  uint64_t last_peer_ = 0;
+  // What the network thread shares.
+  std::mutex mutex_;
+  std::string secret_;  // of the attempt; guarded by mutex_
+  std::map<uint64_t, std::unique_ptr<Connection>>
+      arrivals_;            // not in peers_ yet; guarded by mutex_
+  uint64_t last_peer_ = 0;  // guarded by mutex_
   // What is posted from the network thread does nothing once this is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
   NetworkThread network_;
-  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<Doorkeeper> doorkeeper_;
 };
 
 }  // namespace weir

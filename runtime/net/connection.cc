@@ -12,10 +12,12 @@
 #include <chrono>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "core/check.h"
 #include "runtime/net/network_impl.h"
+#include "runtime/net/tls_impl.h"
 
 namespace weir {
 
@@ -33,12 +35,12 @@ struct Connection::Impl : std::enable_shared_from_this<Impl> {
   Impl(NetworkThread& network, tcp::socket socket, Address peer, Options options, bool accepted)
       : network(network),
         peer(std::move(peer)),
-        options(options),
+        options(std::move(options)),
         accepted(accepted),
         socket(std::move(socket)),
         resolver(network.impl().io),
         timer(network.impl().io),
-        decoder(options.frame_bytes_max) {}
+        decoder(this->options.frame_bytes_max) {}
 
   void Start(Callbacks given) {
     callbacks = std::move(given);
@@ -48,13 +50,7 @@ struct Connection::Impl : std::enable_shared_from_this<Impl> {
     }
     started = true;
     if (accepted) return OnConnected();
-    timer.expires_after(std::chrono::microseconds(options.connect_timeout));
-    timer.async_wait([self = shared_from_this()](ErrorCode error) {
-      if (error || self->closed || self->connected) return;
-      self->Fail(absl::UnavailableError(
-          fmt::format("cannot connect to {}: no answer within {}", self->peer.ToString(),
-                      FormatDuration(self->options.connect_timeout))));
-    });
+    LimitConnecting(fmt::format("cannot connect to {}: no answer", peer.ToString()));
     ErrorCode not_literal;
     const auto address = asio::ip::make_address(peer.host, not_literal);
     if (!not_literal) {
@@ -83,10 +79,43 @@ struct Connection::Impl : std::enable_shared_from_this<Impl> {
     OnConnected();
   }
 
+  // Until Open(), which starts the timer anew.
+  void LimitConnecting(std::string what) {
+    timer.expires_after(std::chrono::microseconds(options.connect_timeout));
+    timer.async_wait([self = shared_from_this(), what = std::move(what)](ErrorCode error) {
+      if (error || self->closed || self->open) return;
+      self->Fail(absl::UnavailableError(
+          fmt::format("{} within {}", what, FormatDuration(self->options.connect_timeout))));
+    });
+  }
+
   void OnConnected() {
-    connected = true;
     ErrorCode ignored;  // a slower connection is one as well
     socket.set_option(tcp::no_delay(true), ignored);
+    if (options.tls == nullptr) return Open();
+    tls.emplace(socket, options.tls->impl().context);
+    if (accepted) {
+      LimitConnecting(fmt::format("lost {}: no TLS handshake", peer.ToString()));
+      PrepareAccepting(*tls, options.client_certificate, refusal);
+    } else if (Status status = PrepareConnecting(*tls, peer.host, refusal); !status.ok()) {
+      return Fail(Annotate(status, "cannot connect to " + peer.ToString()));
+    }
+    tls->async_handshake(accepted ? TlsStream::server : TlsStream::client,
+                         [self = shared_from_this()](ErrorCode error) {
+                           if (self->closed) return;
+                           if (error) return self->FailHandshake(error);
+                           self->Open();
+                         });
+  }
+
+  void FailHandshake(ErrorCode error) {
+    const std::string what =
+        fmt::format("no TLS with {}: {}", peer.ToString(), DescribeTlsError(error, refusal));
+    Fail(refusal.empty() ? absl::UnavailableError(what) : absl::PermissionDeniedError(what));
+  }
+
+  void Open() {
+    open = true;
     Tick();
     Read();
     WriteNext();
@@ -94,21 +123,38 @@ struct Connection::Impl : std::enable_shared_from_this<Impl> {
 
   void Read() {
     const std::span<char> room = decoder.Room();
-    socket.async_read_some(asio::buffer(room.data(), room.size()),
-                           [self = shared_from_this()](ErrorCode error, size_t bytes) {
-                             if (!self->closed) self->OnRead(error, bytes);
-                           });
+    const auto buffer = asio::buffer(room.data(), room.size());
+    auto done = [self = shared_from_this()](ErrorCode error, size_t bytes) {
+      if (!self->closed) self->OnRead(error, bytes);
+    };
+    if (tls) {
+      tls->async_read_some(buffer, std::move(done));
+    } else {
+      socket.async_read_some(buffer, std::move(done));
+    }
+  }
+
+  // The end of a stream says nothing but that: frames are whole by themselves. So TLS's own sign of
+  // it is neither sent nor missed.
+  static bool IsEnd(ErrorCode error) {
+    return error == asio::error::eof || error == asio::ssl::error::stream_truncated;
+  }
+
+  Status Lost(ErrorCode error, const Status& rest) const {
+    std::string what = fmt::format(
+        "lost {}: {}", peer.ToString(),
+        IsEnd(error) ? std::string("it closed the connection") : DescribeTlsError(error, refusal));
+    if (!rest.ok()) what += fmt::format(" ({})", std::string(rest.message()));
+    // Who connects has done its part of the handshake before the other has looked at the
+    // certificate.
+    if (tls && !accepted && !heard) what += "; if it refused this certificate, its log tells why";
+    return absl::UnavailableError(what);
   }
 
   void OnRead(ErrorCode error, size_t bytes) {
-    if (error == asio::error::eof && shutdown_sent) return Finish(absl::OkStatus());
-    if (error) {
-      const Status at_end = decoder.AtEnd();
-      return Fail(absl::UnavailableError(
-          fmt::format("lost {}: {}{}", peer.ToString(),
-                      error == asio::error::eof ? "it closed the connection" : error.message(),
-                      at_end.ok() ? std::string() : " (" + std::string(at_end.message()) + ")")));
-    }
+    if (IsEnd(error) && shutdown_sent) return Finish(absl::OkStatus());
+    if (error) return Fail(Lost(error, decoder.AtEnd()));
+    heard = true;
     silent_ticks = 0;
     decoder.Written(bytes);
     while (true) {
@@ -155,16 +201,18 @@ struct Connection::Impl : std::enable_shared_from_this<Impl> {
       }
       return;
     }
-    asio::async_write(socket, buffers, [self = shared_from_this()](ErrorCode error, size_t) {
+    auto done = [self = shared_from_this()](ErrorCode error, size_t) {
       if (self->closed) return;
-      if (error) {
-        return self->Fail(absl::UnavailableError(
-            fmt::format("lost {}: {}", self->peer.ToString(), error.message())));
-      }
+      if (error) return self->Fail(self->Lost(error, absl::OkStatus()));
       self->queued.fetch_sub(self->writing_bytes, std::memory_order_relaxed);
       self->sent_since_tick = true;
       self->WriteNext();
-    });
+    };
+    if (tls) {
+      asio::async_write(*tls, buffers, std::move(done));
+    } else {
+      asio::async_write(socket, buffers, std::move(done));
+    }
   }
 
   // Counts intervals and not time: after this process was stopped for a while, the peer's frames
@@ -254,17 +302,20 @@ struct Connection::Impl : std::enable_shared_from_this<Impl> {
 
   // Of the network thread.
   tcp::socket socket;
+  std::optional<TlsStream> tls;
+  std::string refusal;  // why the peer's certificate was not believed
   tcp::resolver resolver;
-  asio::steady_timer timer;  // of connecting, then of heartbeats
+  asio::steady_timer timer;  // of connecting and the handshake, then of heartbeats
   FrameDecoder decoder;
   Callbacks callbacks;
   bool started = false;
-  bool connected = false;
+  bool open = false;  // connected, and the TLS handshake is done
   bool closed = false;
   bool abandoned = false;
   bool greeted = false;  // the preamble is on its way
   bool shutdown_sent = false;
   bool sent_since_tick = false;
+  bool heard = false;  // something came
   int64_t silent_ticks = 0;
   Status reason;
   std::vector<Outgoing> writing;
@@ -274,7 +325,7 @@ struct Connection::Impl : std::enable_shared_from_this<Impl> {
   std::atomic<size_t> queued = 0;
   std::mutex mutex;
   std::deque<Outgoing> queue;  // guarded by mutex, as are those below
-  bool writer_active = true;   // WriteNext() will be called; at first when connected
+  bool writer_active = true;   // WriteNext() will be called; at first by Open()
   bool dropping = false;
   bool shutdown = false;
 };
@@ -288,13 +339,13 @@ Connection::~Connection() {
 std::unique_ptr<Connection> Connection::Connect(NetworkThread& network, Address peer,
                                                 Options options) {
   return std::make_unique<Connection>(std::make_shared<Impl>(
-      network, tcp::socket(network.impl().io), std::move(peer), options, false));
+      network, tcp::socket(network.impl().io), std::move(peer), std::move(options), false));
 }
 
 std::unique_ptr<Connection> MakeAccepted(NetworkThread& network, tcp::socket socket, Address peer,
                                          Connection::Options options) {
   return std::make_unique<Connection>(std::make_shared<Connection::Impl>(
-      network, std::move(socket), std::move(peer), options, true));
+      network, std::move(socket), std::move(peer), std::move(options), true));
 }
 
 void Connection::Start(Callbacks callbacks) {

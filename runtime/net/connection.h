@@ -11,6 +11,7 @@
 //   Unavailable         cannot connect, closed by the peer, nothing came for the heartbeat timeout
 //   DataLoss            what came is not what Weir sends; see frame.h
 //   FailedPrecondition  the peer speaks another version of the protocol
+//   PermissionDenied    the peer's certificate is not believed (tls.h)
 //   ResourceExhausted   more than Options::send_queue_bytes_max waited to be sent
 //
 // A connection that has nothing to say says so with heartbeats, so that a peer, a machine or a link
@@ -32,17 +33,20 @@
 #include "runtime/net/address.h"
 #include "runtime/net/frame.h"
 #include "runtime/net/network_thread.h"
+#include "runtime/net/tls.h"
 
 namespace weir {
 
 class Connection {
  public:
   struct Options {
-    Duration connect_timeout = limits::kConnectTimeout;  // of looking the name up, too
+    Duration connect_timeout = limits::kConnectTimeout;  // name and TLS included
     Duration heartbeat_interval = limits::kHeartbeatInterval;
     Duration heartbeat_timeout = limits::kHeartbeatTimeout;  // a multiple of the interval
     size_t frame_bytes_max = limits::kFrameBytesMax;         // of payloads that are received
     size_t send_queue_bytes_max = limits::kSendQueueBytesMax;
+    std::shared_ptr<const TlsContext> tls;                                // null: in the clear
+    ClientCertificate client_certificate = ClientCertificate::kRequired;  // where it is accepted
   };
   struct Callbacks {
     std::function<void(Frame)> on_frame;

@@ -12,6 +12,7 @@ namespace weir {
 namespace {
 
 constexpr std::string_view kMagic = "WEIR";
+constexpr char kTlsHandshake = 0x16;  // how a TLS client begins
 constexpr FrameKind kKnownFrameKinds[] = {
     FrameKind::kHeartbeat,  FrameKind::kHello,     FrameKind::kControl,
     FrameKind::kRows,       FrameKind::kWatermark, FrameKind::kBarrier,
@@ -108,6 +109,10 @@ Status FrameDecoder::Fail(Status status) {
 
 Status FrameDecoder::ReadPreamble() {
   const std::string_view start(buffer_.data() + begin_, std::min(unread(), kMagic.size()));
+  if (start.starts_with(kTlsHandshake)) {
+    return absl::DataLossError(
+        "it speaks TLS, and this process was not told to: --tls-cert, --tls-key, --tls-ca");
+  }
   if (start != kMagic.substr(0, start.size())) {
     return absl::DataLossError("its first bytes are not those of a process of Weir");
   }

@@ -1,47 +1,19 @@
 #include "runtime/net/peer_mesh.h"
 
 #include <fmt/format.h>
-#include <openssl/crypto.h>
 
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
-#include <map>
 #include <mutex>
 #include <utility>
 
 #include "core/check.h"
-#include "core/codec.h"
-#include "runtime/net/listener.h"
+#include "runtime/net/doorkeeper.h"
+#include "runtime/net/hello.h"
 #include "runtime/net/network_impl.h"
+#include "runtime/security/secret.h"
 
 namespace weir {
-namespace {
-
-struct Hello {
-  std::string_view job_id;
-  uint64_t attempt = 0;
-  uint64_t index = 0;
-  uint64_t executors = 0;
-  std::string_view secret;
-};
-
-std::string Encode(const Hello& hello) {
-  std::string out;
-  PutBytes(hello.job_id, out);
-  PutVarint(hello.attempt, out);
-  PutVarint(hello.index, out);
-  PutVarint(hello.executors, out);
-  PutBytes(hello.secret, out);
-  return out;
-}
-
-bool Decode(std::string_view bytes, Hello& hello) {
-  ByteReader in(bytes);
-  return in.Bytes(hello.job_id) && in.Varint(hello.attempt) && in.Varint(hello.index) &&
-         in.Varint(hello.executors) && in.Bytes(hello.secret) && in.done();
-}
-
-}  // namespace
 
 struct PeerMesh::Impl : std::enable_shared_from_this<Impl> {
   // Written on the network thread with the mutex held; so read there without, elsewhere with it.
@@ -49,10 +21,6 @@ struct PeerMesh::Impl : std::enable_shared_from_this<Impl> {
     std::unique_ptr<Connection> connection;
     bool greeted = false;
     bool lost = false;
-  };
-  struct Stranger {
-    std::unique_ptr<Connection> connection;
-    boost::asio::steady_timer timer;
   };
 
   Impl(NetworkThread& network, Options given, Callbacks callbacks)
@@ -70,18 +38,17 @@ struct PeerMesh::Impl : std::enable_shared_from_this<Impl> {
   }
 
   std::string OwnHello() const {
-    return Encode({options.job_id, options.attempt, static_cast<uint64_t>(options.index),
-                   static_cast<uint64_t>(options.executors), options.secret});
+    return EncodeHello({options.job_id, options.attempt, static_cast<uint64_t>(options.index),
+                        static_cast<uint64_t>(options.executors), options.secret});
   }
 
   // Whose Hello it is.
   StatusOr<int> Check(const Frame& frame) const {
-    Hello hello;
-    if (frame.kind != FrameKind::kHello || !Decode(frame.bytes(), hello)) {
+    PeerHello hello;
+    if (frame.kind != FrameKind::kHello || !DecodeHello(frame.bytes(), hello)) {
       return absl::DataLossError("it did not begin with a Hello");
     }
-    if (hello.secret.size() != options.secret.size() ||
-        CRYPTO_memcmp(hello.secret.data(), options.secret.data(), hello.secret.size()) != 0) {
+    if (!SameSecret(hello.secret, options.secret)) {
       return absl::PermissionDeniedError("its secret is not that of the attempt");
     }
     if (hello.job_id != options.job_id || hello.attempt != options.attempt) {
@@ -100,68 +67,28 @@ struct PeerMesh::Impl : std::enable_shared_from_this<Impl> {
   }
 
   // A peer with a higher index, or somebody else.
-  void OnAccept(std::unique_ptr<Connection> connection) {
-    if (strangers.size() >= limits::kUnknownConnectionsMax) {
-      callbacks.log(fmt::format("refused {}: {} others have not said who they are",
-                                connection->peer().ToString(), strangers.size()));
-      return;
+  StatusOr<Connection::Callbacks> Greet(const Frame& first,
+                                        std::unique_ptr<Connection>& connection) {
+    WEIR_ASSIGN_OR_RETURN(const int index, Check(first));
+    Peer& peer = peers[index];
+    if (index < options.index || peer.connection != nullptr || peer.lost) {
+      return absl::AbortedError(fmt::format("it says it is executor {}, which {}", index,
+                                            peer.lost ? "was lost"
+                                            : index < options.index
+                                                ? "does not connect but is connected to"
+                                                : "is connected already"));
     }
-    const uint64_t id = next_stranger++;
-    auto [it, added] = strangers.try_emplace(
-        id, Stranger{std::move(connection), boost::asio::steady_timer(network.impl().io)});
-    auto self = shared_from_this();
-    // The connection becomes a peer's with its Hello.
-    auto peer = std::make_shared<int>(-1);
-    it->second.connection->Start({
-        .on_frame =
-            [self, id, peer](Frame frame) {
-              if (*peer >= 0) return self->OnFrame(*peer, std::move(frame));
-              *peer = self->OnStrangersHello(id, frame);
-            },
-        .on_closed =
-            [self, id, peer](const Status& status) {
-              if (*peer >= 0) return self->Lose(*peer, status);
-              self->Refuse(id, status);
-            },
-    });
-    it->second.timer.expires_after(std::chrono::microseconds(options.hello_timeout));
-    it->second.timer.async_wait([self, id](boost::system::error_code error) {
-      if (error || self->closed) return;
-      self->Refuse(id, absl::DeadlineExceededError(
-                           fmt::format("it has not said who it is within {}",
-                                       FormatDuration(self->options.hello_timeout))));
-    });
-  }
-
-  int OnStrangersHello(uint64_t id, const Frame& frame) {
-    const StatusOr<int> index = Check(frame);
-    if (!index.ok()) return Refuse(id, index.status());
-    Peer& peer = peers[*index];
-    if (*index < options.index || peer.connection != nullptr || peer.lost) {
-      return Refuse(id, absl::AbortedError(fmt::format(
-                            "it says it is executor {}, which {}", *index,
-                            peer.lost                ? "was lost"
-                            : *index < options.index ? "does not connect but is connected to"
-                                                     : "is connected already")));
-    }
-    std::unique_ptr<Connection> connection = std::move(strangers.at(id).connection);
-    strangers.erase(id);
     connection->Send(FrameKind::kHello, 0, OwnHello());
     {
       std::lock_guard lock(mutex);
       peer.connection = std::move(connection);
     }
-    Welcome(*index);
-    return *index;
-  }
-
-  int Refuse(uint64_t id, const Status& why) {
-    const auto it = strangers.find(id);
-    if (it == strangers.end()) return -1;
-    const std::string from = it->second.connection->peer().ToString();
-    strangers.erase(it);
-    callbacks.log(fmt::format("refused {}: {}", from, std::string(why.message())));
-    return -1;
+    auto self = shared_from_this();
+    Welcome(index);
+    return Connection::Callbacks{
+        .on_frame = [self, index](Frame frame) { self->OnFrame(index, std::move(frame)); },
+        .on_closed = [self, index](const Status& status) { self->Lose(index, status); },
+    };
   }
 
   void Connect(const std::vector<Address>& addresses) {
@@ -194,15 +121,14 @@ struct PeerMesh::Impl : std::enable_shared_from_this<Impl> {
       said = absl::AbortedError(fmt::format("it says it is executor {}", *said));
     }
     if (!said.ok()) return Lose(index, said.status());
+    peers[index].connection->set_frame_bytes_max(options.connection.frame_bytes_max);
     Welcome(index);
   }
 
   void Welcome(int index) {
-    Peer& peer = peers[index];
-    peer.connection->set_frame_bytes_max(options.connection.frame_bytes_max);
     {
       std::lock_guard lock(mutex);
-      peer.greeted = true;
+      peers[index].greeted = true;
     }
     TellIfReady();
   }
@@ -246,7 +172,10 @@ struct PeerMesh::Impl : std::enable_shared_from_this<Impl> {
     std::string where = fmt::format("executor {}", index);
     if (connection != nullptr) where += " at " + connection->peer().ToString();
     connection.reset();
-    callbacks.on_lost(index, Annotate(why, where));
+    // A certificate or a secret that is not believed may be another one in the next attempt.
+    const bool refused = absl::IsPermissionDenied(why);
+    callbacks.on_lost(index,
+                      Annotate(refused ? absl::UnavailableError(why.message()) : why, where));
   }
 
   void Send(int index, FrameKind kind, uint32_t channel, std::string bytes) {
@@ -261,8 +190,7 @@ struct PeerMesh::Impl : std::enable_shared_from_this<Impl> {
   void Close() {
     closed = true;
     ready_timer.cancel();
-    listener.reset();
-    strangers.clear();
+    doorkeeper.reset();
     std::lock_guard lock(mutex);
     for (Peer& peer : peers) {
       peer.lost = true;
@@ -280,9 +208,7 @@ struct PeerMesh::Impl : std::enable_shared_from_this<Impl> {
   std::vector<Peer> peers;  // by index; the own one is not used
 
   // Of the network thread.
-  std::unique_ptr<Listener> listener;
-  std::map<uint64_t, Stranger> strangers;
-  uint64_t next_stranger = 0;
+  std::unique_ptr<Doorkeeper> doorkeeper;
   boost::asio::steady_timer ready_timer;
   bool connecting = false;
   bool ready = false;
@@ -299,18 +225,25 @@ StatusOr<std::unique_ptr<PeerMesh>> PeerMesh::Listen(NetworkThread& network, Opt
                                                      Callbacks callbacks) {
   WEIR_CHECK(options.index >= 0 && options.index < options.executors);
   WEIR_CHECK(options.secret.size() <= limits::kSecretBytesMax);
-  const Address listen = options.listen;
+  Doorkeeper::Options door;
+  door.listen = options.listen;
+  door.connection = options.connection;
+  door.hello_timeout = options.hello_timeout;
+  door.expected = options.executors - 1 - options.index;
   auto impl = std::make_shared<Impl>(network, std::move(options), std::move(callbacks));
   Status status;
-  // On the network thread, so that nobody is accepted before the listener is in its place.
+  // On the network thread, so that nobody is greeted before the doorkeeper is in its place.
   network.RunAndWait([&] {
-    auto listener =
-        Listener::Listen(network, listen, impl->unknown,
-                         [impl](std::unique_ptr<Connection> c) { impl->OnAccept(std::move(c)); });
-    status = listener.status();
+    auto doorkeeper = Doorkeeper::Listen(
+        network, std::move(door),
+        [impl](const Frame& first, std::unique_ptr<Connection>& connection) {
+          return impl->Greet(first, connection);
+        },
+        impl->callbacks.log);
+    status = doorkeeper.status();
     if (!status.ok()) return;
-    impl->listener = *std::move(listener);
-    impl->address = impl->listener->address();
+    impl->doorkeeper = *std::move(doorkeeper);
+    impl->address = impl->doorkeeper->address();
   });
   WEIR_RETURN_IF_ERROR(status);
   return std::unique_ptr<PeerMesh>(new PeerMesh(std::move(impl)));

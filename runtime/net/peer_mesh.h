@@ -2,7 +2,7 @@
 //
 // Each executor listens; of two the one with the higher index connects. The first frame in each
 // direction is a Hello: job, attempt, index, number of executors, and a secret that the coordinator
-// made for the attempt. Anything else, or a Hello that does not fit, is refused with a log line. A
+// made for the attempt. Anything else, or a Hello that does not fit, is refused (doorkeeper.h). A
 // peer that is lost is told once and never connected again: the attempt has failed.
 //
 //   PeerMesh::Listen    when the executor starts; address() goes to the coordinator
@@ -14,7 +14,7 @@
 //
 // Callbacks run on the network thread. The mesh may be destroyed on any thread, and inside its
 // callbacks; afterwards none runs, and frames that were not sent are dropped. The secret is sent in
-// the clear where the connection is not TLS: loopback only.
+// the clear where `connection` has no TLS: loopback only.
 #pragma once
 
 #include <functional>

@@ -10,6 +10,7 @@ enum class Role {
   kRead,     // see jobs, workers and metrics
   kOperate,  // cancel, stop, rescale, take savepoints
   kSubmit,   // send libraries and start jobs
+  kWorker,   // join as a worker; includes none of the others, which each include those before it
 };
 
 constexpr std::string_view RoleName(Role role) {
@@ -20,6 +21,8 @@ constexpr std::string_view RoleName(Role role) {
       return "operate";
     case Role::kSubmit:
       return "submit";
+    case Role::kWorker:
+      return "worker";
   }
   return "";
 }

@@ -17,7 +17,7 @@ CoordinatorLink::CoordinatorLink(NetworkThread& network, EventLoop& loop, Clock&
 
 void CoordinatorLink::Connect() {
   const uint64_t generation = ++generation_;
-  connection_ = Connection::Connect(network_, options_.coordinator, {});
+  connection_ = Connection::Connect(network_, options_.coordinator, options_.connection);
   connection_->Start({
       .on_frame =
           [this, generation, connection = connection_.get()](Frame frame) {

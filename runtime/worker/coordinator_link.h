@@ -23,6 +23,7 @@ class CoordinatorLink {
  public:
   struct Options {
     Address coordinator;
+    Connection::Options connection;
     runtime::ExecutorHello hello;
     Duration away_max = 0;
   };

@@ -1,5 +1,7 @@
 #include "runtime/worker/executor_links.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -32,6 +34,7 @@ struct ExecutorLinks::Impl {
   }
 
   NetworkThread& network;
+  size_t executors = 1;
   std::unique_ptr<PeerMesh> mesh;
   std::unique_ptr<RemoteExchange> exchange;
 
@@ -55,6 +58,7 @@ StatusOr<std::unique_ptr<ExecutorLinks>> ExecutorLinks::Listen(
     NetworkThread& network, PeerMesh::Options mesh,
     std::function<void(const std::string& line)> log) {
   auto impl = std::make_unique<Impl>(network);
+  impl->executors = static_cast<size_t>(mesh.executors);
   Impl* at = impl.get();  // outlives the mesh's callbacks: Close() ends them
   PeerMesh::Callbacks callbacks;
   callbacks.on_ready = [at] {
@@ -114,6 +118,12 @@ void ExecutorLinks::Connect(std::function<void(const Status&)> lost) {
     StatusOr<Address> address = ParseAddress(place.address());
     if (!address.ok()) return lost(address.status());
     addresses.push_back(*std::move(address));
+  }
+  if (addresses.size() != impl_->executors) {
+    return lost(
+        absl::DataLossError(fmt::format("the attempt was started with {} executors, and {} "
+                                        "places came",
+                                        impl_->executors, addresses.size())));
   }
   impl_->network.RunAndWait([this, &lost] {
     impl_->lost = std::move(lost);

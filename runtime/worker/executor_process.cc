@@ -36,8 +36,15 @@ Status RunExecutorProcess(const runtime::ExecutorStart& start,
   SetCrashFile(start.crash_file());
   WEIR_ASSIGN_OR_RETURN(const Address coordinator, ParseAddress(start.coordinator()));
 
+  Connection::Options secured;
+  if (start.has_tls()) {
+    WEIR_ASSIGN_OR_RETURN(secured.tls,
+                          LoadTls({start.tls().cert(), start.tls().key(), start.tls().ca()}));
+  }
+
   NetworkThread network;
   PeerMesh::Options mesh;
+  mesh.connection = secured;
   mesh.job_id = start.job_id();
   mesh.attempt = start.attempt();
   mesh.index = static_cast<int>(start.executor());
@@ -53,7 +60,8 @@ Status RunExecutorProcess(const runtime::ExecutorStart& start,
   EventLoop loop(env.clock);
   std::unique_ptr<Executor> executor;  // used on the loop's thread, which is this one
   AttemptAnswers answers;
-  CoordinatorLink::Options to_coordinator{coordinator, {}, start.coordinator_away_micros_max()};
+  CoordinatorLink::Options to_coordinator{
+      coordinator, secured, {}, start.coordinator_away_micros_max()};
   to_coordinator.hello.set_secret(start.secret());
   to_coordinator.hello.set_job_id(start.job_id());
   to_coordinator.hello.set_attempt(start.attempt());

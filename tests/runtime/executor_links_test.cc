@@ -18,6 +18,7 @@
 #include "runtime/net/network_thread.h"
 #include "state/object_store.h"
 #include "tests/support/number_job.h"
+#include "tests/support/test_ca.h"
 
 namespace weir::testing {
 namespace {
@@ -84,6 +85,8 @@ class Cluster final : public JobMaster::Host {
   }
   ~Cluster() override { nodes_.clear(); }
 
+  // One for each executor; without, they talk in the clear.
+  void set_tls(std::vector<std::shared_ptr<const TlsContext>> tls) { tls_ = std::move(tls); }
   RunState Run() {
     loop_.Post([this] { master_->Start(Now()); });
     loop_.Run([this] {
@@ -106,6 +109,7 @@ class Cluster final : public JobMaster::Host {
     std::vector<std::string> addresses;
     for (int i = 0; i < executors; ++i) {
       PeerMesh::Options mesh{"job-1", attempt, i, executors, "secret"};
+      if (!tls_.empty()) mesh.connection.tls = tls_.at(i);
       nodes_.push_back(std::make_unique<Node>(
           job_, "job-1", objects_, std::move(mesh), folder_ + "/work-" + std::to_string(i),
           [this, i](const runtime::ToCoordinator& message) {
@@ -148,6 +152,7 @@ class Cluster final : public JobMaster::Host {
   EventLoop loop_{env_.clock};
   JobRecord record_;
   std::string log_;
+  std::vector<std::shared_ptr<const TlsContext>> tls_;
   std::unique_ptr<JobMaster> master_;
   std::vector<std::unique_ptr<Node>> nodes_;
 };
@@ -174,6 +179,22 @@ TEST_F(ExecutorLinksTest, RowsFindTheirSubtaskWhereverItIs) {
     EXPECT_EQ(cluster->status().restarts, 0) << cluster->log();
     ExpectExactlyOnce(kKeys);
   }
+}
+
+TEST_F(ExecutorLinksTest, WithTlsEveryRowArrivesAndAFailedAttemptIsRepeated) {
+  TestCa ca(dir_.path(), "ca");
+  std::vector<std::shared_ptr<const TlsContext>> tls;
+  for (const char* name : {"executor-0", "executor-1", "executor-2"}) {
+    const auto loaded = LoadTls(ca.Issue(name));
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    tls.push_back(*loaded);
+  }
+  shared_->rows_until_failure = 20'000;
+  const std::unique_ptr<Cluster> cluster = Make(4, 3);
+  cluster->set_tls(tls);
+  EXPECT_EQ(cluster->Run(), RunState::kFinished) << cluster->log();
+  EXPECT_EQ(cluster->status().restarts, 1) << cluster->log();
+  ExpectExactlyOnce(kKeys);
 }
 
 TEST_F(ExecutorLinksTest, AnAttemptThatFailsAndItsSuccessorDoNotMeet) {

@@ -2,18 +2,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <deque>
 #include <map>
-#include <mutex>
 
 #include "runtime/exchange/remote_exchange.h"
 #include "runtime/net/listener.h"
 #include "runtime/net/peer_mesh.h"
+#include "tests/support/event_log.h"
 
 namespace weir {
 namespace {
 
+using testing::EventLog;
 using ::testing::HasSubstr;
 
 std::string SmallStream() {
@@ -71,34 +71,14 @@ TEST(FrameTest, OversizeAndStrangersAreRefused) {
   EXPECT_EQ(DecodeAll(other, 100).second.code(), absl::StatusCode::kFailedPrecondition);
 }
 
-// What callbacks on the network thread tell the test.
-class Events {
- public:
-  void Add(std::string event) {
-    std::lock_guard lock(mutex_);
-    events_.push_back(std::move(event));
-    changed_.notify_all();
-  }
-  std::vector<std::string> Await(size_t count) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, std::chrono::seconds(20), [&] { return events_.size() >= count; });
-    return events_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<std::string> events_;
-};
-
-Connection::Callbacks Record(Events& events) {
+Connection::Callbacks Record(EventLog& events) {
   return {[&](Frame frame) { events.Add(std::string(frame.bytes())); },
           [&](const Status& status) { events.Add("closed: " + status.ToString()); }};
 }
 
 TEST(ConnectionTest, FramesArriveInOrderAndShutdownSendsThemFirst) {
   NetworkThread network;
-  Events client_events, server_events;
+  EventLog client_events, server_events;
   std::unique_ptr<Connection> server;
   auto listener = Listener::Listen(network, {"127.0.0.1", 0}, {}, [&](auto accepted) {
     server = std::move(accepted);
@@ -126,7 +106,7 @@ TEST(ConnectionTest, NobodyThereIsToldWithTheAddress) {
     ASSERT_TRUE(listener.ok());
     address = (*listener)->address();
   }
-  Events events;
+  EventLog events;
   auto client = Connection::Connect(network, address, {});
   client->Start(Record(events));
   EXPECT_THAT(events.Await(1).at(0), HasSubstr("cannot connect to " + address.ToString()));
@@ -138,7 +118,7 @@ TEST(ConnectionTest, ASilentPeerAndAQueueThatOverflowsCloseIt) {
   auto listener = Listener::Listen(network, {"127.0.0.1", 0}, {},
                                    [&](auto accepted) { silent = std::move(accepted); });
   ASSERT_TRUE(listener.ok());
-  Events quiet, full;
+  EventLog quiet, full;
   auto first = Connection::Connect(
       network, (*listener)->address(),
       {.heartbeat_interval = Milliseconds(20), .heartbeat_timeout = Milliseconds(60)});
@@ -154,7 +134,7 @@ TEST(ConnectionTest, ASilentPeerAndAQueueThatOverflowsCloseIt) {
 
 struct Member {
   std::unique_ptr<PeerMesh> mesh;
-  Events events;
+  EventLog events;
 };
 
 void Join(NetworkThread& network, Member& member, int index, int count, std::string secret) {
