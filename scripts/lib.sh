@@ -13,6 +13,10 @@ WEIR_PACKAGES=(
   libgtest-dev libgmock-dev libbenchmark-dev
 )
 
+# What scripts/fuzz.sh needs beside them.
+# shellcheck disable=SC2034
+WEIR_FUZZ_PACKAGES=(clang-14 libclang-rt-14-dev)
+
 # sysexits.h: something needed is not reachable.
 WEIR_EX_UNAVAILABLE=69
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "jobs/parameters.h"
+#include "runtime/message_check.h"
 
 namespace weir {
 namespace {
@@ -156,6 +157,9 @@ void JobMaster::SendToAll(const runtime::ToExecutor& message) {
 void JobMaster::OnMessage(int executor, const runtime::ToCoordinator& message, int64_t now_micros) {
   // An old attempt has nothing to say any more.
   if (message.attempt() != record_.attempt || phase_ == Phase::kEnded) return;
+  if (Status status = CheckMessage(message, graph_, plan_); !status.ok()) {
+    return OnFailure(Annotate(status, fmt::format("what executor {} sent", executor)));
+  }
   using Kind = runtime::ToCoordinator;
   switch (message.message_case()) {
     case Kind::kTaskOpened:

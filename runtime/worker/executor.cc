@@ -6,6 +6,7 @@
 #include <atomic>
 
 #include "core/process_memory.h"
+#include "runtime/message_check.h"
 #include "runtime/worker/executor_messages.h"
 #include "runtime/worker/memory_plan.h"
 #include "runtime/worker/task_wiring.h"
@@ -100,7 +101,14 @@ void Executor::RunBlocking(std::function<Status()> work, std::function<void(cons
 
 void Executor::OnMessage(const runtime::ToExecutor& message) {
   using Kind = runtime::ToExecutor;
+  if (Status status = CheckMessage(message, job_); !status.ok()) {
+    return send_(
+        TaskFailedMessage(message.attempt(), Annotate(status, "what the coordinator sent")));
+  }
   if (message.message_case() == Kind::kDeploy) {
+    if (attempt_ != nullptr) {
+      return SendFailure(absl::DataLossError("the coordinator deployed an attempt over another"));
+    }
     Status status = Deploy(message.attempt(), message.deploy());
     if (!status.ok()) SendFailure(status);
     return;
@@ -304,13 +312,20 @@ void Executor::RecoverSinks(const runtime::RecoverSinks& recover) {
     Sink::Recovery recovery;
   };
   std::vector<Cleanup> sinks;
+  bool matches = true;
   attempt_->ForEachSink([&](TaskId id, ChainNode& node) {
     if (id.subtask != 0) return;
     Cleanup& cleanup = sinks.emplace_back(
         Cleanup{node.where(), node.sink(), attempt_->recoveries.at(node.stage())});
-    WEIR_CHECK(cleanup.recovery.restored == recover.restored());
+    matches &= cleanup.recovery.restored == recover.restored();
     cleanup.recovery.revoke = recover.revoke() && node.spec().can_revoke;
   });
+  if (!matches) {
+    return SendFailure(absl::DataLossError(
+        fmt::format("the coordinator recovers from checkpoint {}, which this executor did not "
+                    "restore",
+                    recover.restored())));
+  }
   RunBlocking(
       [sinks = std::move(sinks)]() -> Status {
         for (const auto& [where, sink, recovery] : sinks) {
@@ -420,7 +435,11 @@ void Executor::FinishCommit(const runtime::FinishCommit& finish) {
     if (id.subtask == 0) done[node.stage()] = {node.where(), node.sink(), {}};
   });
   for (const runtime::StageHandles& stage : finish.stages()) {
-    std::vector<std::string>& handles = done.at(stage.stage()).handles;
+    const auto sink = done.find(static_cast<int>(stage.stage()));
+    if (sink == done.end()) {
+      return SendFailure(absl::DataLossError("it was told handles of sinks that end elsewhere"));
+    }
+    std::vector<std::string>& handles = sink->second.handles;
     handles.insert(handles.end(), stage.handles().begin(), stage.handles().end());
   }
   const CheckpointId checkpoint = finish.checkpoint();
