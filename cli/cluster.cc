@@ -10,6 +10,7 @@
 
 #include "core/environment.h"
 #include "core/limits.h"
+#include "runtime/security/token_file.h"
 
 namespace weir::cli {
 namespace {
@@ -19,26 +20,16 @@ std::string FromEnvironment(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-// Of a header field: a line break in it would begin another one.
-bool IsToken(std::string_view text) {
-  return !text.empty() &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F; });
-}
-
-StatusOr<std::string> ReadToken(const std::string& token_file) {
-  std::string token = FromEnvironment("WEIR_TOKEN");
-  std::string where = "WEIR_TOKEN";
+StatusOr<std::string> TokenOf(const std::string& token_file) {
   if (!token_file.empty()) {
-    where = "--token-file " + token_file;
-    StatusOr<std::string> content = ReadFile(RealEnvironment().disk, token_file);
-    if (!content.ok()) return Annotate(content.status(), "--token-file");
-    token = content->substr(0, content->find_last_not_of(" \t\r\n") + 1);
-  } else if (token.empty()) {
-    return token;
+    StatusOr<std::string> token = ReadToken(token_file);
+    return token.ok() ? token : Annotate(token.status(), "--token-file");
   }
-  if (!IsToken(token)) {
+  std::string token = FromEnvironment("WEIR_TOKEN");
+  // It becomes a header field: a line break in it would begin another one.
+  if (!token.empty() && !IsToken(token)) {
     return absl::InvalidArgumentError(
-        where + ": this is no token, which is one line of characters without blanks");
+        "WEIR_TOKEN: this is no token, which is one line of characters without blanks");
   }
   return token;
 }
@@ -57,8 +48,14 @@ StatusOr<RestClient> OpenCluster(const ClusterFlags& flags) {
   if (address.empty()) address = kCoordinatorDefault;
   StatusOr<Address> coordinator = ParseAddress(address);
   if (!coordinator.ok()) return Annotate(coordinator.status(), where);
-  WEIR_ASSIGN_OR_RETURN(std::string token, ReadToken(flags.token_file));
-  return RestClient({*std::move(coordinator), std::move(token)});
+  RestClient::Options options{*std::move(coordinator)};
+  WEIR_ASSIGN_OR_RETURN(options.token, TokenOf(flags.token_file));
+  TlsFiles tls;
+  tls.ca = flags.tls_ca.empty() ? FromEnvironment("WEIR_TLS_CA") : flags.tls_ca;
+  if (!tls.ca.empty()) {
+    WEIR_ASSIGN_OR_RETURN(options.tls, LoadTls(tls));
+  }
+  return RestClient(std::move(options));
 }
 
 StatusOr<std::string> JobPath(const std::string& job) {

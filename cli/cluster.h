@@ -11,7 +11,7 @@
 
 namespace weir::cli {
 
-// The only place that reads WEIR_COORDINATOR and WEIR_TOKEN. InvalidArgument names the flag or the
+// The only place that reads WEIR_COORDINATOR, WEIR_TOKEN and WEIR_TLS_CA. InvalidArgument names the flag or the
 // variable that is wrong.
 StatusOr<RestClient> OpenCluster(const ClusterFlags& flags);
 

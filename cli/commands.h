@@ -6,6 +6,7 @@
 
 #include "cli/common.h"
 #include "core/limits.h"
+#include "runtime/security/security_options.h"
 
 namespace weir::cli {
 
@@ -35,6 +36,7 @@ struct CoordinatorFlags {
   std::string rpc_listen = "127.0.0.1:6123";  // workers and executors
   std::string data;
   std::string checkpoints;  // a folder; empty: <data>/checkpoints
+  SecurityOptions security;
 };
 // A cluster's head, until SIGTERM.
 int RunCoordinator(const CoordinatorFlags& flags);
@@ -45,6 +47,7 @@ struct WorkerFlags {
   std::string memory = "2GiB";
   std::string http = "127.0.0.1:0";
   std::string data;
+  SecurityOptions security;
 };
 // Runs tasks for a coordinator, until SIGTERM has had them moved.
 int RunWorker(const WorkerFlags& flags);
@@ -89,6 +92,7 @@ int Route(const RouteFlags& flags);
 struct ClusterFlags {
   std::string coordinator;      // HOST:PORT; empty: of WEIR_COORDINATOR, or kCoordinatorDefault
   std::string token_file;       // empty: the token is in WEIR_TOKEN, or there is none
+  std::string tls_ca;           // empty: of WEIR_TLS_CA, or the cluster has no TLS
   std::string output = "text";  // or json
 };
 inline constexpr const char* kCoordinatorDefault = "127.0.0.1:8081";

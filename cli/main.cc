@@ -51,7 +51,18 @@ void AddClusterFlags(CLI::App& command, weir::cli::ClusterFlags& cluster) {
                      "127.0.0.1:8081");
   command.add_option("--token-file", cluster.token_file,
                      "File with the token to present; else that of WEIR_TOKEN");
+  command.add_option("--tls-ca", cluster.tls_ca,
+                     "The CA of a cluster with TLS (PEM); else that of WEIR_TLS_CA");
   AddOutputFlag(command, cluster.output);
+}
+
+// Of every command that others connect to.
+void AddSecurityFlags(CLI::App& command, weir::SecurityOptions& security) {
+  command.add_option("--tls-cert", security.tls.cert, "This process's certificate (PEM)");
+  command.add_option("--tls-key", security.tls.key, "Its private key (PEM)");
+  command.add_option("--tls-ca", security.tls.ca, "The certificates of the CAs that are believed");
+  command.add_option("--token-file", security.token_file,
+                     "Who may do what, and the token to join with; see docs/security.md");
 }
 
 CLI::App* AddJobCommand(CLI::App& app, const char* name, const char* help,
@@ -222,6 +233,7 @@ int main(int argc, char** argv) {
   coordinator_command->add_option("--checkpoints", coordinator.checkpoints,
                                   "Folder of checkpoints, which all workers share; "
                                   "default: checkpoints in --data");
+  AddSecurityFlags(*coordinator_command, coordinator.security);
 
   WorkerFlags worker;
   CLI::App* worker_command =
@@ -237,6 +249,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   worker_command->add_option("--data", worker.data, "Folder of local state; one process at a time")
       ->required();
+  AddSecurityFlags(*worker_command, worker.security);
 
   CLI::App* executor_command = app.add_subcommand("executor", "")->group("");
   CLI::App* describe_command = app.add_subcommand("describe", "")->group("");

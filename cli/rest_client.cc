@@ -14,6 +14,7 @@
 #include <chrono>
 
 #include "core/limits.h"
+#include "runtime/net/maybe_tls_stream.h"
 #include "runtime/rest/rest_json.h"
 #include "weir/runtime/rest/api.pb.h"
 
@@ -30,7 +31,8 @@ constexpr auto kAwaitable = asio::as_tuple(asio::use_awaitable);
 // One request and its answer, on the calling thread.
 class Exchange {
  public:
-  explicit Exchange(http::request<http::string_body> request) : request_(std::move(request)) {
+  Exchange(http::request<http::string_body> request, const TlsContext* tls)
+      : tls_(tls), request_(std::move(request)) {
     parser_.body_limit(limits::kRestAnswerBytesMax);
     parser_.skip(request_.method() == http::verb::head);
   }
@@ -38,14 +40,15 @@ class Exchange {
   Status Run(const Address& address) {
     asio::co_spawn(io_, Connect(address), asio::detached);
     if (!RunFor(limits::kConnectTimeout)) return absl::UnavailableError("nothing answers");
-    if (error_) return absl::UnavailableError(error_.message());
+    if (!secured_.ok()) return secured_;
+    if (error_) return absl::UnavailableError(stream_.Describe(error_));
     asio::co_spawn(io_, Talk(), asio::detached);
     const Duration upload =
         Seconds(static_cast<int64_t>(request_.body().size() / limits::kHttpBytesPerSecondMin));
     if (!RunFor(limits::kRestAnswerTimeout + upload)) {
       return absl::UnavailableError("no answer comes");
     }
-    if (error_) return absl::UnavailableError(error_.message());
+    if (error_) return absl::UnavailableError(stream_.Describe(error_));
     return absl::OkStatus();
   }
 
@@ -66,7 +69,14 @@ class Exchange {
         co_await resolver.async_resolve(address.host, std::to_string(address.port), kAwaitable);
     error_ = unknown;
     if (!error_) {
-      std::tie(error_, std::ignore) = co_await asio::async_connect(stream_, endpoints, kAwaitable);
+      std::tie(error_, std::ignore) =
+          co_await asio::async_connect(stream_.socket(), endpoints, kAwaitable);
+    }
+    if (!error_ && tls_ != nullptr) {
+      secured_ = stream_.SecureConnecting(*tls_, address.host);
+      if (secured_.ok()) {
+        std::tie(error_) = co_await stream_.tls().async_handshake(TlsStream::client, kAwaitable);
+      }
     }
     done_ = true;
   }
@@ -80,7 +90,9 @@ class Exchange {
   }
 
   asio::io_context io_{1};
-  tcp::socket stream_{io_};
+  const TlsContext* const tls_;
+  MaybeTlsStream stream_{tcp::socket(io_)};
+  Status secured_;
   boost::beast::flat_buffer buffer_;
   http::request<http::string_body> request_;
   http::response_parser<http::string_body> parser_;
@@ -162,7 +174,7 @@ StatusOr<RestClient::Answer> RestClient::Ask(std::string_view method, const std:
   request.body() = std::move(body);
   request.keep_alive(false);
   request.prepare_payload();
-  Exchange exchange(std::move(request));
+  Exchange exchange(std::move(request), options_.tls.get());
   if (Status done = exchange.Run(options_.coordinator); !done.ok()) {
     return absl::UnavailableError(fmt::format(
         "no coordinator can be asked at {}: {}; start one with `weir coordinator`, or name another "

@@ -7,12 +7,14 @@
 
 #include <google/protobuf/message.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "core/status.h"
 #include "runtime/net/address.h"
+#include "runtime/net/tls.h"
 
 namespace weir::cli {
 
@@ -20,7 +22,8 @@ class RestClient {
  public:
   struct Options {
     Address coordinator;
-    std::string token;  // empty: none
+    std::string token;                      // empty: none
+    std::shared_ptr<const TlsContext> tls;  // null: in the clear
   };
   explicit RestClient(Options options) : options_(std::move(options)) {}
 

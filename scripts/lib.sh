@@ -6,7 +6,7 @@ WEIR_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # Debian 12 packages: the whole list for building, testing and benchmarks.
 # shellcheck disable=SC2034  # used by setup.sh
 WEIR_PACKAGES=(
-  g++ cmake ninja-build pkg-config ccache mold python3 dpkg-dev file
+  g++ cmake ninja-build pkg-config ccache mold python3 dpkg-dev file openssl
   libboost1.81-dev libprotobuf-dev protobuf-compiler librocksdb-dev libabsl-dev
   libzstd-dev zstd zlib1g-dev libsimdjson-dev rapidjson-dev libxxhash-dev libssl-dev
   libcli11-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libre2-dev libjemalloc-dev prometheus-cpp-dev

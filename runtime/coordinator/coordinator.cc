@@ -26,7 +26,8 @@ Coordinator::Coordinator(NetworkThread& network, Environment& env, CoordinatorOp
 
 Coordinator::~Coordinator() {
   *alive_ = false;
-  listener_.reset();
+  doorkeeper_.reset();
+  arrivals_.clear();
   sessions_.clear();
   closing_.clear();
   io_.WaitUntilIdle();
@@ -64,10 +65,20 @@ Status Coordinator::Open() {
   WEIR_ASSIGN_OR_RETURN(store_, DurableMap::Open(options_.data_dir + "/store"));
   WEIR_RETURN_IF_ERROR(MakeMarker());
   WEIR_RETURN_IF_ERROR(RecoverJobs());
-  WEIR_ASSIGN_OR_RETURN(listener_, Listener::Listen(network_, options_.rpc_listen, {},
-                                                    [this](std::unique_ptr<Connection> accepted) {
-                                                      OnAccept(std::move(accepted));
-                                                    }));
+  Doorkeeper::Options door;
+  door.listen = options_.rpc_listen;
+  door.connection.tls = options_.tls;
+  WEIR_ASSIGN_OR_RETURN(doorkeeper_,
+                        Doorkeeper::Listen(
+                            network_, std::move(door),
+                            [this](const Frame& first, std::unique_ptr<Connection>& connection) {
+                              return Greet(first, connection);
+                            },
+                            [this](const std::string& line) {
+                              loop_.Post([this, alive = alive_, line] {
+                                if (*alive) Log(line);
+                              });
+                            }));
   return absl::OkStatus();
 }
 
@@ -115,11 +126,6 @@ int64_t Coordinator::Tick() {
   const int64_t now = env_.clock.MonotonicMicros();
   int64_t next = now + limits::kProgressInterval;
   for (auto& [id, job] : jobs_) next = std::min(next, job->Tick(now));
-  std::vector<uint64_t> silent;
-  for (const auto& [id, session] : sessions_) {
-    if (session.deadline != 0 && now >= session.deadline) silent.push_back(id);
-  }
-  for (const uint64_t id : silent) Refuse(id, "it has not said what it is in time");
   SendGoodbyes();
   return std::max(next, now + 1000);
 }

@@ -17,6 +17,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "core/environment.h"
@@ -25,9 +26,10 @@
 #include "runtime/coordinator/worker_table.h"
 #include "runtime/event_loop.h"
 #include "runtime/net/connection.h"
-#include "runtime/net/listener.h"
+#include "runtime/net/doorkeeper.h"
 #include "runtime/net/network_thread.h"
 #include "runtime/rest/cluster_api.h"
+#include "runtime/security/token_authority.h"
 #include "runtime/worker/counting_io_pool.h"
 #include "state/durable_map.h"
 
@@ -40,7 +42,9 @@ struct CoordinatorOptions {
   std::string data_dir;
   std::string checkpoints;  // a folder; empty: <data>/checkpoints
   Address rpc_listen{"127.0.0.1", 6123};
-  std::string program;  // "weir": run as `weir describe`
+  std::string program;                     // "weir": run as `weir describe`
+  std::shared_ptr<const TlsContext> tls;   // of workers and executors; null: in the clear
+  std::shared_ptr<TokenAuthority> tokens;  // null: every worker that reaches it may join
   std::function<void(std::string_view line)> log;
 };
 
@@ -52,7 +56,7 @@ class Coordinator final : public ClusterApi, private ClusterJob::Cluster {
                                                       CoordinatorOptions options);
   ~Coordinator() override;
 
-  const Address& rpc_address() const { return listener_->address(); }
+  const Address& rpc_address() const { return doorkeeper_->address(); }
   // Until Stop(). Jobs go on without it.
   void Run();
   void Stop();  // from any thread
@@ -78,7 +82,7 @@ class Coordinator final : public ClusterApi, private ClusterJob::Cluster {
   void FindBlob(const std::string& sha256, Done<rest::Blob> done) override;
 
  private:
-  // A connection: of who has yet to say what it is, of a worker, or of an executor.
+  // A connection that has said Hello: of a worker, or of an executor.
   struct Session {
     std::unique_ptr<Connection> connection;
     std::string worker;  // its id, once it has joined or is about to
@@ -87,7 +91,6 @@ class Coordinator final : public ClusterApi, private ClusterJob::Cluster {
     std::vector<runtime::ExecutorRef> running;
     std::string job;  // of an executor
     int executor = -1;
-    int64_t deadline = 0;  // to say what it is; 0: it has
   };
   struct Submission;
 
@@ -97,10 +100,13 @@ class Coordinator final : public ClusterApi, private ClusterJob::Cluster {
   Status RecoverJobs();
   int64_t Tick();
 
-  void OnAccept(std::unique_ptr<Connection> connection);
+  StatusOr<Connection::Callbacks> Greet(const Frame& first,
+                                        std::unique_ptr<Connection>& connection);
+  void OnArrival(uint64_t id, const Frame& hello);
   void OnFrame(uint64_t session, const Frame& frame);
   void OnClosed(uint64_t session, const Status& why);
-  void OnFirstFrame(uint64_t id, Session& session, const Frame& frame);
+  void OnExecutorHello(uint64_t id, Session& session, const runtime::ExecutorHello& hello);
+  Status MayJoin(const std::string& token) const;
   void OnWorkerHello(uint64_t id, Session& session, const runtime::WorkerHello& hello);
   void OnWorkerMessage(uint64_t id, Session& session, const runtime::FromWorker& message);
   void OnJoined(uint64_t id, Session& session);
@@ -142,10 +148,13 @@ class Coordinator final : public ClusterApi, private ClusterJob::Cluster {
   std::map<std::string, std::unique_ptr<ClusterJob>> jobs_;  // by id
   std::map<uint64_t, Session> sessions_;
   std::vector<std::unique_ptr<Connection>> closing_;  // what was sent to them is on its way
-  uint64_t last_session_ = 0;
   std::atomic<bool> ready_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  std::unique_ptr<Listener> listener_;
+  // What the network thread shares: connections that are not in sessions_ yet.
+  std::mutex mutex_;
+  uint64_t last_session_ = 0;                                 // guarded by mutex_
+  std::map<uint64_t, std::unique_ptr<Connection>> arrivals_;  // guarded by mutex_
+  std::unique_ptr<Doorkeeper> doorkeeper_;
 };
 
 }  // namespace weir

@@ -20,45 +20,64 @@ bool Parse(const Frame& frame, google::protobuf::MessageLite& message) {
 
 }  // namespace
 
-// On the network thread.
-void Coordinator::OnAccept(std::unique_ptr<Connection> accepted) {
-  auto connection = std::make_shared<std::unique_ptr<Connection>>(std::move(accepted));
-  loop_.Post([this, alive = alive_, connection] {
-    if (!*alive) return;
-    const size_t unknown = std::count_if(sessions_.begin(), sessions_.end(), [](const auto& each) {
-      return each.second.deadline != 0;
-    });
-    if (unknown >= limits::kUnknownConnectionsMax) {
-      return Log(fmt::format("refused {}: {} others have not said what they are",
-                             (*connection)->peer().ToString(), unknown));
+// On the network thread. Whether it may be here, the loop finds out, for whom only so many may wait.
+StatusOr<Connection::Callbacks> Coordinator::Greet(const Frame& first,
+                                                   std::unique_ptr<Connection>& connection) {
+  if (first.kind != FrameKind::kHello && first.kind != FrameKind::kControl) {
+    return absl::DataLossError("it did not begin with a Hello");
+  }
+  connection->set_frame_bytes_max(limits::kHelloBytesMax);
+  uint64_t id;
+  {
+    std::lock_guard lock(mutex_);
+    if (arrivals_.size() >= limits::kUnknownConnectionsMax) {
+      return absl::ResourceExhaustedError(
+          fmt::format("the Hellos of {} others have not been looked at", arrivals_.size()));
     }
-    const uint64_t id = ++last_session_;
-    Session& session = sessions_[id];
-    session.connection = std::move(*connection);
-    session.deadline = env_.clock.MonotonicMicros() + limits::kHelloTimeout;
-    session.connection->set_frame_bytes_max(limits::kHelloBytesMax);
-    session.connection->Start({
-        .on_frame =
-            [this, alive, id](Frame frame) {
-              loop_.Post([this, alive, id, frame = std::move(frame)] {
-                if (*alive) OnFrame(id, frame);
-              });
-            },
-        .on_closed =
-            [this, alive, id](const Status& why) {
-              loop_.Post([this, alive, id, why] {
-                if (*alive) OnClosed(id, why);
-              });
-            },
-    });
+    id = ++last_session_;
+    arrivals_[id] = std::move(connection);
+  }
+  loop_.Post([this, alive = alive_, id, first] {
+    if (*alive) OnArrival(id, first);
   });
+  return Connection::Callbacks{
+      .on_frame =
+          [this, alive = alive_, id](Frame frame) {
+            loop_.Post([this, alive, id, frame = std::move(frame)] {
+              if (*alive) OnFrame(id, frame);
+            });
+          },
+      .on_closed =
+          [this, alive = alive_, id](const Status& why) {
+            loop_.Post([this, alive, id, why] {
+              if (*alive) OnClosed(id, why);
+            });
+          },
+  };
+}
+
+void Coordinator::OnArrival(uint64_t id, const Frame& first) {
+  Session& session = sessions_[id];
+  {
+    std::lock_guard lock(mutex_);
+    const auto arrival = arrivals_.find(id);
+    session.connection = std::move(arrival->second);
+    arrivals_.erase(arrival);
+  }
+  if (first.kind == FrameKind::kHello) {
+    runtime::WorkerHello hello;
+    if (Parse(first, hello)) return OnWorkerHello(id, session, hello);
+  } else {
+    runtime::ExecutorHello hello;
+    if (Parse(first, hello)) return OnExecutorHello(id, session, hello);
+  }
+  Refuse(id, "it did not begin with a Hello");
 }
 
 void Coordinator::OnFrame(uint64_t id, const Frame& frame) {
   const auto found = sessions_.find(id);
   if (found == sessions_.end()) return;
   Session& session = found->second;
-  if (session.deadline != 0) return OnFirstFrame(id, session, frame);
   if (!session.worker.empty()) {
     runtime::FromWorker message;
     if (frame.kind != FrameKind::kControl || !Parse(frame, message)) {
@@ -75,32 +94,27 @@ void Coordinator::OnFrame(uint64_t id, const Frame& frame) {
   job->second->OnMessage(session.executor, message);
 }
 
-void Coordinator::OnFirstFrame(uint64_t id, Session& session, const Frame& frame) {
-  if (frame.kind == FrameKind::kHello) {
-    runtime::WorkerHello hello;
-    if (Parse(frame, hello)) return OnWorkerHello(id, session, hello);
-  } else if (frame.kind == FrameKind::kControl) {
-    runtime::ExecutorHello hello;
-    if (Parse(frame, hello) && IsPlainName(hello.job_id())) {
-      const auto job = jobs_.find(hello.job_id());
-      if (job != jobs_.end()) {
-        session.deadline = 0;
-        session.job = hello.job_id();
-        session.executor = static_cast<int>(hello.executor());
-        network_.RunAndWait(
-            [&] { session.connection->set_frame_bytes_max(limits::kFrameBytesMax); });
-        if (job->second->OnHello(id, hello)) return;
-      }
-      // Whatever it still does counts for nothing.
-      runtime::ToExecutor cancel;
-      cancel.set_attempt(hello.attempt());
-      cancel.mutable_cancel();
-      SendTo(id, cancel);
-      return Refuse(id, fmt::format("attempt {} of job '{}' does not run here", hello.attempt(),
-                                    hello.job_id()));
-    }
+void Coordinator::OnExecutorHello(uint64_t id, Session& session,
+                                  const runtime::ExecutorHello& hello) {
+  const auto job = jobs_.find(hello.job_id());
+  if (job != jobs_.end()) {
+    session.job = hello.job_id();
+    session.executor = static_cast<int>(hello.executor());
+    network_.RunAndWait([&] { session.connection->set_frame_bytes_max(limits::kFrameBytesMax); });
+    if (job->second->OnHello(id, hello)) return;
   }
-  Refuse(id, "it did not begin with a Hello");
+  // Whatever it still does counts for nothing.
+  runtime::ToExecutor cancel;
+  cancel.set_attempt(hello.attempt());
+  cancel.mutable_cancel();
+  SendTo(id, cancel);
+  // It is not quoted: who it is, nobody knows.
+  Refuse(id, "the attempt that it belongs to does not run here");
+}
+
+Status Coordinator::MayJoin(const std::string& token) const {
+  if (options_.tokens == nullptr) return absl::OkStatus();
+  return options_.tokens->Check(token, Role::kWorker, env_.clock.Now()).status();
 }
 
 void Coordinator::OnWorkerHello(uint64_t id, Session& session, const runtime::WorkerHello& hello) {
@@ -114,6 +128,8 @@ void Coordinator::OnWorkerHello(uint64_t id, Session& session, const runtime::Wo
              hello.slots() > limits::kWorkerSlotsMax) {
     why = fmt::format("a worker has an id of letters and digits, and between 1 and {} slots",
                       limits::kWorkerSlotsMax);
+  } else if (Status may = MayJoin(hello.token()); !may.ok()) {
+    why = std::string(may.message());
   } else if (const WorkerInfo* there = workers_.Find(hello.id()); there != nullptr) {
     // It has lost a connection that looks alive from here.
     OnClosed(there->session, absl::UnavailableError("it has connected anew"));
@@ -124,7 +140,6 @@ void Coordinator::OnWorkerHello(uint64_t id, Session& session, const runtime::Wo
     SendTo(id, refused);
     return Refuse(id, why);
   }
-  session.deadline = 0;
   session.worker = hello.id();
   session.info = {.id = hello.id(),
                   .host = session.connection->peer().host,

@@ -19,6 +19,7 @@
 #include "core/status.h"
 #include "runtime/net/address.h"
 #include "runtime/net/network_thread.h"
+#include "runtime/net/tls.h"
 
 namespace weir {
 
@@ -68,6 +69,8 @@ class HttpServer {
     Duration body_timeout = limits::kHttpBodyTimeout;
     Duration answer_timeout = limits::kHttpAnswerTimeout;
     size_t connections_max = limits::kHttpConnectionsMax;
+    // Then it is HTTPS; of clients no certificate is wanted. Null: in the clear.
+    std::shared_ptr<const TlsContext> tls;
   };
 
   // Port 0 is any that is free: address() tells which. The host must be an IP address or

@@ -92,16 +92,32 @@ void HttpSession::Close() {
   if (asked_) asked_->Abandon();
   answered_.cancel();
   ErrorCode ignored;
-  stream_.close(ignored);
+  stream_.socket().close(ignored);
 }
 
 asio::awaitable<void> HttpSession::Run(std::shared_ptr<HttpSession> self) {
   // One co_await a statement: GCC 12 goes wrong where a condition has two.
-  for (bool goes_on = true; goes_on; self->served_one_ = true) {
+  bool goes_on = true;
+  if (self->server_->options.tls) goes_on = co_await self->Handshake();
+  for (; goes_on; self->served_one_ = true) {
     goes_on = co_await self->AwaitFirstByte();
     if (goes_on) goes_on = co_await self->ServeRequest();
   }
   self->Close();
+}
+
+asio::awaitable<bool> HttpSession::Handshake() {
+  stream_.SecureAccepting(*server_->options.tls, ClientCertificate::kNotWanted);
+  SetDeadline(server_->options.header_timeout);
+  const auto [error] = co_await stream_.tls().async_handshake(TlsStream::server, kAwaitable);
+  ClearDeadline();
+  if (closed_) co_return false;
+  if (error) {
+    server_->LogRefusal(peer_, timed_out_ ? "no TLS handshake came within the time that it may take"
+                                          : stream_.Describe(error));
+    co_return false;
+  }
+  co_return true;
 }
 
 asio::awaitable<bool> HttpSession::AwaitFirstByte() {
@@ -253,7 +269,7 @@ asio::awaitable<bool> HttpSession::Write(HttpResponse response, bool keep_alive)
 
 asio::awaitable<void> HttpSession::Linger() {
   ErrorCode error;
-  stream_.shutdown(asio::ip::tcp::socket::shutdown_send, error);
+  stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, error);
   SetDeadline(limits::kHttpLingerTimeout);
   while (!error && !timed_out_ && !closed_) {
     buffer_.clear();
@@ -276,7 +292,7 @@ void HttpSession::CancelWhenLate(uint64_t deadline) {
     if (error || !self || self->deadline_ != deadline) return;
     self->timed_out_ = true;
     ErrorCode ignored;
-    self->stream_.lowest_layer().cancel(ignored);
+    self->stream_.socket().cancel(ignored);
     self->deadline_timer_.expires_after(kCancelAgain);
     self->CancelWhenLate(deadline);
   });

@@ -11,6 +11,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <set>
 
+#include "runtime/net/maybe_tls_stream.h"
 #include "runtime/net/network_impl.h"
 #include "runtime/rest/http_server.h"
 
@@ -67,6 +68,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   struct Answer;
 
   // Each returns whether the connection goes on.
+  boost::asio::awaitable<bool> Handshake();
   boost::asio::awaitable<bool> AwaitFirstByte();
   boost::asio::awaitable<bool> ServeRequest();
   boost::asio::awaitable<bool> ReadBody(Parser& parser);
@@ -84,7 +86,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void CancelWhenLate(uint64_t deadline);
 
   const std::shared_ptr<HttpServer::Impl> server_;
-  boost::asio::ip::tcp::socket stream_;
+  MaybeTlsStream stream_;
   const Address peer_;
   boost::beast::flat_buffer buffer_;
   boost::asio::steady_timer deadline_timer_;

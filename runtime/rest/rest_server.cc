@@ -74,6 +74,7 @@ StatusOr<std::unique_ptr<HttpServer>> Serve(NetworkThread& network, const Addres
                                             RestServer::Options options) {
   HttpServer::Options http;
   http.log = options.log;
+  http.tls = options.tls;
   auto dispatcher = std::make_shared<const Dispatcher>(std::move(routes), std::move(options));
   http.admit = [dispatcher](const HttpRequest& head) { return dispatcher->Admit(head); };
   return HttpServer::Start(network, address, std::move(http));

@@ -25,6 +25,7 @@ class RestServer {
     std::function<Status(const HttpRequest& head, Role role)> authorize;
     // A line for the process's log, on the network thread.
     std::function<void(std::string_view line)> log;
+    std::shared_ptr<const TlsContext> tls;  // null: in the clear
   };
 
   // Of a coordinator. Errors as those of HttpServer::Start().

@@ -17,11 +17,6 @@ namespace {
 
 constexpr Role kRoles[] = {Role::kRead, Role::kOperate, Role::kSubmit, Role::kWorker};
 
-// What fits behind "Authorization: Bearer " and into one line.
-bool IsToken(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
-}
-
 class Parser {
  public:
   explicit Parser(const std::string& path) : path_(path) {}
@@ -137,6 +132,10 @@ class Parser {
 };
 
 }  // namespace
+
+bool IsToken(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
+}
 
 StatusOr<std::vector<TokenEntry>> ParseTokenFile(const std::string& path,
                                                  std::string_view content) {

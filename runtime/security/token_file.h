@@ -33,6 +33,9 @@ struct TokenEntry {
   std::optional<Timestamp> expires;
 };
 
+// Whether it has only characters that fit behind "Authorization: Bearer " and into one line.
+bool IsToken(std::string_view text);
+
 // InvalidArgument with path and line, and never with anything that may be a token.
 StatusOr<std::vector<TokenEntry>> ParseTokenFile(const std::string& path, std::string_view content);
 

@@ -10,6 +10,7 @@
 #include "core/limits.h"
 #include "core/shared_memory.h"
 #include "runtime/crash_handler.h"
+#include "runtime/security/security_options.h"
 
 namespace weir {
 namespace {
@@ -114,7 +115,7 @@ rest::Snapshot WorkerProcess::Snapshot() const {
 
 void WorkerProcess::Connect() {
   const uint64_t generation = ++generation_;
-  connection_ = Connection::Connect(network_, options_.join, {});
+  connection_ = Connection::Connect(network_, options_.join, {.tls = options_.tls});
   connection_->Start({
       .on_frame =
           [this, generation](Frame frame) {
@@ -135,6 +136,7 @@ void WorkerProcess::Connect() {
   hello.set_slots(options_.slots);
   hello.set_memory_bytes(options_.memory_bytes);
   hello.set_http(options_.http);
+  hello.set_token(options_.token);
   for (const auto& [name, running] : running_) *hello.add_running() = running.ref;
   connection_->Send(FrameKind::kHello, 0, hello.SerializeAsString());
 }
@@ -247,6 +249,16 @@ Status WorkerProcess::StartNow(const runtime::StartExecutor& given) {
   WEIR_RETURN_IF_ERROR(env_.disk.MakeDirectories(folder));
   runtime::ExecutorStart start = given.start();
   start.set_coordinator(options_.join.ToString());
+  if (options_.tls != nullptr) {
+    start.mutable_tls()->set_cert(options_.tls_files.cert);
+    start.mutable_tls()->set_key(options_.tls_files.key);
+    start.mutable_tls()->set_ca(options_.tls_files.ca);
+  } else if (!start.host().empty() && !IsLoopback(start.host())) {
+    return absl::FailedPreconditionError(fmt::format(
+        "its executor would listen for its peers at {}, which other machines can reach; give the "
+        "coordinator and all workers --tls-cert, --tls-key and --tls-ca",
+        start.host()));
+  }
   WEIR_ASSIGN_OR_RETURN(*start.mutable_library(), blobs_.Find(start.library_sha256()));
   for (const runtime::ResourceRef& resource : given.resources()) {
     runtime::ResourceFile& file = *start.add_resources();

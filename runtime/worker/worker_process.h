@@ -36,6 +36,10 @@ struct WorkerOptions {
   uint64_t memory_bytes = 0;  // of all its slots together
   std::string http;           // where it tells of itself; for people
   std::string program;        // "weir": run as `weir executor`
+  // With which it, and its executors, prove themselves; null: in the clear.
+  std::shared_ptr<const TlsContext> tls;
+  TlsFiles tls_files;
+  std::string token;  // that it joins with; empty: none
   std::function<void(std::string_view line)> log;
 };
 

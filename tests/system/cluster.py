@@ -55,6 +55,8 @@ def children(pid):
 class Cluster:
     """Its processes end with the `with` block."""
 
+    coordinator_flags, client_flags, context, headers = (), (), None, {}
+
     def __init__(self, folder, workers=3, slots=2, **options):
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +81,7 @@ class Cluster:
     def start_coordinator(self):
         """On free ports the first time, and on the same ones again afterwards."""
         words = ["coordinator", "--data", self.folder / "coordinator", "--listen", self.rest or "127.0.0.1:0",
-                 "--rpc-listen", self.rpc or "127.0.0.1:0"]
+                 "--rpc-listen", self.rpc or "127.0.0.1:0", *self.coordinator_flags]
         said_before = len(self.coordinator.said()) if self.coordinator else 0
         self.coordinator = Process(self.folder, "coordinator", *words)
 
@@ -90,7 +92,7 @@ class Cluster:
         wait_until("the coordinator listens", listening)
         if self.rest is None:
             line = next(line for line in self.coordinator.said().splitlines() if "workers join" in line)
-            self.rest = line.split("http://")[1].split(",")[0]
+            self.rest = line.split("://")[1].split(",")[0]
             self.rpc = line.rsplit(" ", 1)[1]
 
     def start_worker(self):
@@ -111,7 +113,7 @@ class Cluster:
         return {name: children(process.pid) for name, process in self.workers.items()}
 
     def command(self, name, *words, timeout=60):
-        return weir.command(weir.WEIR, name, *words, "--coordinator", self.rest, timeout=timeout)
+        return weir.command(weir.WEIR, name, *words, "--coordinator", self.rest, *self.client_flags, timeout=timeout)
 
     def submit(self, job, parameters, *flags, **options):
         words = [job]
@@ -124,7 +126,9 @@ class Cluster:
         return result.stdout.strip()
 
     def get(self, path):
-        with urllib.request.urlopen(f"http://{self.rest}{path}", timeout=30) as answer:
+        scheme = "http" if self.context is None else "https"
+        request = urllib.request.Request(f"{scheme}://{self.rest}{path}", headers=self.headers)
+        with urllib.request.urlopen(request, timeout=30, context=self.context) as answer:
             return json.load(answer)
 
     def status(self, job):

@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""A cluster with TLS and tokens: certificates made by the commands of docs/security.md, who is let in, and who is refused."""
+
+import hashlib
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import urllib.error
+
+import weir
+from cluster import Cluster, Process, wait_until
+from cluster_test import Counting
+from suspect import Numbers
+
+TOKENS = {name: hashlib.sha256(f"secret of {name}".encode()).hexdigest() for name in ("read", "operate", "submit", "worker")}
+
+
+def make_certificates(folder):
+    """By what the document says under "Certificates"; a second CA in folder/other."""
+    text = (weir.ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    section = text.split("## Certificates")[1].split("\n## ")[0]
+    commands = "\n".join(re.findall(r"```\n(.*?)```", section, re.S)).replace("10.0.0.11", "127.0.0.9")
+    for place in (folder, folder / "other"):
+        place.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["bash", "-euc", commands], cwd=place, check=True, capture_output=True)
+
+
+class SecureCluster(Cluster):
+    """Every process with the certificate and a token file of its own."""
+
+    def __init__(self, folder, **options):
+        folder.mkdir(parents=True)
+        make_certificates(folder)
+        name = "node-1.example"
+        self.tls = ["--tls-cert", folder / f"{name}.pem", "--tls-key", folder / f"{name}.key", "--tls-ca", folder / "ca.pem"]
+        entries = "".join(f"  - {{name: {name}, role: {name}, sha256: {hashlib.sha256(token.encode()).hexdigest()}}}\n"
+                          for name, token in TOKENS.items())
+        self.token_list = folder / "tokens.yaml"
+        self.write_secret(self.token_list, "tokens:\n" + entries)
+        for role, token in TOKENS.items():
+            self.write_secret(folder / f"{role}.token", token + "\n")
+        self.coordinator_flags = [*self.tls, "--token-file", self.token_list]
+        self.client_flags = ["--tls-ca", folder / "ca.pem", "--token-file", folder / "submit.token"]
+        self.context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+        self.headers = {"Authorization": f"Bearer {TOKENS['read']}"}
+        super().__init__(folder, **options)
+
+    def write_secret(self, path, content):
+        new = path.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_text(content)
+        new.rename(path)
+
+    def worker_flags(self):
+        return [*super().worker_flags(), *self.tls, "--token-file", self.folder / "worker.token"]
+
+    def ask(self, role, name, *words, tls=True):
+        """A command of somebody with the token of this role."""
+        flags = ["--token-file", self.folder / f"{role}.token"] if role else []
+        flags += ["--tls-ca", self.folder / "ca.pem"] if tls else []
+        return weir.command(weir.WEIR, name, *words, "--coordinator", self.rest, *flags, timeout=60)
+
+    def refused_worker(self, *flags):
+        """The log of a worker that ends by itself, and its exit code."""
+        self.started += 1
+        process = Process(self.folder, f"refused-{self.started}", "worker", "--join", self.rpc, "--slots", 1,
+                          "--data", self.folder / f"refused-{self.started}", *flags)
+        try:
+            return process.process.wait(60), process.said()
+        finally:
+            process.kill()
+
+    def wait_for_log(self, text):
+        wait_until(f"the coordinator says {text!r}", lambda: text in self.coordinator.said())
+
+
+class Secured(Counting, Numbers):
+    def test_a_job_is_exact_with_tls_between_all_processes(self):
+        with SecureCluster(self.folder / "cluster", workers=2) as cluster:
+            job = self.submit(cluster)
+            cluster.wait_for_checkpoint(job)
+            cluster.kill_worker("worker-0")
+            cluster.start_worker()
+            cluster.wait_for_state(job, "FINISHED")
+            self.assertNotIn(TOKENS["worker"], cluster.coordinator.said())
+        self.assert_exact()
+
+    def test_who_has_no_right_is_refused_with_a_log_line(self):
+        with SecureCluster(self.folder / "cluster", workers=1) as cluster:
+            cluster.wait_for_workers(1)
+            # Nothing without a token; with one what its role is for.
+            self.assertEqual(cluster.ask(None, "list").code, weir.CONFIGURATION)
+            cluster.wait_for_log("a token is needed")
+            self.assertEqual(cluster.ask("read", "list").code, weir.DONE)
+            result = cluster.ask("read", "cancel", "no-such-job")
+            self.assertIn("has the role read; this needs operate", result.stderr)
+            cluster.wait_for_log("has the role read; this needs operate")
+            result = cluster.ask("operate", "submit", str(weir.PIPELINE))
+            self.assertIn("needs submit", result.stderr)
+            result = cluster.ask("worker", "list")
+            self.assertIn("needs read", result.stderr)
+            # Nothing in the clear.
+            self.assertNotEqual(cluster.ask("submit", "list", tls=False).code, weir.DONE)
+            cluster.wait_for_log("it does not speak TLS")
+            # Nobody joins without the token and a certificate of the CA.
+            code, said = cluster.refused_worker(*cluster.tls)
+            self.assertEqual(code, weir.CONFIGURATION, said)
+            self.assertIn("a token is needed", said)
+            code, said = cluster.refused_worker(*cluster.tls, "--token-file", cluster.folder / "submit.token")
+            self.assertEqual(code, weir.CONFIGURATION, said)
+            cluster.wait_for_log("has the role submit; this needs worker")
+            other = cluster.folder / "other"
+            stranger = Process(cluster.folder, "stranger", "worker", "--join", cluster.rpc, "--data", cluster.folder / "stranger",
+                               "--tls-cert", other / "node-1.example.pem", "--tls-key", other / "node-1.example.key",
+                               "--tls-ca", cluster.folder / "ca.pem", "--token-file", cluster.folder / "worker.token")
+            try:
+                cluster.wait_for_log("is not signed by the CA of --tls-ca")
+            finally:
+                stranger.kill()
+            host, port = cluster.rpc.rsplit(":", 1)
+            with socket.create_connection((host, int(port))) as connection:
+                connection.sendall(b"WEIR\x01\x00\x00\x00 this is no TLS")
+                name = "%s:%d" % connection.getsockname()
+            cluster.wait_for_log(f"refused {name}: no TLS with {name}: it does not speak TLS")
+            self.assertEqual(len(cluster.get("/v1/workers")["workers"]), 1)
+
+    def test_a_token_that_is_taken_out_stops_working(self):
+        with SecureCluster(self.folder / "cluster", workers=0) as cluster:
+            self.assertEqual(cluster.ask("read", "list").code, weir.DONE)
+            lines = [line for line in cluster.token_list.read_text().splitlines(True) if "role: read" not in line]
+            cluster.write_secret(cluster.token_list, "".join(lines))
+
+            def refused():
+                try:
+                    cluster.get("/v1/jobs")
+                except urllib.error.HTTPError as error:
+                    return error.code == 401
+                return False
+
+            wait_until("the token is refused", refused)
+            self.assertEqual(cluster.ask("operate", "list").code, weir.DONE)
+
+
+class Addresses(Numbers):
+    def test_an_address_for_others_needs_all_flags(self):
+        for flag in ("--listen", "--rpc-listen"):
+            result = weir.command(weir.WEIR, "coordinator", "--data", self.folder / "data", flag, "0.0.0.0:0", timeout=30)
+            self.assertEqual(result.code, weir.CONFIGURATION)
+            self.assertIn(f"{flag} 0.0.0.0:0", result.stderr)
+            self.assertIn("Missing: --tls-cert --tls-key --tls-ca --token-file", result.stderr)
+        result = weir.command(weir.WEIR, "worker", "--join", "127.0.0.1:1", "--data", self.folder / "data", "--http", "0.0.0.0:0",
+                              timeout=30)
+        self.assertEqual(result.code, weir.CONFIGURATION)
+        self.assertIn("Missing: --tls-cert", result.stderr)
+
+    def test_a_secret_that_everybody_may_read_is_refused(self):
+        make_certificates(self.folder / "certificates")
+        name = self.folder / "certificates" / "node-1.example"
+        shutil.copyfile(f"{name}.key", f"{name}.open")
+        (self.folder / "certificates" / "node-1.example.open").chmod(0o644)
+        result = weir.command(weir.WEIR, "coordinator", "--data", self.folder / "data", "--tls-cert", f"{name}.pem",
+                              "--tls-key", f"{name}.open", "--tls-ca", self.folder / "certificates" / "ca.pem", timeout=30)
+        self.assertEqual(result.code, weir.CONFIGURATION)
+        self.assertIn(f"chmod 600 {name}.open", result.stderr)
+
+
+if __name__ == "__main__":
+    weir.main()
