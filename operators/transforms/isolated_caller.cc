@@ -273,9 +273,10 @@ IsolatedCaller::Trouble IsolatedCaller::TakeAnswers() {
     begun_micros_ = clock_.MonotonicMicros();
     std::lock_guard lock(mutex_);
     pushed_.pop_front();
+    if (!running_) continue;  // Recover() still looks at the call, and finishes it
     if (call->next == call->events.size()) {
       Finish(*call);
-    } else if (running_) {
+    } else {
       Push(*call, false);
     }
   }
