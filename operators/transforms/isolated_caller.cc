@@ -151,6 +151,7 @@ void IsolatedCaller::Push(IsolatedCall& call, bool alone) {
   call.entry.first = call.next;
   call.entry.end = alone ? call.next + 1 : call.sent_end;
   call.entry.alone = alone;
+  call.new_host = alone && std::exchange(fresh_, false);
   call.read = false;
   RequestHeader& requests = keeper_->requests();
   const uint32_t submitted = requests.submitted.load(std::memory_order_relaxed);
@@ -288,7 +289,8 @@ IsolatedCaller::Trouble IsolatedCaller::ReadPart(IsolatedCall& call, bool& memor
   const char* const slot = keeper_->answer_slot(call.slot);
   const bool alone = call.entry.alone != 0;
   const size_t log_before = call.log.size();
-  const AnswerPart part = ReadAnswer(slot, call.entry, alone, call.log);
+  // Where memory was short, it may be for what earlier events have taken.
+  const AnswerPart part = ReadAnswer(slot, call.entry, call.new_host, call.log);
   call.read = true;
   if (alone && part.whole && IsDamaged(slot, call.entry)) {
     call.log.resize(log_before);
@@ -366,7 +368,6 @@ Status IsolatedCaller::RunAlone(IsolatedCall& call, Trouble first) {
     if (tries >= limits::kIsolatedTriesMax || kills >= limits::kIsolatedKillsMax) break;
     WEIR_RETURN_IF_ERROR(EnsureHost());
     if (stop_) return absl::OkStatus();
-    const bool fresh = std::exchange(fresh_, false);
     {
       std::lock_guard lock(mutex_);
       Push(call, true);
@@ -383,7 +384,7 @@ Status IsolatedCaller::RunAlone(IsolatedCall& call, Trouble first) {
     Note(trouble, &call);
     if (keeper_->gone()) keeper_.reset();
     if (call.next > row) return absl::OkStatus();  // answered, whatever came then
-    if (trouble == Trouble::kDamage && fresh) break;
+    if (trouble == Trouble::kDamage && call.new_host) break;
   }
   AppendFailure(row, Describe(trouble, row), call.log);
   call.next = row + 1;

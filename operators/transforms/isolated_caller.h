@@ -53,6 +53,7 @@ struct IsolatedCall {
   uint32_t sent_end = 0;            // the events [entry.base, sent_end) are in the slot
   size_t log_applied = 0;           // what of the log is in `values`
   bool read = false;                // what the host has recorded for the entry was read
+  bool new_host = false;            // the entry is of one event, the first that its host is given
   bool done = false;
 };
 

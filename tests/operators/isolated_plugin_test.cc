@@ -267,6 +267,13 @@ TEST(IsolatedPluginTest, WhoWritesOverSharedMemoryIsFound) {
                           "row 120 of its batch"));
 }
 
+TEST(IsolatedPluginTest, BehindDamageMemoryThatOthersTookFailsNobody) {
+  IsolatedBed bed("rogue", {{"leak", "24"}});  // may allocate 64: the third has room in a new host
+  bed.Run({{"leak"}, {"leak"}, {"leak"}, {"scribble"}, {"keep"}});
+  EXPECT_THAT(bed.Ids(), ElementsAre("0", "1", "2", "4"));
+  EXPECT_THAT(bed.Errors(), ElementsAre(HasSubstr("wrote over the memory")));
+}
+
 TEST(IsolatedPluginTest, ABatchStaysUntilItsLastEventIsClearedUp) {
   IsolatedBed bed("rogue", {{"leak", "58"}});  // in a host that may allocate 64, each is its last
   for (int i = 0; i < 20; ++i) bed.Run({{"scribble"}, {"leak"}});
