@@ -130,6 +130,7 @@ Status IsolatedCaller::EnsureHost() {
     }
     status = plugin_->StartHost(*keeper_, &stop_);
     answered_ = 0;
+    rows_read_ = 0;
     rows_begun_ = 0;
     fresh_ = true;
     if (status.ok()) {
@@ -297,6 +298,7 @@ IsolatedCaller::Trouble IsolatedCaller::ReadPart(IsolatedCall& call, bool& memor
     return Trouble::kDamage;
   }
   if (part.next > call.next) failures_in_row_ = 0;
+  rows_read_ += part.next - call.next;
   call.next = part.next;
   call.micros += part.micros;
   memory_is_short |= part.memory_is_short;
@@ -332,6 +334,11 @@ Status IsolatedCaller::Recover(Trouble trouble) {
     }
     suspect = call;
     break;
+  }
+  if (trouble == Trouble::kEnded || trouble == Trouble::kHang) {
+    // A single event may have been begun and have no record.
+    const uint32_t begun = keeper_->answers().rows_begun.load(std::memory_order_relaxed);
+    if (begun - rows_read_ > 1) trouble = Trouble::kDamage;
   }
   Note(trouble, suspect);
   if (keeper_->gone()) keeper_.reset();

@@ -6,8 +6,9 @@
 // suspect, and no more than that: the memory may have been broken by an earlier one. The suspect
 // runs alone in a new host. If it is well there, its answer counts; if it does the same again, it
 // has failed, for that reason. The events behind it go on in a host that has not seen it. Where
-// records turn out to be overwritten, it cannot be told by which event: all that follow in that
-// request run alone, each with a look at whether something else was written.
+// records turn out to be overwritten (also where the host has ended since, and had begun more events
+// than there are records of), it cannot be told by which event: all that follow in that request run
+// alone, each with a look at whether something else was written.
 //
 // Submit(), Take() and the others are called by the task's thread; `wake` is called by the caller's
 // thread when there is something to take, or something wrong.
@@ -125,6 +126,7 @@ class IsolatedCaller {
   // Of the caller's thread.
   uint32_t answered_ = 0;     // entries of this host that were taken
   bool fresh_ = false;        // the host has not processed anything yet
+  uint32_t rows_read_ = 0;    // events of this host whose records were read
   uint32_t rows_begun_ = 0;   // as seen last, ...
   int64_t begun_micros_ = 0;  // ... and since when
   int wait_status_ = 0;       // of the host that ended last

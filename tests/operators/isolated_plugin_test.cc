@@ -282,6 +282,20 @@ TEST(IsolatedPluginTest, ABatchStaysUntilItsLastEventIsClearedUp) {
   EXPECT_THAT(bed.Ids(), Contains("1").Times(20));
 }
 
+TEST(IsolatedPluginTest, ACrashBehindDamageIsNotTakenForThatOfEachEvent) {
+  IsolatedBed bed("rogue", {}, Isolated(Milliseconds(500)));
+  std::vector<Act> acts(200, Act{"keep"});
+  acts[120].type = "scribble-and-crash";
+  acts[150].type = "scribble";
+  acts[160].type = "segv";
+  acts[170].type = "hang";
+  bed.Run(acts);
+  EXPECT_EQ(bed.Ids().size(), 196);
+  EXPECT_THAT(bed.Errors(), ElementsAre(HasSubstr("row 120"), HasSubstr("row 150"),
+                                        HasSubstr("row 160"), HasSubstr("row 170")));
+  EXPECT_LT(bed.Count("hosts-started"), 20);
+}
+
 TEST(IsolatedPluginTest, RequestsCannotBeWritten) {
   IsolatedBed bed("rogue");
   bed.Run({{"keep"}, {"write-requests"}, {"unprotect-requests"}, {"keep"}});

@@ -108,14 +108,12 @@ class Rogue {
     }
     if (act == "emit") out.Emit({.payload = event.tenant});
     if (act == "scribble") {
-      // Over all that it has answered so far, and what is behind.
-      const Mapping memory = Find("weir-plugin-answers");
-      std::memset(memory.begin, 0x5a, 4096);
-      const size_t slots = static_cast<size_t>(memory.end - memory.begin) / 4;
-      for (int slot = 0; slot < 4; ++slot) {
-        char* const end = memory.end - (3 - slot) * (slots & ~size_t{4095});
-        std::memset(end - (1 << 30), 0x5a, 1 << 20);
-      }
+      std::memset(Find("weir-plugin-answers").begin, 0x5a, 4096);
+      Scribble();
+    }
+    if (act == "scribble-and-crash") {
+      Scribble();
+      *nowhere_ = 1;
     }
     if (act == "write-requests") Find("weir-plugin-requests").begin[5000] = 1;
     if (act == "unprotect-requests") {
@@ -145,6 +143,15 @@ class Rogue {
       }
     }
     if (act == "kill-parent") kill(getppid(), SIGKILL);
+  }
+  // Over all that it has answered so far, and what is behind.
+  static void Scribble() {
+    const Mapping memory = Find("weir-plugin-answers");
+    const size_t slots = static_cast<size_t>(memory.end - memory.begin) / 4;
+    for (int slot = 0; slot < 4; ++slot) {
+      char* const end = memory.end - (3 - slot) * (slots & ~size_t{4095});
+      std::memset(end - (1 << 30), 0x5a, 1 << 20);
+    }
   }
   static void SetName(std::string_view name);
   int Overflow(int depth) {
