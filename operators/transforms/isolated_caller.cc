@@ -162,18 +162,23 @@ void IsolatedCaller::Push(IsolatedCall& call, bool alone) {
   FutexWake(requests.submitted);
 }
 
-// Puts the events from call.next on into the slot, as many as it takes.
+// Puts the events from call.next on into the slot, as many as it takes, and of the values those that
+// these events may ask for.
 void IsolatedCaller::Encode(IsolatedCall& call) {
   char* const slot = keeper_->request_slot(call.slot);
   const uint32_t base = call.next;
   uint32_t end = base;
   uint64_t used = 0;
+  if (states_ > 0) ApplyWrites(call);
+  std::vector<bool> asked(states_ > 0 ? call.values.size() / states_ : 0);  // by key
   for (; end < call.events.size(); ++end) {
     const Event& event = call.events[end];
-    const uint64_t bytes = sizeof(RequestEvent) + event.id.size() + event.tenant.size() +
-                           event.type.size() + event.payload.size();
+    uint64_t bytes = sizeof(RequestEvent) + event.id.size() + event.tenant.size() +
+                     event.type.size() + event.payload.size();
+    if (states_ > 0 && !asked[call.key_of_event[end]]) bytes += ValueBytes(call, end);
     if (end > base && used + bytes > limits::kIsolatedRequestBytes) break;
     used += bytes;
+    if (states_ > 0) asked[call.key_of_event[end]] = true;
   }
   auto* events = reinterpret_cast<RequestEvent*>(slot);
   uint64_t at = (end - base) * sizeof(RequestEvent);
@@ -206,16 +211,25 @@ void IsolatedCaller::Encode(IsolatedCall& call) {
   call.sent_end = end;
   if (states_ == 0) return;
 
-  ApplyWrites(call);
   at = Padded(at);
   call.entry.values = at;
   call.entry.keys = static_cast<uint32_t>(call.values.size() / states_);
   auto* extents = reinterpret_cast<Extent*>(slot + at);
   at += call.values.size() * sizeof(Extent);
   for (size_t i = 0; i < call.values.size(); ++i) {
-    extents[i] = call.values[i] ? put(*call.values[i]) : kNoValue;
+    extents[i] = asked[i / states_] && call.values[i] ? put(*call.values[i]) : kNoValue;
   }
   for (size_t i : call.unreadable) extents[i] = kUnreadable;
+}
+
+// Of the values that an event may ask for.
+uint64_t IsolatedCaller::ValueBytes(const IsolatedCall& call, uint32_t row) const {
+  const size_t first = size_t{call.key_of_event[row]} * states_;
+  uint64_t bytes = 0;
+  for (size_t i = first; i < first + states_; ++i) {
+    if (call.values[i]) bytes += call.values[i]->size();
+  }
+  return bytes;
 }
 
 void IsolatedCaller::ApplyWrites(IsolatedCall& call) {
@@ -352,6 +366,7 @@ Status IsolatedCaller::Recover(Trouble trouble) {
   }
   if (stop_) return absl::OkStatus();
   WEIR_RETURN_IF_ERROR(EnsureHost());
+  if (stop_) return absl::OkStatus();  // there may be no keeper
   std::lock_guard lock(mutex_);
   for (auto& call : calls_) {
     if (!call->done && call->next == call->events.size()) Finish(*call);

@@ -92,6 +92,7 @@ class IsolatedCaller {
   Status EnsureHost();
   void Push(IsolatedCall& call, bool alone);
   void Encode(IsolatedCall& call);
+  uint64_t ValueBytes(const IsolatedCall& call, uint32_t row) const;
   void ApplyWrites(IsolatedCall& call);
   Trouble Watch();
   Trouble TakeAnswers();

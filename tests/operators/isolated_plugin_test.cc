@@ -416,6 +416,23 @@ TEST(IsolatedPluginTest, StateIsKeptHere) {
   EXPECT_EQ(bed.Count("count.events"), 7);
 }
 
+TEST(IsolatedPluginTest, LargeValuesAreHandedOverInParts) {
+  OperatorBed around;
+  auto store = MakeHeapKeyedStore({"stage", around.context.key_groups}, {});
+  ASSERT_TRUE(store.ok());
+  IsolatedBed bed("stateful", {}, Isolated(), store->get());
+  PluginBed here("stateful");
+  std::vector<Act> texts, reads;  // 12 MB of values for a batch
+  for (int i = 0; i < 200; ++i) {
+    const std::string tenant = "t" + std::to_string(i);
+    texts.push_back({"text", tenant, R"({"id":")" + std::string(60'000 + i, 'x') + "\"}"});
+    for (const char* act : {"count", "cut-text", "read"}) reads.push_back({act, tenant});
+  }
+  for (int i = 199; i >= 0; i -= 7) reads.push_back({"read", "t" + std::to_string(i)});
+  for (const std::vector<Act>* acts : {&texts, &reads, &reads}) bed.Run(*acts), here.Run(*acts);
+  EXPECT_EQ(bed.Payloads(), here.Payloads());
+}
+
 TEST(IsolatedPluginTest, AKeyThatIsTooLongFailsItsEventAlone) {
   OperatorBed around;
   auto store = MakeHeapKeyedStore({"stage", around.context.key_groups}, {});
