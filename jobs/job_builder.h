@@ -49,6 +49,8 @@ struct SinkSpec {
                                        std::string_view stage)>
       last_committed;
   std::string writes;
+  // Where it commits to, as StageSpec has it; empty: what it writes, else its options.
+  std::string place;
 };
 
 template <class T>
@@ -66,7 +68,9 @@ class GraphDraft {
                      .options = sink.options,
                      .exactly_once = sink.exactly_once,
                      .can_revoke = sink.can_revoke,
-                     .place = sink.writes.empty() ? sink.options : "directory=" + sink.writes},
+                     .place = !sink.place.empty()   ? sink.place
+                              : sink.writes.empty() ? sink.options
+                                                    : "directory=" + sink.writes},
                     {.sink = sink.make,
                      .check = sink.check,
                      .writes = sink.writes,

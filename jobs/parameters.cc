@@ -70,6 +70,10 @@ void Parameters::AddError(std::string_view name, std::string_view what) {
                                 value == values_.end() ? "" : value->second, what));
 }
 
+void Parameters::AddErrorOfSecret(std::string_view name, std::string_view what) {
+  errors_.push_back(fmt::format("parameter '{}': {}", name, what));
+}
+
 std::string Parameters::Text(std::string_view name, std::string_view help,
                              std::optional<std::string> fallback) {
   const std::string* value = Declare(name, "text", help, fallback);

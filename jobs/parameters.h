@@ -87,6 +87,8 @@ class Parameters {
   std::vector<std::string> Errors() const;
   // Adds an error of the builder's own: a value that has the right type and is wrong all the same.
   void AddError(std::string_view name, std::string_view what);
+  // The same where the value must not be shown.
+  void AddErrorOfSecret(std::string_view name, std::string_view what);
 
  private:
   const std::string* Declare(std::string_view name, std::string_view type, std::string_view help,

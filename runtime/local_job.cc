@@ -343,8 +343,12 @@ Status LocalJob::CheckStages() {
     if (!job_.stages[s].check) continue;
     Status status = job_.stages[s].check(env_, record_.job_id);
     if (status.ok()) continue;
-    // Whatever is wrong here is for the user to mend: a path, a permission, a folder.
-    return absl::FailedPreconditionError(
+    // Whatever is wrong here is for the user to mend, a path, a permission, a folder; but for a
+    // server that is not there.
+    const bool unreachable =
+        absl::IsUnavailable(status) && !job_.stages[s].reads && job_.stages[s].writes.empty();
+    return Status(
+        unreachable ? absl::StatusCode::kUnavailable : absl::StatusCode::kFailedPrecondition,
         fmt::format("stage '{}': {}", job_.graph.stages[s].name, std::string(status.message())));
   }
   return absl::OkStatus();

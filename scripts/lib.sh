@@ -10,6 +10,7 @@ WEIR_PACKAGES=(
   libboost1.81-dev libprotobuf-dev protobuf-compiler librocksdb-dev libabsl-dev
   libzstd-dev zstd zlib1g-dev libsimdjson-dev rapidjson-dev libxxhash-dev libssl-dev
   libcli11-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libre2-dev libjemalloc-dev prometheus-cpp-dev
+  libpq-dev postgresql
   libgtest-dev libgmock-dev libbenchmark-dev
 )
 

@@ -1,12 +1,14 @@
 // The ready-made main job: source -> rebatch -> dedup -> plugins -> router -> files, on any
-// newline-delimited JSON. What a plugin puts out beside its main output goes to the files at once,
+// newline-delimited JSON; on request some or all of it to a PostgreSQL table instead. What a plugin puts out beside its main output goes to the files at once,
 // by the route "<plugin>-<output>".
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <optional>
 #include <string_view>
 
 #include "jobs/job.h"
+#include "jobs/postgres.h"
 
 namespace {
 
@@ -51,6 +53,25 @@ void ReadWhatToReplay(weir::Parameters& params, weir::FileSourceOptions& source)
   }
   source.from_file = position.substr(0, colon);
   source.from_offset = *offset;
+}
+
+// To the files, but what goes to a table.
+void Deliver(weir::Stream<weir::Event> events, weir::SinkSpec<weir::Event> files,
+             const weir::PostgresParameters& postgres) {
+  if (postgres.options.connection.empty()) {
+    events.To("files", std::move(files));
+    return;
+  }
+  weir::SinkSpec<weir::Event> table = weir::EventPostgresSink(postgres.options, postgres.columns);
+  if (postgres.routes.empty()) {
+    events.To("postgres", std::move(table));
+    return;
+  }
+  const auto is_for_table = [routes = postgres.routes](const weir::Event& event) {
+    return std::find(routes.begin(), routes.end(), event.route) != routes.end();
+  };
+  events.Filter("for-postgres", is_for_table).To("postgres", std::move(table));
+  events.Filter("for-files", std::not_fn(is_for_table)).To("files", std::move(files));
 }
 
 void Build(weir::JobBuilder& job, weir::Parameters& params) {
@@ -103,6 +124,7 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
       params.Path("out", "the folder of the results, one folder in it per route");
   weir::FileSinkOptions sink = weir::FileSinkParameters(params);
   sink.directory = out;
+  const weir::PostgresParameters postgres = weir::ReadPostgresParameters(params);
   const weir::Resource routes =
       params.File("routes", "rules in YAML; without it everything goes to 'warehouse'");
 
@@ -124,7 +146,7 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
   events = events.Route("router", routes);
   // What plugins put out on the side has its route already, and passes nothing else.
   for (const weir::Stream<weir::Event>& side : sides) events = events.Union(side);
-  events.To("files", weir::EventFileSink(sink));
+  Deliver(events, weir::EventFileSink(sink), postgres);
   sink.directory = out + "/dead-letters";
   sink.by_partition = false;
   sink.time_partition = "";  // what is in there is looked for by its error, not by its time

@@ -1,0 +1,120 @@
+// PostgresStager: takes the rows of one sink instance to the server and into staging tables, on the
+// I/O pool, and runs the rest of the protocol (postgres_ledger.h) on the same session. Internal to
+// operators/sinks.
+//
+// Shared by the task, the pool, and checkpoints on their way. Blocks go out in order, one at a
+// time, each in a transaction of its own, so that no transaction is open between them. A COPY that
+// the server refuses is halved until what is refused is found; of the last few rows each is sent
+// alone, all in one go. A session that breaks while a piece is open costs the attempt: what it had
+// staged may be gone. Between pieces another one is opened.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/environment.h"
+#include "operators/sinks/copy_rows.h"
+#include "operators/sinks/postgres_ledger.h"
+
+namespace weir {
+
+class PostgresStager : public std::enable_shared_from_this<PostgresStager> {
+ public:
+  struct Rejected {
+    std::string error;
+    std::string record;
+    Timestamp time = 0;
+  };
+  struct Identity {
+    std::string job_id;
+    std::string stage;
+    uint32_t attempt = 0;
+    int subtask = 0;
+  };
+
+  struct EndedPiece {
+    PostgresPiece piece;
+    uint64_t session = 0;  // that has staged it
+  };
+
+  PostgresStager(PostgresSinkOptions options, std::vector<PostgresColumn> columns,
+                 Identity identity, Environment& env, std::function<void()> wake);
+
+  // Of the task.
+
+  void Append(CopyBlock block);
+  // True if more than `bytes_max` are on their way; then a wake-up follows when half of that is
+  // left, or when something failed. 0: when all has been staged.
+  bool BusyElseWake(size_t bytes_max);
+  // The first error. Sticky: the instance is lost.
+  Status status() const;
+  // What the server has refused since the last call.
+  std::vector<Rejected> TakeRejected();
+  // Ends the piece; rows that follow belong to the next one. None if it has no rows. REQUIRES: all
+  // has been staged.
+  std::optional<EndedPiece> EndPiece(CheckpointId checkpoint);
+  // Nobody needs what is on its way any more.
+  void Abandon();
+
+  // On the I/O pool.
+
+  Status Seal(const EndedPiece& ended);
+  Status Commit(const PostgresPiece& piece);
+  Status RemovePending();
+  Status ClearBefore(const PostgresPiece& of_checkpoint, CheckpointId checkpoint);
+
+ private:
+  struct OpenPiece {
+    std::string staging;  // the table's name
+    std::string target;
+    uint64_t session = 0;
+    uint64_t rows = 0;
+  };
+
+  void StageNext();
+  Status Stage(const CopyBlock& block);
+  // Rows [first, last) of the block.
+  Status StageRows(const CopyBlock& block, size_t first, size_t last);
+  Status CopyLines(const CopyBlock& block, size_t first, size_t last);
+  Status Sieve(const CopyBlock& block, size_t first, size_t last);
+  Status MakeStagingTable();
+  void NoteStaged(size_t rows, std::vector<Rejected> rejected);
+  uint64_t RowsOfOpenPiece() const;
+  StatusOr<PostgresConnection*> Session();
+  std::string ColumnList();
+
+  const PostgresSinkOptions options_;
+  const std::vector<PostgresColumn> columns_;
+  const Identity identity_;
+  Environment& env_;
+  const std::function<void()> wake_;
+  const std::string prefix_;  // of names of staging tables; the session's name
+  std::atomic<bool> abandoned_ = false;
+
+  mutable std::mutex mutex_;
+  // All below: guarded by mutex_.
+  std::deque<CopyBlock> queue_;
+  bool at_work_ = false;  // some thread of the pool
+  size_t in_flight_bytes_ = 0;
+  size_t wake_at_bytes_ = 0;
+  bool waiting_ = false;
+  Status status_;
+  std::vector<Rejected> rejected_;
+  std::optional<OpenPiece> piece_;  // made by whoever holds session_mutex_
+
+  // Held for as long as the server takes, so never by the task; never taken inside mutex_.
+  std::mutex session_mutex_;
+  // All below: guarded by session_mutex_.
+  std::unique_ptr<PostgresConnection> session_;
+  uint64_t sessions_ = 0;  // how many there were
+  uint64_t tables_ = 0;    // staging tables, likewise
+  std::string staging_;    // the open piece's table, as in SQL
+};
+
+}  // namespace weir

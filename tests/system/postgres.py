@@ -1,0 +1,108 @@
+"""A PostgreSQL server of a test's own: on loopback, on a free port, in a temporary folder."""
+
+import contextlib
+import os
+import pathlib
+import pwd
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+BINARIES = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+USER = "weir"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def as_somebody():
+    """The words in front of a command of the server, which refuses to run as root."""
+    if os.geteuid() != 0:
+        return [], None
+    account = pwd.getpwnam("nobody")
+    return (["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", "--"], account)
+
+
+class Server:
+    """Runs between start() and stop(); kill() is a crash, after which start() recovers."""
+
+    def __init__(self, **settings):
+        self.temporary = tempfile.TemporaryDirectory(prefix="weir-postgres-")
+        self.folder = pathlib.Path(self.temporary.name)
+        self.prefix, account = as_somebody()
+        if account:
+            os.chown(self.folder, account.pw_uid, account.pw_gid)
+        self.cluster = self.folder / "cluster"
+        self.port = free_port()
+        # A commit that is not synced is lost in a crash of the postmaster only where somebody asked for that; fsync itself is what
+        # a crash of the machine needs, and no test crashes that.
+        self.settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "fsync": "off",
+                         "max_connections": 60, "log_min_messages": "warning", **settings}
+        self.process = None
+        self._run("initdb", "-D", self.cluster, "-U", USER, "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
+
+    def _run(self, name, *words):
+        subprocess.run([*self.prefix, str(BINARIES[-1].parent / name), *map(str, words)], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.PIPE, cwd=self.folder)
+
+    def start(self):
+        words = [*self.prefix, str(BINARIES[-1]), "-D", str(self.cluster)]
+        for name, value in self.settings.items():
+            words += ["-c", f"{name}={value}"]
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)
+        deadline = time.monotonic() + 60
+        while self._psql("SELECT 1", "postgres").returncode != 0:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError((self.folder / "log").read_text()[-4000:])
+            time.sleep(0.02)
+
+    def pids(self):
+        """The postmaster's and those of its children."""
+        found = [self.process.pid]
+        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if int(stat.read_text().rsplit(")", 1)[1].split()[1]) == self.process.pid:
+                    found.append(int(stat.parent.name))
+        return found
+
+    def kill(self):
+        """kill -9 of the postmaster and all its processes at once: what was not written is lost."""
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)  # a fast shutdown
+            self.process.wait(60)
+
+    def close(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(60)
+        self.temporary.cleanup()
+
+    def _psql(self, sql, database):
+        return subprocess.run([str(BINARIES[-1].parent / "psql"), "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1",
+                               "-p", str(self.port), "-U", USER, "-d", database, "-c", sql], check=False, capture_output=True)
+
+    def sql(self, sql, database="postgres"):
+        """The rows, as lists of texts."""
+        done = self._psql(sql, database)
+        if done.returncode != 0:
+            raise AssertionError(done.stderr.decode())
+        return [line.split("|") for line in done.stdout.decode().splitlines() if line]
+
+    def number(self, sql):
+        return int(self.sql(sql)[0][0])
+
+    def connection(self, **more):
+        words = {"host": "127.0.0.1", "port": self.port, "dbname": "postgres", "user": USER, "sslmode": "disable", **more}
+        return " ".join(f"{name}={value}" for name, value in words.items())
