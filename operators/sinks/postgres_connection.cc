@@ -192,13 +192,13 @@ Status PostgresConnection::Lost(std::string_view what) {
   return absl::UnavailableError(std::string(what));
 }
 
-Status PostgresConnection::Wait(bool to_write, const Waiting& waiting) {
-  const int64_t deadline = NowMicros() + waiting.answer_max;
+Status PostgresConnection::Wait(bool to_write, Duration answer_max) {
+  const int64_t deadline = NowMicros() + answer_max;
   for (;;) {
-    if (waiting.called_off != nullptr && *waiting.called_off) return Lost("called off");
+    if (called_off_ != nullptr && *called_off_) return Lost("called off");
     const int64_t left = deadline - NowMicros();
     if (left <= 0) {
-      return Lost(fmt::format("no answer within {}", FormatDuration(waiting.answer_max)));
+      return Lost(fmt::format("no answer within {}", FormatDuration(answer_max)));
     }
     pollfd socket{PQsocket(connection_.get()),
                   static_cast<short>(to_write ? POLLIN | POLLOUT : POLLIN), 0};
@@ -213,18 +213,18 @@ Status PostgresConnection::Wait(bool to_write, const Waiting& waiting) {
   }
 }
 
-Status PostgresConnection::Flush(const Waiting& waiting) {
+Status PostgresConnection::Flush(Duration answer_max) {
   for (;;) {
     const int left = PQflush(connection_.get());
     if (left == 0) return absl::OkStatus();
     if (left < 0) return Lost(FirstLine(PQerrorMessage(connection_.get())));
-    WEIR_RETURN_IF_ERROR(Wait(true, waiting));
+    WEIR_RETURN_IF_ERROR(Wait(true, answer_max));
   }
 }
 
-StatusOr<PostgresConnection::ResultPtr> PostgresConnection::Next(const Waiting& waiting) {
-  WEIR_RETURN_IF_ERROR(Flush(waiting));
-  while (PQisBusy(connection_.get())) WEIR_RETURN_IF_ERROR(Wait(false, waiting));
+StatusOr<PostgresConnection::ResultPtr> PostgresConnection::Next(Duration answer_max) {
+  WEIR_RETURN_IF_ERROR(Flush(answer_max));
+  while (PQisBusy(connection_.get())) WEIR_RETURN_IF_ERROR(Wait(false, answer_max));
   ResultPtr result(PQgetResult(connection_.get()));
   if (PQstatus(connection_.get()) == CONNECTION_BAD) {
     const Status why = result == nullptr ? absl::UnavailableError("the connection broke")
@@ -236,11 +236,11 @@ StatusOr<PostgresConnection::ResultPtr> PostgresConnection::Next(const Waiting& 
   return result;
 }
 
-StatusOr<PostgresConnection::ResultPtr> PostgresConnection::Last(const Waiting& waiting) {
+StatusOr<PostgresConnection::ResultPtr> PostgresConnection::Last(Duration answer_max) {
   ResultPtr last;
   Status failed;
   for (;;) {
-    WEIR_ASSIGN_OR_RETURN(ResultPtr result, Next(waiting));
+    WEIR_ASSIGN_OR_RETURN(ResultPtr result, Next(answer_max));
     if (result == nullptr) break;
     const ExecStatusType kind = PQresultStatus(result.get());
     if (kind == PGRES_FATAL_ERROR || kind == PGRES_BAD_RESPONSE) {
@@ -255,17 +255,18 @@ StatusOr<PostgresConnection::ResultPtr> PostgresConnection::Last(const Waiting& 
 
 Status PostgresConnection::RollBack(const Status& why) {
   if (lost_ || PQtransactionStatus(connection_.get()) == PQTRANS_IDLE) return why;
-  if (PQsendQuery(connection_.get(), "ROLLBACK") == 0 || !Last(Waiting{}).ok()) lost_ = true;
+  if (PQsendQuery(connection_.get(), "ROLLBACK") == 0 || !Last(limits::kPostgresAnswerMax).ok())
+    lost_ = true;
   return why;
 }
 
 StatusOr<PostgresConnection::Result> PostgresConnection::Run(const std::string& statements,
-                                                             Waiting waiting) {
+                                                             Duration answer_max) {
   if (lost_) return absl::UnavailableError("the connection is lost");
   if (PQsendQuery(connection_.get(), statements.c_str()) == 0) {
     return Lost(FirstLine(PQerrorMessage(connection_.get())));
   }
-  StatusOr<ResultPtr> last = Last(waiting);
+  StatusOr<ResultPtr> last = Last(answer_max);
   if (!last.ok()) return RollBack(last.status());
   Result result;
   if (*last == nullptr) return result;
@@ -284,41 +285,39 @@ StatusOr<PostgresConnection::Result> PostgresConnection::Run(const std::string& 
   return result;
 }
 
-Status PostgresConnection::SendData(std::string_view data, const Waiting& waiting) {
+Status PostgresConnection::SendData(std::string_view data, Duration answer_max) {
   while (!data.empty()) {
     const std::string_view piece = data.substr(0, kSendBytes);
     const int sent = PQputCopyData(connection_.get(), piece.data(), static_cast<int>(piece.size()));
     if (sent < 0) return Lost(FirstLine(PQerrorMessage(connection_.get())));
     if (sent == 1) data.remove_prefix(piece.size());
-    WEIR_RETURN_IF_ERROR(Flush(waiting));
+    WEIR_RETURN_IF_ERROR(Flush(answer_max));
   }
   for (;;) {
     const int ended = PQputCopyEnd(connection_.get(), nullptr);
     if (ended < 0) return Lost(FirstLine(PQerrorMessage(connection_.get())));
     if (ended == 1) return absl::OkStatus();
-    WEIR_RETURN_IF_ERROR(Wait(true, waiting));
+    WEIR_RETURN_IF_ERROR(Wait(true, answer_max));
   }
 }
 
-Status PostgresConnection::Copy(const std::string& statements, std::string_view data,
-                                Waiting waiting) {
+Status PostgresConnection::Copy(const std::string& statements, std::string_view data) {
   if (lost_) return absl::UnavailableError("the connection is lost");
   if (PQsendQuery(connection_.get(), statements.c_str()) == 0) {
     return Lost(FirstLine(PQerrorMessage(connection_.get())));
   }
-  StatusOr<ResultPtr> ready = Last(waiting);
+  StatusOr<ResultPtr> ready = Last(limits::kPostgresAnswerMax);
   if (!ready.ok()) return RollBack(ready.status());
   if (*ready == nullptr || PQresultStatus(ready->get()) != PGRES_COPY_IN) {
     return Lost("the server began no COPY");
   }
-  WEIR_RETURN_IF_ERROR(SendData(data, waiting));
-  const Status done = Last(waiting).status();
+  WEIR_RETURN_IF_ERROR(SendData(data, limits::kPostgresAnswerMax));
+  const Status done = Last(limits::kPostgresAnswerMax).status();
   return done.ok() ? done : RollBack(done);
 }
 
 StatusOr<std::vector<Status>> PostgresConnection::RunEach(const std::string& statement,
-                                                          const std::vector<Row>& rows,
-                                                          Waiting waiting) {
+                                                          const std::vector<Row>& rows) {
   if (lost_) return absl::UnavailableError("the connection is lost");
   PGconn* pg = connection_.get();
   const int columns = rows.empty() ? 0 : static_cast<int>(rows[0].size());
@@ -334,7 +333,7 @@ StatusOr<std::vector<Status>> PostgresConnection::RunEach(const std::string& sta
            PQpipelineSync(pg) == 1;
   }
   if (!sent) return Lost(FirstLine(PQerrorMessage(pg)));
-  WEIR_RETURN_IF_ERROR(ReadEach(rows.size() + 1, waiting, outcomes));
+  WEIR_RETURN_IF_ERROR(ReadEach(rows.size() + 1, limits::kPostgresAnswerMax, outcomes));
   if (PQexitPipelineMode(pg) == 0) return Lost(FirstLine(PQerrorMessage(pg)));
   for (const Status& outcome : outcomes) {
     if (!outcome.ok() && (!IsRefusedValue(outcome) || &outcome == &outcomes[0])) return outcome;
@@ -344,11 +343,11 @@ StatusOr<std::vector<Status>> PostgresConnection::RunEach(const std::string& sta
 }
 
 // Each has its result, a null, and the end of its transaction.
-Status PostgresConnection::ReadEach(size_t rows, const Waiting& waiting,
+Status PostgresConnection::ReadEach(size_t rows, Duration answer_max,
                                     std::vector<Status>& outcomes) {
   Status outcome;
   while (outcomes.size() < rows) {
-    WEIR_ASSIGN_OR_RETURN(ResultPtr result, Next(waiting));
+    WEIR_ASSIGN_OR_RETURN(ResultPtr result, Next(answer_max));
     if (result == nullptr) continue;
     const ExecStatusType kind = PQresultStatus(result.get());
     if (kind == PGRES_FATAL_ERROR) outcome = ServerError(result.get());

@@ -42,12 +42,6 @@ class PostgresConnection {
     std::vector<Row> rows;
     uint64_t affected = 0;
   };
-  struct Waiting {
-    Duration answer_max = limits::kPostgresAnswerMax;
-    // If set and true, the wait ends: nobody needs the answer any more.
-    const std::atomic<bool>* called_off = nullptr;
-  };
-
   // application: how pg_stat_activity shows the session.
   static StatusOr<std::unique_ptr<PostgresConnection>> Open(const std::string& connection,
                                                             const std::string& application);
@@ -55,17 +49,20 @@ class PostgresConnection {
   PostgresConnection(const PostgresConnection&) = delete;
   PostgresConnection& operator=(const PostgresConnection&) = delete;
 
+  // While it is set and true, waits end at once, and the session is lost: nobody needs the answers
+  // any more. It must outlive the connection, or be taken away by null.
+  void CallOffBy(const std::atomic<bool>* called_off) { called_off_ = called_off; }
+
   // Runs statements that are separated by semicolons; the result of the last one. After an error
   // the transaction that was open is rolled back.
-  StatusOr<Result> Run(const std::string& statements, Waiting waiting);
-  StatusOr<Result> Run(const std::string& statements) { return Run(statements, Waiting{}); }
+  StatusOr<Result> Run(const std::string& statements,
+                       Duration answer_max = limits::kPostgresAnswerMax);
   // Statements among which there is one COPY ... FROM STDIN, which gets `data`.
-  Status Copy(const std::string& statements, std::string_view data, Waiting waiting);
+  Status Copy(const std::string& statements, std::string_view data);
   // One statement with parameters, run once for each of the `rows`, each in a transaction of its
   // own; all are sent in one go. What became of each: OK or IsRefusedValue(). Any other error is
   // the call's, and then nobody knows which have run.
-  StatusOr<std::vector<Status>> RunEach(const std::string& statement, const std::vector<Row>& rows,
-                                        Waiting waiting);
+  StatusOr<std::vector<Status>> RunEach(const std::string& statement, const std::vector<Row>& rows);
 
   // As SQL, quotes included.
   std::string Literal(std::string_view text);
@@ -88,19 +85,20 @@ class PostgresConnection {
   PostgresConnection() = default;
   Status WaitToConnect(int64_t deadline);
   // Waits until the socket can be read, or written to if `to_write`.
-  Status Wait(bool to_write, const Waiting& waiting);
-  Status Flush(const Waiting& waiting);
+  Status Wait(bool to_write, Duration answer_max);
+  Status Flush(Duration answer_max);
   // The next result; null behind the last.
-  StatusOr<ResultPtr> Next(const Waiting& waiting);
+  StatusOr<ResultPtr> Next(Duration answer_max);
   // Reads results to the end; the last one, or the first error.
-  StatusOr<ResultPtr> Last(const Waiting& waiting);
-  Status SendData(std::string_view data, const Waiting& waiting);
-  Status ReadEach(size_t rows, const Waiting& waiting, std::vector<Status>& outcomes);
+  StatusOr<ResultPtr> Last(Duration answer_max);
+  Status SendData(std::string_view data, Duration answer_max);
+  Status ReadEach(size_t rows, Duration answer_max, std::vector<Status>& outcomes);
   Status Lost(std::string_view what);
   Status RollBack(const Status& why);
 
   std::unique_ptr<PGconn, Finish> connection_;
   std::string durable_;
+  const std::atomic<bool>* called_off_ = nullptr;
   bool lost_ = false;
 };
 

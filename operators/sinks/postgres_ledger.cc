@@ -13,9 +13,8 @@ constexpr std::string_view kHandleFormat = "postgres-sink/1";
 constexpr int64_t kMakeTablesLock = 0x77656972'6c656467;
 constexpr int kTerminateMs = 5000;
 
-PostgresConnection::Waiting Long() {
-  return {.answer_max = limits::kPostgresCommitMax + limits::kPostgresAnswerMax};
-}
+// The server gives up first.
+constexpr Duration kLong = limits::kPostgresCommitMax + limits::kPostgresAnswerMax;
 
 bool IsTrue(const PostgresConnection::Result& result, size_t column) {
   return !result.rows.empty() && result.rows[0][column] == "t";
@@ -133,14 +132,14 @@ Status PostgresLedger::Seal(const PostgresPiece& piece) {
                                                       piece.rows, piece.stage, piece.job_id,
                                                       piece.target, piece.checkpoint)),
                       staging),
-          Long()));
+          kLong));
   if (counted.rows.empty() || counted.rows[0][0] != std::to_string(piece.rows)) {
     (void)connection_.Run("ROLLBACK");
     return absl::InternalError(
         fmt::format("{} rows were staged in {}, and it holds {}", piece.rows, staging,
                     counted.rows.empty() ? "none" : counted.rows[0][0].value_or("none")));
   }
-  return connection_.Run("COMMIT", Long()).status();
+  return connection_.Run("COMMIT", kLong).status();
 }
 
 Status PostgresLedger::Commit(const PostgresPiece& piece, bool skip_conflicts) {
@@ -152,7 +151,7 @@ Status PostgresLedger::Commit(const PostgresPiece& piece, bool skip_conflicts) {
                       Begin(), QualifiedName("ledger"), connection_.Literal(piece.job_id),
                       connection_.Literal(piece.stage), piece.checkpoint,
                       connection_.Literal(piece.staging), piece.rows),
-          Long()));
+          kLong));
   // A transaction of somebody else that was about to commit it has been waited for.
   if (booked.affected == 0) return connection_.Run("ROLLBACK").status();
   return Move(piece, skip_conflicts);
@@ -175,7 +174,7 @@ Status PostgresLedger::Move(const PostgresPiece& piece, bool skip_conflicts) {
           .Run(fmt::format("INSERT INTO {0} ({1}) SELECT {1} FROM {2}{3}; DROP TABLE {2}; COMMIT",
                            piece.target, *columns.rows[0][0], staging,
                            skip_conflicts ? " ON CONFLICT DO NOTHING" : ""),
-               Long())
+               kLong)
           .status();
   if (!IsRefusedValue(moved)) return moved;
   // No row can be pinned down here any more, so the job stops, and can go on once that is mended.

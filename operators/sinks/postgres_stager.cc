@@ -115,7 +115,14 @@ Status PostgresStager::MakeStagingTable() {
 
 Status PostgresStager::Stage(const CopyBlock& block) {
   std::lock_guard session(session_mutex_);
-  WEIR_RETURN_IF_ERROR(Session().status());
+  WEIR_ASSIGN_OR_RETURN(PostgresConnection * connection, Session());
+  connection->CallOffBy(&abandoned_);
+  const Status staged = StageOn(block);
+  connection->CallOffBy(nullptr);  // a commit is brought to its end
+  return staged;
+}
+
+Status PostgresStager::StageOn(const CopyBlock& block) {
   bool open;
   {
     std::lock_guard lock(mutex_);
@@ -152,9 +159,8 @@ Status PostgresStager::StageRows(const CopyBlock& block, size_t first, size_t la
 }
 
 Status PostgresStager::CopyLines(const CopyBlock& block, size_t first, size_t last) {
-  WEIR_RETURN_IF_ERROR(
-      session_->Copy(fmt::format("COPY {} ({}) FROM STDIN", staging_, ColumnList()),
-                     block.Lines(first, last), {.called_off = &abandoned_}));
+  WEIR_RETURN_IF_ERROR(session_->Copy(
+      fmt::format("COPY {} ({}) FROM STDIN", staging_, ColumnList()), block.Lines(first, last)));
   NoteStaged(last - first, {});
   return absl::OkStatus();
 }
@@ -168,7 +174,7 @@ Status PostgresStager::Sieve(const CopyBlock& block, size_t first, size_t last) 
   WEIR_ASSIGN_OR_RETURN(const std::vector<Status> outcomes,
                         session_->RunEach(fmt::format("INSERT INTO {} ({}) VALUES ({})", staging_,
                                                       ColumnList(), fmt::join(places, ", ")),
-                                          rows, {.called_off = &abandoned_}));
+                                          rows));
   std::vector<Rejected> rejected;
   for (size_t i = 0; i < outcomes.size(); ++i) {
     if (outcomes[i].ok()) continue;

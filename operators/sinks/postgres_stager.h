@@ -79,6 +79,7 @@ class PostgresStager : public std::enable_shared_from_this<PostgresStager> {
 
   void StageNext();
   Status Stage(const CopyBlock& block);
+  Status StageOn(const CopyBlock& block);
   // Rows [first, last) of the block.
   Status StageRows(const CopyBlock& block, size_t first, size_t last);
   Status CopyLines(const CopyBlock& block, size_t first, size_t last);

@@ -18,7 +18,7 @@
 
 #include "core/environment.h"
 #include "operators/sinks/file_sink.h"
-#include "testing/recording_output.h"
+#include "tests/operators/sink_under_test.h"
 #include "tests/support/unsynced_disk.h"
 
 namespace weir::testing {
@@ -105,16 +105,6 @@ class TestPool final : public IoPool {
   std::thread threads_[2];
 };
 
-class NoWriter final : public SnapshotWriter {
- public:
-  StatusOr<StateFile> AddFile(const std::string&, std::string) override {
-    return absl::UnimplementedError("a sink puts no files into the checkpoint store");
-  }
-  StatusOr<StateFile> AddBytes(std::string_view, std::string) override {
-    return absl::UnimplementedError("a sink puts no bytes into the checkpoint store");
-  }
-};
-
 using RoutedLine = std::pair<std::string, std::string>;  // route, payload
 
 inline BatchPtr EventBatch(const std::vector<RoutedLine>& lines, Timestamp time = 7) {
@@ -134,85 +124,16 @@ inline BatchPtr EventBatch(const std::vector<RoutedLine>& lines, Timestamp time 
   return batch;
 }
 
-struct SinkPlace {
-  std::string job_id = "job-1";
-  std::string stage = "sink";
-  uint32_t attempt = 1;
-  int subtask = 0;
-};
-
 // One instance of a file sink for events.
-class SinkInstance {
+class SinkInstance : public SinkUnderTest<FileSink> {
  public:
   SinkInstance(FileSinkOptions options, Environment& env, SinkPlace place = {})
-      : sink_(std::move(options), std::make_unique<EventLines>()) {
-    OperatorContext context;
-    context.job_id = place.job_id;
-    context.stage = place.stage;
-    context.attempt = place.attempt;
-    context.subtask = place.subtask;
-    context.env = &env;
-    context.wake = [state = wakes_] {
-      std::lock_guard lock(state->mutex);
-      ++state->count;
-      state->changed.notify_all();
-    };
-    opened_ = sink_.Open(context);
-  }
-
-  FileSink& operator*() { return sink_; }
-  FileSink* operator->() { return &sink_; }
-  const Status& opened() const { return opened_; }
-  RecordingOutput& out() { return out_; }
+      : SinkUnderTest(env, place, std::move(options), std::make_unique<EventLines>()) {}
 
   // Writes and waits as long as the sink is blocked.
   Status Write(const std::vector<RoutedLine>& lines, Timestamp time = 7) {
-    StatusOr<Progress> progress = sink_.Write(EventBatch(lines, time), out_);
-    while (progress.ok() && *progress == Progress::kBlocked) {
-      WaitForWake();
-      progress = sink_.Resume(out_);
-    }
-    return progress.status();
+    return SinkUnderTest::Write(EventBatch(lines, time));
   }
-  // Freezes and writes; handles and open handles.
-  StatusOr<StateSnapshot> Snapshot(CheckpointId id) {
-    std::unique_ptr<Frozen> frozen = sink_.Freeze(id);
-    if (frozen == nullptr) return StateSnapshot();
-    NoWriter writer;
-    return frozen->Write(writer);
-  }
-  // The handles.
-  StatusOr<std::vector<std::string>> Checkpoint(CheckpointId id) {
-    WEIR_ASSIGN_OR_RETURN(StateSnapshot snapshot, Snapshot(id));
-    return std::move(snapshot.handles);
-  }
-  Status CheckpointAndCommit(CheckpointId id) {
-    WEIR_ASSIGN_OR_RETURN(std::vector<std::string> handles, Checkpoint(id));
-    for (const std::string& handle : handles) WEIR_RETURN_IF_ERROR(sink_.Commit(handle));
-    return absl::OkStatus();
-  }
-  int wakes() const {
-    std::lock_guard lock(wakes_->mutex);
-    return wakes_->count;
-  }
-
- private:
-  void WaitForWake() {
-    std::unique_lock lock(wakes_->mutex);
-    wakes_->changed.wait(lock, [&] { return wakes_->count > seen_; });
-    seen_ = wakes_->count;
-  }
-  struct Wakes {
-    mutable std::mutex mutex;
-    std::condition_variable changed;
-    int count = 0;
-  };
-
-  FileSink sink_;
-  Status opened_;
-  RecordingOutput out_;
-  std::shared_ptr<Wakes> wakes_ = std::make_shared<Wakes>();
-  int seen_ = 0;
 };
 
 inline std::string Gunzip(const std::string& bytes) {

@@ -1,4 +1,9 @@
-"""A PostgreSQL server of a test's own: on loopback, on a free port, in a temporary folder."""
+#!/usr/bin/env python3
+"""A PostgreSQL server of a test's own: on loopback, on a free port, in a temporary folder.
+
+    postgres.py     starts one, prints its connection string, and does what the lines of its input say: kill, start, stop; each is
+                    answered by a line. It ends, with the server, where its input does.
+"""
 
 import contextlib
 import os
@@ -7,6 +12,7 @@ import pwd
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -93,12 +99,13 @@ class Server:
         return subprocess.run([str(BINARIES[-1].parent / "psql"), "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1",
                                "-p", str(self.port), "-U", USER, "-d", database, "-c", sql], check=False, capture_output=True)
 
-    def sql(self, sql, database="postgres"):
-        """The rows, as lists of texts."""
+    def sql(self, sql, database="postgres", separator="|"):
+        """The rows, as lists of texts; with separator None as the texts that psql writes."""
         done = self._psql(sql, database)
         if done.returncode != 0:
             raise AssertionError(done.stderr.decode())
-        return [line.split("|") for line in done.stdout.decode().splitlines() if line]
+        lines = done.stdout.decode().split("\n")[:-1]
+        return [line.split(separator) for line in lines if line] if separator else lines
 
     def number(self, sql):
         return int(self.sql(sql)[0][0])
@@ -106,3 +113,19 @@ class Server:
     def connection(self, **more):
         words = {"host": "127.0.0.1", "port": self.port, "dbname": "postgres", "user": USER, "sslmode": "disable", **more}
         return " ".join(f"{name}={value}" for name, value in words.items())
+
+
+def serve():
+    server = Server()
+    try:
+        server.start()
+        print(server.connection(), flush=True)
+        for line in sys.stdin:
+            {"kill": server.kill, "start": server.start, "stop": server.stop}[line.strip()]()
+            print("done", flush=True)
+    finally:
+        server.close()
+
+
+if __name__ == "__main__":
+    serve()
