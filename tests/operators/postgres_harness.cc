@@ -191,6 +191,7 @@ void CuttingProxy::Serve(int client, int server) {
     if (ready[0].revents == 0) continue;
     const std::optional<std::string> message = ReadMessage(client, first);
     if (!message) return;
+    if (!first && message->front() == 'Q') ++queries_;
     const bool cut = ++messages_ == cut_at_;
     if (cut && cut_ == Cut::kBefore) {
       has_cut_ = true;

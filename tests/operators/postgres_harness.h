@@ -44,8 +44,8 @@ class PostgresServer {
   std::string connection_;
 };
 
-// Takes connections for the server and counts what clients say: messages of the protocol. One
-// connection at a time.
+// Takes connections for the server, one at a time, and counts what clients say: messages of the
+// protocol.
 class CuttingProxy {
  public:
   enum class Cut {
@@ -53,12 +53,14 @@ class CuttingProxy {
     kBeforeReply,  // it gets it and answers, and nobody hears
     kStall,        // nothing passes any more, and the connection stays
   };
-  // At the message with this number, from 1; then connections are taken again, or refused.
+  // At the message with this number, from 1 (0: never); then connections are taken again, or refused.
   CuttingProxy(int server_port, int cut_at, Cut cut, bool refuses_then);
   ~CuttingProxy();
 
   int port() const { return port_; }
   bool has_cut() const { return has_cut_; }
+  // Messages that the client has to wait for: statements of their own, and COPYs.
+  int queries() const { return queries_; }
 
  private:
   void Run();
@@ -73,6 +75,7 @@ class CuttingProxy {
   int listener_ = -1;
   int port_ = 0;
   int messages_ = 0;
+  std::atomic<int> queries_ = 0;
   std::atomic<bool> has_cut_ = false;
   std::atomic<bool> stop_ = false;
   std::thread thread_;

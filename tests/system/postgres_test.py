@@ -10,6 +10,7 @@ import random
 import signal
 import time
 
+import compare
 import postgres
 import weir
 from workers_test import executors
@@ -78,6 +79,25 @@ class Straight(PostgresCase):
         self.assertFalse((self.out / "orders").exists())
         self.assertTrue((self.out / "alerts").exists())
         self.assert_rows()
+
+    def test_events_that_the_server_refuses_are_dead_letters(self):
+        """jsonb takes no text with a NUL in it, which is JSON all the same."""
+        lines = [f'{{"id": "{number}", "time": {number + 1}, "text": "{chr(92)}u0000"}}' if number % 97 == 5 else
+                 f'{{"id": "{number}", "time": {number + 1}}}' for number in range(5000)]
+        (self.folder / "input.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        self.server.sql("ALTER TABLE events ALTER COLUMN payload TYPE jsonb USING NULL")
+        result = weir.run(weir.PIPELINE, {"id": "id", "time": "time", "input": self.folder / "input.jsonl", "out": self.out,
+                                          "postgres": self.server.connection()},
+                          data=self.data, parallelism=3, checkpoint_interval="50ms")
+        self.assert_finished(result)
+        bad = [line.encode() for number, line in enumerate(lines) if number % 97 == 5]
+        letters = list(compare.dead_letters(self.out))
+        self.assertEqual(sorted(record for _, _, record in letters), sorted(bad))
+        for operator, error, _ in letters:
+            self.assertEqual(operator, "postgres")
+            self.assertIn("unsupported Unicode escape sequence", error)
+        self.assertEqual(self.server.number("SELECT count(DISTINCT id) FROM events"), len(lines) - len(bad))
+        self.assertEqual(self.server.number("SELECT count(*) FROM events"), len(lines) - len(bad))
 
     def test_the_ledger_keeps_what_the_newest_checkpoint_needs(self):
         result = weir.run(weir.PIPELINE, self.parameters(rate=40_000), data=self.data, checkpoint_interval="50ms")
