@@ -160,6 +160,27 @@ TEST_F(PostgresCommit, ATableThatRefusesTheRowsStopsTheJobAndLosesNothing) {
   EXPECT_EQ(server_.One("SELECT payload FROM events WHERE id = '3'"), "first");
 }
 
+// A full disk or memory, a deadlock, a statement that took too long, a lock: as the server says it.
+TEST_F(PostgresCommit, AServerThatCannotNowIsTriedAgain) {
+  for (const std::string state : {"53100", "53200", "53300", "40P01", "40001", "57014", "55P03"}) {
+    Reset();
+    const std::string handle = SealedHandle();
+    server_.Sql(fmt::format(
+        "CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE "
+        "EXCEPTION 'not now' USING ERRCODE = '{}'; END $$;"
+        "CREATE TRIGGER fails BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.id = '7') EXECUTE "
+        "FUNCTION fail()",
+        state));
+    PostgresInstance sink({.attempt = 2});
+    const Status failed = sink->Commit(handle);
+    EXPECT_TRUE(IsRetryable(failed)) << state << ": " << failed;
+    EXPECT_EQ(Count(), 0);
+    server_.Sql("DROP TRIGGER fails ON events");
+    ASSERT_TRUE(IsOk(sink->Commit(handle))) << state;
+    EXPECT_EQ(Count(), 10);
+  }
+}
+
 TEST_F(PostgresCommit, RowsAreTakenBackByNobody) {
   PostgresInstance sink;
   EXPECT_EQ((*sink).Recover({.job_id = "job-1", .restored = 1, .revoke = true}).code(),

@@ -43,6 +43,12 @@ class PostgresCase(WorkloadCase):
     def parameters(self, **more):
         return self.workload.parameters(self.out, postgres=self.server.connection(), **more)
 
+    def lines(self, lines):
+        """The parameters of a run on these lines."""
+        (self.folder / "input.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        return {"id": "id", "time": "time", "input": self.folder / "input.jsonl", "out": self.out,
+                "postgres": self.server.connection()}
+
     def write_out(self):
         """The rows of the table, beside the files that the job wrote."""
         for route in ROUTES:
@@ -84,11 +90,8 @@ class Straight(PostgresCase):
         """jsonb takes no text with a NUL in it, which is JSON all the same."""
         lines = [f'{{"id": "{number}", "time": {number + 1}, "text": "{chr(92)}u0000"}}' if number % 97 == 5 else
                  f'{{"id": "{number}", "time": {number + 1}}}' for number in range(5000)]
-        (self.folder / "input.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         self.server.sql("ALTER TABLE events ALTER COLUMN payload TYPE jsonb USING NULL")
-        result = weir.run(weir.PIPELINE, {"id": "id", "time": "time", "input": self.folder / "input.jsonl", "out": self.out,
-                                          "postgres": self.server.connection()},
-                          data=self.data, parallelism=3, checkpoint_interval="50ms")
+        result = weir.run(weir.PIPELINE, self.lines(lines), data=self.data, parallelism=3, checkpoint_interval="50ms")
         self.assert_finished(result)
         bad = [line.encode() for number, line in enumerate(lines) if number % 97 == 5]
         letters = list(compare.dead_letters(self.out))
@@ -100,7 +103,7 @@ class Straight(PostgresCase):
         self.assertEqual(self.server.number("SELECT count(*) FROM events"), len(lines) - len(bad))
 
     def test_the_ledger_keeps_what_the_newest_checkpoint_needs(self):
-        result = weir.run(weir.PIPELINE, self.parameters(rate=40_000), data=self.data, checkpoint_interval="50ms")
+        result = weir.run(weir.PIPELINE, self.parameters(rate=8000), data=self.data, checkpoint_interval="50ms")
         self.assert_finished(result)
         self.assertGreater(result.report["checkpoints"]["completed"], 3)
         self.assertEqual(self.server.number("SELECT count(DISTINCT checkpoint) FROM weir.ledger"), 1)
@@ -155,6 +158,71 @@ class ServerKilled(PostgresCase):
             result = running.wait()
         self.assert_finished(result)
         self.assertGreater(result.report["restarts"], 0)
+        self.assert_rows()
+
+
+class Away(PostgresCase):
+    """A server that takes no connection for a while, and a table that is locked."""
+
+    def test_out_of_connections(self):
+        self.server.sql("CREATE USER guest; GRANT INSERT ON events TO guest; CREATE SCHEMA weir AUTHORIZATION guest")
+        self.addCleanup(self.server.sql, "DROP OWNED BY guest; DROP USER guest")
+        parameters = {**self.parameters(rate=5000), "postgres": self.server.connection(user="guest")}
+        with weir.Running(weir.PIPELINE, parameters, data=self.data, parallelism=2, checkpoint_interval="100ms") as running:
+            running.wait_for_checkpoint(2)
+            self.server.sql("ALTER USER guest CONNECTION LIMIT 1;"
+                            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'guest'")
+            running.wait_until("a refusal", lambda: "too many connections for role" in running.stderr())
+            self.server.sql("ALTER USER guest CONNECTION LIMIT -1")
+            result = running.wait()
+        self.assert_finished(result)
+        self.assert_rows()
+
+    def test_a_table_that_is_locked_holds_the_job_up_and_loses_nothing(self):
+        with weir.Running(weir.PIPELINE, self.parameters(rate=10_000), data=self.data, parallelism=2,
+                          checkpoint_interval="100ms") as running:
+            running.wait_for_checkpoint(2)
+            self.server.sql("BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(2); COMMIT")
+            result = running.wait()
+        self.assert_finished(result)
+        self.assertEqual(result.report["restarts"], 0)
+        self.assert_rows()
+
+
+class Back(PostgresCase):
+    """Rows cannot be taken back: a run goes back behind them only where that is accepted."""
+
+    def test_from_an_older_checkpoint(self):
+        lines = [f'{{"id": "{number}", "time": {number + 1}}}' for number in range(20_000)]
+        parameters = {**self.lines(lines), "rate": 8000}
+        with weir.Running(weir.PIPELINE, parameters, data=self.data, checkpoint_interval="100ms") as running:
+            running.wait_for_checkpoint(4)
+            running.kill()
+        older = min(weir.completed_checkpoints(self.data))
+        folder = next(self.data.glob(f"checkpoints/*/chk-{older}"))
+        refused = weir.run(weir.PIPELINE, parameters, data=self.data, **{"from": folder})
+        self.assert_code(refused, 65)
+        self.assert_says(refused, "'postgres'", "--accept-duplicates")
+        result = weir.run(weir.PIPELINE, parameters, "--accept-duplicates", data=self.data, **{"from": folder})
+        self.assert_finished(result)
+        # Some rows twice, none missing.
+        self.assertEqual(self.server.number("SELECT count(DISTINCT id) FROM events"), len(lines))
+        self.assertGreater(self.server.number("SELECT count(*) FROM events"), len(lines))
+
+    def test_a_savepoint_that_is_started_again(self):
+        """The newest checkpoint under another attempt and parallelism: it commits again what is committed, and goes on."""
+        parameters = self.parameters(rate=8000)
+        with weir.Running(weir.PIPELINE, parameters, data=self.data, checkpoint_interval="100ms") as running:
+            running.wait_for_checkpoint(3)
+            running.signal(signal.SIGINT)
+            self.assert_code(running.wait(), weir.INTERRUPTED)
+        for parallelism in (3, 2):
+            newest = next(self.data.glob(f"checkpoints/*/chk-{max(weir.completed_checkpoints(self.data))}"))
+            with weir.Running(weir.PIPELINE, parameters, data=self.data, parallelism=parallelism, checkpoint_interval="1h",
+                              **{"from": newest}) as running:
+                running.wait_until("rows", lambda: self.staging_tables() > 0)
+                running.kill()
+        self.assert_finished(weir.run(weir.PIPELINE, parameters, data=self.data))
         self.assert_rows()
 
 
