@@ -45,10 +45,11 @@ class Server:
             os.chown(self.folder, account.pw_uid, account.pw_gid)
         self.cluster = self.folder / "cluster"
         self.port = free_port()
-        # A commit that is not synced is lost in a crash of the postmaster only where somebody asked for that; fsync itself is what
-        # a crash of the machine needs, and no test crashes that.
-        self.settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "fsync": "off",
-                         "max_connections": 60, "log_min_messages": "warning", **settings}
+        # What is committed without waiting for the disk stays in the server's memory for long, and is lost when it is killed. fsync
+        # itself is what a crash of the machine needs, and no test crashes that.
+        self.settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "max_connections": 60,
+                         "log_min_messages": "warning", "fsync": "off", "synchronous_commit": "off", "wal_writer_delay": "10s",
+                         "wal_writer_flush_after": "1GB", **settings}
         self.process = None
         self._run("initdb", "-D", self.cluster, "-U", USER, "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
 
