@@ -1,10 +1,11 @@
 // PostgreSQL for job definitions: rows in a table of a server, each exactly once.
 //
 //   orders.To("orders", PostgresSink<Order>(
-//       {.connection = "host=db dbname=shop user=weir", .table = "orders"}, {.times = {"placed"}}));
+//                           {.connection = "host=db dbname=shop user=weir", .table = "orders"},
+//                           {.times = {"placed"}}));
 //
-// The table exists; each described member of the row is a column of it, by its name. That the server
-// can be reached and rows fit the table is checked before the job reads anything.
+// The table exists; each described member of the row is a column of it, by its name. That the
+// server can be reached and rows fit the table is checked before the job reads anything.
 // docs/postgres-sink.md has the rest.
 #pragma once
 

@@ -6,7 +6,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-BENCHMARKS=(pipeline plugins dedup keyed memory nexmark router recovery)
+BENCHMARKS=(pipeline plugins dedup keyed memory nexmark router recovery postgres)
 
 # bench NAME [OPTION...]: builds what the benchmark needs and runs it.
 bench() {
@@ -14,6 +14,7 @@ bench() {
   case "$1" in
     pipeline) targets=(weir_cli job_event_pipeline generate_events pipeline_limit) ;;
     plugins) targets=(weir_cli weir_plugin_host job_event_pipeline generate_events plugin_load) ;;
+    postgres) targets=(weir_cli job_event_pipeline generate_events) ;;
     memory) targets=(weir_cli job_event_pipeline repeats) ;;
     nexmark) targets=(weir_cli job_nexmark nexmark_limit) ;;
     recovery) targets=(weir_cli job_event_pipeline) ;;

@@ -1,6 +1,7 @@
 // The ready-made main job: source -> rebatch -> dedup -> plugins -> router -> files, on any
-// newline-delimited JSON; on request some or all of it to a PostgreSQL table instead. What a plugin puts out beside its main output goes to the files at once,
-// by the route "<plugin>-<output>".
+// newline-delimited JSON; on request some or all of it to a PostgreSQL table instead of files. What
+// a plugin puts out beside its main output goes to the files at once, by the route
+// "<plugin>-<output>".
 #include <algorithm>
 #include <charconv>
 #include <functional>

@@ -2,10 +2,10 @@
 // operators/sinks.
 //
 // The rows of one subtask between two checkpoints are a *piece*. They lie in a staging table of its
-// own, "<schema>"."stage_<sink>_a<attempt>_s<subtask>_<random>_<n>", until the piece is committed: in
-// one transaction a row goes into the ledger, the rows move into the target, and the staging table
-// is dropped. So a piece has been committed exactly when its staging table is gone, and the row in
-// the ledger tells that from a piece that was lost.
+// own, "stage_<sink>_a<attempt>_s<subtask>_<random>_<n>" in Weir's schema, until the piece is
+// committed: in one transaction a row goes into the ledger, the rows move into the target, and the
+// staging table is dropped. So a piece has been committed exactly when its staging table is gone,
+// and the row in the ledger tells that from a piece that was lost.
 //
 //   <schema>.ledger   a row for each committed piece of the newest checkpoints
 //   <schema>.sinks    for each sink the checkpoint up to which the ledger has been cleared

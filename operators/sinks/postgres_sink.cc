@@ -18,7 +18,7 @@ class PostgresTableSink::Sealing final : public Frozen {
   StatusOr<StateSnapshot> Write(SnapshotWriter&) override {
     WEIR_RETURN_IF_ERROR(stager_->Seal(ended_));
     StateSnapshot snapshot;
-    snapshot.handles.push_back(EncodeHandle(ended_.piece));
+    if (ended_.piece.rows > 0) snapshot.handles.push_back(EncodeHandle(ended_.piece));
     return snapshot;
   }
 

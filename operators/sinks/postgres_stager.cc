@@ -190,7 +190,7 @@ Status PostgresStager::Sieve(const CopyBlock& block, size_t first, size_t last) 
 std::optional<PostgresStager::EndedPiece> PostgresStager::EndPiece(CheckpointId checkpoint) {
   std::lock_guard lock(mutex_);
   WEIR_CHECK(!at_work_ || !status_.ok());
-  if (!piece_ || piece_->rows == 0) return std::nullopt;
+  if (!piece_) return std::nullopt;
   EndedPiece ended{{.job_id = identity_.job_id,
                     .stage = identity_.stage,
                     .checkpoint = checkpoint,
@@ -205,12 +205,15 @@ std::optional<PostgresStager::EndedPiece> PostgresStager::EndPiece(CheckpointId 
 
 Status PostgresStager::Seal(const EndedPiece& ended) {
   std::lock_guard lock(session_mutex_);
+  const PostgresPiece& piece = ended.piece;
   // Through the session that has staged it: a server that has crashed since may have lost rows.
   if (session_ == nullptr || session_->lost() || sessions_ != ended.session) {
     return absl::UnavailableError(
         "the session with PostgreSQL was lost before the rows of the checkpoint were durable");
   }
-  return PostgresLedger(*session_, ended.piece.schema).Seal(ended.piece);
+  PostgresLedger ledger(*session_, piece.schema);
+  if (piece.rows > 0) return ledger.Seal(piece);
+  return session_->Run(fmt::format("DROP TABLE {}", ledger.QualifiedName(piece.staging))).status();
 }
 
 Status PostgresStager::Commit(const PostgresPiece& piece) {

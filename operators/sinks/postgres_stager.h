@@ -56,14 +56,15 @@ class PostgresStager : public std::enable_shared_from_this<PostgresStager> {
   Status status() const;
   // What the server has refused since the last call.
   std::vector<Rejected> TakeRejected();
-  // Ends the piece; rows that follow belong to the next one. None if it has no rows. REQUIRES: all
-  // has been staged.
+  // Ends the piece; rows that follow belong to the next one. None if nothing was sent since the
+  // last; it may have no rows, where all were refused. REQUIRES: all has been staged.
   std::optional<EndedPiece> EndPiece(CheckpointId checkpoint);
   // Nobody needs what is on its way any more.
   void Abandon();
 
   // On the I/O pool.
 
+  // Makes the piece durable; one without rows goes.
   Status Seal(const EndedPiece& ended);
   Status Commit(const PostgresPiece& piece);
   Status RemovePending();

@@ -14,6 +14,7 @@
 #include "jobs/job.h"
 #include "testing/gtest.h"
 #include "testing/temp_dir.h"
+#include "tests/operators/conformance_harness.h"
 #include "tests/operators/file_sink_harness.h"
 #include "tests/operators/line_source_harness.h"
 #include "tests/operators/plugin_harness.h"
@@ -22,6 +23,7 @@ namespace weir {
 namespace {
 
 using testing::CaseOf;
+using testing::ExpectConforms;
 using testing::InputScript;
 using testing::RowOrder;
 using testing::StageCase;
@@ -245,14 +247,6 @@ class ConformanceOfStages : public ::testing::Test {
       return rows;
     };
     return stage;
-  }
-
-  void ExpectConforms(const StageCase& stage, size_t rows) {
-    const testing::ConformanceReport report = testing::CheckConformance(stage);
-    EXPECT_TRUE(report.ok()) << report.ToText();
-    EXPECT_EQ(report.rows, rows) << report.ToText();
-    EXPECT_GE(report.runs, 6);
-    RecordProperty(stage.name, report.ToText());
   }
 
   testing::TempDir dir_;

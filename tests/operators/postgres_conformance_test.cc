@@ -6,11 +6,13 @@
 #include "jobs/postgres.h"
 #include "testing/conformance.h"
 #include "testing/gtest.h"
+#include "tests/operators/conformance_harness.h"
 #include "tests/operators/postgres_harness.h"
 
 namespace weir {
 namespace {
 
+using testing::ExpectConforms;
 using testing::InputScript;
 using testing::PostgresServer;
 using testing::StageCase;
@@ -64,14 +66,6 @@ class ConformanceOfPostgres : public ::testing::Test {
       return server_.Sql(fmt::format("SELECT row_to_json(r)::text FROM {} r", table));
     };
     return stage;
-  }
-
-  void ExpectConforms(const StageCase& stage, size_t rows) {
-    const testing::ConformanceReport report = testing::CheckConformance(stage);
-    EXPECT_TRUE(report.ok()) << report.ToText();
-    EXPECT_EQ(report.rows, rows) << report.ToText();
-    EXPECT_GE(report.runs, 6);
-    RecordProperty(stage.name, report.ToText());
   }
 
   PostgresServer& server_ = PostgresServer::Get();

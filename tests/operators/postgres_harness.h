@@ -53,7 +53,8 @@ class CuttingProxy {
     kBeforeReply,  // it gets it and answers, and nobody hears
     kStall,        // nothing passes any more, and the connection stays
   };
-  // At the message with this number, from 1 (0: never); then connections are taken again, or refused.
+  // At the message with this number, from 1 (0: never); then connections are taken again, or
+  // refused.
   CuttingProxy(int server_port, int cut_at, Cut cut, bool refuses_then);
   ~CuttingProxy();
 

@@ -110,6 +110,7 @@ TEST_F(PostgresRows, NothingButBadRowsMakesNoPiece) {
   ASSERT_TRUE(IsOk(handles));
   EXPECT_TRUE(handles->empty());
   EXPECT_EQ(sink.out().rejected.size(), 2u);
+  EXPECT_EQ(server_.One("SELECT count(*) FROM pg_tables WHERE schemaname = 'weir'"), "2");
   handles = sink.Seal({{"3", "3"}}, 2);
   ASSERT_TRUE(IsOk(handles));
   ASSERT_TRUE(IsOk(sink->CommitAll(*handles)));
