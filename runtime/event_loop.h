@@ -1,5 +1,6 @@
 // EventLoop: runs functions one after another on the thread that calls Run(). Coordinator and
-// executor live on it, so that they need no locks of their own.
+// executor live on it, so that they need no locks of their own. What they post to is an EventQueue:
+// a simulation has its own kind.
 #pragma once
 
 #include <condition_variable>
@@ -11,12 +12,19 @@
 
 namespace weir {
 
-class EventLoop {
+class EventQueue {
+ public:
+  virtual ~EventQueue() = default;
+  // Runs it later, never inside the call, behind what was posted before. From any thread.
+  virtual void Post(std::function<void()> work) = 0;
+};
+
+class EventLoop final : public EventQueue {
  public:
   explicit EventLoop(Clock& clock) : clock_(clock) {}
 
-  void Post(std::function<void()> work);  // from any thread
-  void Stop();                            // from any thread: Run() returns after the work at hand
+  void Post(std::function<void()> work) override;
+  void Stop();  // from any thread: Run() returns after the work at hand
 
   // Runs what is posted until Stop(), and calls `tick` when `next_tick` (Clock::MonotonicMicros())
   // has come, which returns the one after.

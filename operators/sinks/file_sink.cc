@@ -292,8 +292,8 @@ Status FileSink::Recover(const Recovery& recovery) {
   }
   WEIR_ASSIGN_OR_RETURN(std::vector<std::string> partitions,
                         ListPartitions(env_->disk, options_.directory, options_.by_partition));
-  manifest_ =
-      std::make_unique<OutputManifest>(env_->disk, options_.directory, recovery.job_id, stage_);
+  manifest_ = std::make_unique<OutputManifest>(env_->disk, options_.directory, recovery.job_id,
+                                               stage_, io_->part.attempt);
   WEIR_RETURN_IF_ERROR(manifest_->Open());
   if (!options_.manifest) WEIR_RETURN_IF_ERROR(manifest_->Remove());
   if (recovery.revoke) WEIR_RETURN_IF_ERROR(RevokeAfter(recovery, partitions));
@@ -304,6 +304,7 @@ Status FileSink::Recover(const Recovery& recovery) {
     own.partition = partition;
     own.job_id = recovery.job_id;
     own.stage = stage_;
+    own.attempt = io_->part.attempt;
     WEIR_RETURN_IF_ERROR(RemovePending(env_->disk, own));
   }
   return options_.manifest ? UpdateManifest(recovery, partitions, std::move(ended))
@@ -313,18 +314,28 @@ Status FileSink::Recover(const Recovery& recovery) {
 // Commits them, cut back. All of them, also those of which an earlier call has done so.
 StatusOr<std::vector<Part>> FileSink::EndOpenParts(const Recovery& recovery) {
   std::vector<Part> ended;
-  std::vector<Part> to_commit;
+  std::vector<Part> to_commit, copies;
   SyncBatch sync(env_->disk);
   for (const std::string& handle : recovery.open_handles) {
     WEIR_ASSIGN_OR_RETURN(Part part, DecodeHandle(handle));
     WEIR_RETURN_IF_ERROR(sync.Open(part.directory));
+    Part copy = part;
+    copy.subtask = io_->part.subtask;
+    copy.attempt = io_->part.attempt;
+    copy.sequence = io_->NextSequence();
     WEIR_ASSIGN_OR_RETURN(const bool cut,
-                          CutOpenPart(env_->disk, part, !options_.can_revoke, sync));
-    if (cut) to_commit.push_back(part);
+                          CutOpenPart(env_->disk, part, copy, !options_.can_revoke, sync));
+    if (cut) {
+      to_commit.push_back(part);
+      copies.push_back(std::move(copy));
+    }
     ended.push_back(std::move(part));
   }
   // A name must not be there before what it names is as long as it should be.
   WEIR_RETURN_IF_ERROR(sync.Run());
+  for (size_t i = 0; i < copies.size(); ++i) {
+    WEIR_RETURN_IF_ERROR(env_->disk.Rename(copies[i].PendingPath(), to_commit[i].PendingPath()));
+  }
   WEIR_RETURN_IF_ERROR(CommitParts(to_commit));
   return ended;
 }

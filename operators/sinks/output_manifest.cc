@@ -15,6 +15,8 @@ namespace {
 constexpr size_t kChunkBytes = 256 << 10;
 constexpr std::string_view kEnding = ".jsonl";
 constexpr std::string_view kBaseEnding = ".base.jsonl";
+constexpr std::string_view kTemporaryEnding = ".tmp";
+constexpr int kTriesMax = 10;
 
 // One line of a file of the manifest.
 struct Entry {
@@ -100,12 +102,29 @@ void AppendPart(const Part& part, std::string& text) {
 }  // namespace
 
 OutputManifest::OutputManifest(Disk& disk, std::string directory, std::string job_id,
-                               std::string stage)
+                               std::string stage, uint32_t attempt)
     : disk_(disk),
       folder_(directory + "/.manifest"),
       directory_(std::move(directory)),
       job_id_(std::move(job_id)),
-      stage_(std::move(stage)) {}
+      stage_(std::move(stage)),
+      attempt_(attempt) {}
+
+// Of this attempt or an earlier one.
+bool OutputManifest::IsTemporary(std::string_view name) const {
+  if (!name.ends_with(kTemporaryEnding)) return false;
+  name.remove_suffix(kTemporaryEnding.size());
+  const size_t at = name.rfind(".a");
+  uint32_t attempt = 0;
+  if (at == std::string_view::npos) return false;
+  const auto [end, error] =
+      std::from_chars(name.data() + at + 2, name.data() + name.size(), attempt);
+  return error == std::errc() && end == name.data() + name.size() && attempt <= attempt_;
+}
+
+std::string OutputManifest::TemporaryOf(const std::string& path) const {
+  return fmt::format("{}.a{}{}", path, attempt_, kTemporaryEnding);
+}
 
 std::string OutputManifest::PathOf(File file) const {
   return fmt::format("{}/{}.{}.{:010}{}", folder_, job_id_, stage_, file.number,
@@ -134,7 +153,12 @@ Status OutputManifest::Open() {
   WEIR_RETURN_IF_ERROR(names.status());
   const std::string prefix = fmt::format("{}.{}.", job_id_, stage_);
   for (std::string_view name : *names) {
-    if (!name.starts_with(prefix) || !name.ends_with(kEnding)) continue;
+    if (!name.starts_with(prefix)) continue;
+    if (IsTemporary(name)) {
+      const Status removed = disk_.Remove(fmt::format("{}/{}", folder_, name));
+      if (!absl::IsNotFound(removed)) WEIR_RETURN_IF_ERROR(removed);
+    }
+    if (!name.ends_with(kEnding)) continue;
     name.remove_prefix(prefix.size());
     File file;
     file.base = name.ends_with(kBaseEnding);
@@ -156,7 +180,22 @@ Status OutputManifest::RemoveBefore(File base) {
   return absl::OkStatus();
 }
 
+template <class Change>
+Status OutputManifest::Try(Change change) {
+  for (int tries = 1;; ++tries) {
+    const Status status = change();
+    // A file that it knows of may have been merged and removed.
+    const bool met = absl::IsAborted(status) || absl::IsNotFound(status);
+    if (!met || tries == kTriesMax) return status;
+    WEIR_RETURN_IF_ERROR(Open());
+  }
+}
+
 Status OutputManifest::Add(uint64_t checkpoint, std::vector<Part> parts) {
+  return Try([&] { return AddOnce(checkpoint, parts); });
+}
+
+Status OutputManifest::AddOnce(uint64_t checkpoint, std::vector<Part> parts) {
   // What is listed of a checkpoint is in the files that it and what follows it have written.
   std::map<std::string, bool> listed;  // false: revoked since
   for (auto file = files_.rbegin(); file != files_.rend() && !parts.empty(); ++file) {
@@ -192,7 +231,7 @@ Status OutputManifest::Revoke(uint64_t checkpoint, const std::vector<Part>& part
     text += json.text();
     text += '\n';
   }
-  return Write(text);
+  return Try([&] { return Write(text); });
 }
 
 Status OutputManifest::Write(std::string_view text) {
@@ -201,7 +240,23 @@ Status OutputManifest::Write(std::string_view text) {
     WEIR_RETURN_IF_ERROR(disk_.SyncDirectory(directory_));
   }
   const File file{files_.empty() ? 1 : files_.back().number + 1, false};
-  WEIR_RETURN_IF_ERROR(WriteAtomically(disk_, PathOf(file), text));
+  const std::string path = PathOf(file);
+  const std::string temporary = TemporaryOf(path);
+  const auto write = [&]() -> Status {
+    WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> out, disk_.Create(temporary));
+    WEIR_RETURN_IF_ERROR(out->Append(text));
+    WEIR_RETURN_IF_ERROR(out->Sync());
+    return out->Close();
+  };
+  WEIR_RETURN_IF_ERROR(write());
+  // Unlike a rename, a link replaces nothing.
+  const Status linked = disk_.HardLink(temporary, path);
+  if (absl::IsAlreadyExists(linked) || (!linked.ok() && Exists(disk_, path))) {
+    WEIR_RETURN_IF_ERROR(disk_.Remove(temporary));
+    return absl::AbortedError(path + " was written by another attempt");
+  }
+  WEIR_RETURN_IF_ERROR(linked.ok() ? disk_.Remove(temporary) : disk_.Rename(temporary, path));
+  WEIR_RETURN_IF_ERROR(disk_.SyncDirectory(folder_));
   files_.push_back(file);
   const auto changes = std::count_if(files_.begin(), files_.end(), [](File f) { return !f.base; });
   return changes < limits::kOutputManifestFilesMax ? absl::OkStatus() : Merge();
@@ -220,7 +275,7 @@ Status OutputManifest::Merge() {
   }
   const File base{files_.back().number, true};
   const std::string path = PathOf(base);
-  WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> out, disk_.Create(path + ".tmp"));
+  WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> out, disk_.Create(TemporaryOf(path)));
   std::string text = Header(checkpoint);
   Status written;
   for (const File& file : files_) {
@@ -241,7 +296,7 @@ Status OutputManifest::Merge() {
   WEIR_RETURN_IF_ERROR(out->Append(text));
   WEIR_RETURN_IF_ERROR(out->Sync());
   WEIR_RETURN_IF_ERROR(out->Close());
-  WEIR_RETURN_IF_ERROR(disk_.Rename(path + ".tmp", path));
+  WEIR_RETURN_IF_ERROR(disk_.Rename(TemporaryOf(path), path));
   WEIR_RETURN_IF_ERROR(disk_.SyncDirectory(folder_));
   files_.push_back(base);
   return RemoveBefore(base);

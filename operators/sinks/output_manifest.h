@@ -9,7 +9,8 @@
 // the folder stays small and each part is written a bounded number of times per such round.
 //
 // Internal to operators/sinks. Used by one subtask of one attempt at a time; any thread. Every call
-// may be interrupted and repeated by another attempt.
+// may be interrupted and repeated by another attempt. An attempt that is over may not know it, and
+// call all the same: a number is then still somebody's alone, and who meets another's reads it first.
 #pragma once
 
 #include <functional>
@@ -25,7 +26,9 @@ namespace weir {
 
 class OutputManifest {
  public:
-  OutputManifest(Disk& disk, std::string directory, std::string job_id, std::string stage);
+  // attempt: in the names of its temporary files, which are its own.
+  OutputManifest(Disk& disk, std::string directory, std::string job_id, std::string stage,
+                 uint32_t attempt);
 
   // Before all other calls: finds the files there are, and finishes a merge that was interrupted.
   Status Open();
@@ -47,7 +50,14 @@ class OutputManifest {
   };
 
   std::string PathOf(File file) const;
+  bool IsTemporary(std::string_view name) const;
+  std::string TemporaryOf(const std::string& path) const;
+  // Runs it, and again if another attempt was in its way.
+  template <class Change>
+  Status Try(Change change);
   std::string Header(uint64_t checkpoint) const;
+  Status AddOnce(uint64_t checkpoint, std::vector<Part> parts);
+  // Aborted if the number is taken.
   Status Write(std::string_view text);
   Status Merge();
   Status RemoveBefore(File base);
@@ -57,6 +67,7 @@ class OutputManifest {
   const std::string directory_;
   const std::string job_id_;
   const std::string stage_;
+  const uint32_t attempt_;
   std::vector<File> files_;  // sorted
 };
 

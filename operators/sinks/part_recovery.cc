@@ -186,7 +186,8 @@ Status CheckOpenPart(Disk& disk, const Part& part, bool may_be_taken_away) {
   return gone ? absl::OkStatus() : ExplainMissingOpen(part, found);
 }
 
-StatusOr<bool> CutOpenPart(Disk& disk, const Part& part, bool may_be_taken_away, SyncBatch& sync) {
+StatusOr<bool> CutOpenPart(Disk& disk, const Part& part, const Part& copy, bool may_be_taken_away,
+                           SyncBatch& sync) {
   WEIR_ASSIGN_OR_RETURN(const Found found, Find(disk, part));
   if (found.committed) {
     sync.AddDirectory(part.Folder());
@@ -197,15 +198,12 @@ StatusOr<bool> CutOpenPart(Disk& disk, const Part& part, bool may_be_taken_away,
     if (gone) return false;
     return ExplainMissingOpen(part, found);
   }
-  if (!found.pending) {
-    WEIR_RETURN_IF_ERROR(MakePartFolders(disk, part, sync));
-    WEIR_RETURN_IF_ERROR(CopyPrefix(disk, found.revoked, part.PendingPath(), part.bytes));
-  } else if (found.pending_bytes > part.bytes) {
-    WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file,
-                          disk.OpenToAppend(part.PendingPath(), part.bytes));
-    WEIR_RETURN_IF_ERROR(file->Close());
-  }
-  sync.AddFile(part.PendingPath());
+  if (!found.pending) WEIR_RETURN_IF_ERROR(MakePartFolders(disk, part, sync));
+  // A file of its own: whoever has written the other one may not know yet that its attempt is over,
+  // and goes on writing, whatever the name of its file is by then.
+  const std::string from = found.pending ? part.PendingPath() : found.revoked;
+  WEIR_RETURN_IF_ERROR(CopyPrefix(disk, from, copy.PendingPath(), part.bytes));
+  sync.AddFile(copy.PendingPath());
   return true;
 }
 
@@ -287,7 +285,7 @@ Status RemovePending(Disk& disk, const Part& own) {
                         ListIfThere(disk, own.PendingFolder()));
   for (const std::string& name : names) {
     const std::optional<Part> part = ParsePendingName(name);
-    if (!part || !Owns(own, *part)) continue;
+    if (!part || !Owns(own, *part) || part->attempt > own.attempt) continue;
     const Status removed = disk.Remove(own.PendingFolder() + "/" + name);
     if (!absl::IsNotFound(removed)) WEIR_RETURN_IF_ERROR(removed);
   }

@@ -24,11 +24,13 @@ Status MakePartFolders(Disk& disk, const Part& part, SyncBatch& sync);
 Status CommitPart(Disk& disk, const Part& part, bool may_be_taken_away, SyncBatch& sync);
 
 // Of a part that was open at the checkpoint that is restored and may have been written on,
-// committed and revoked since, makes the first part.bytes bytes the pending file: it is cut, or
-// else copied out of the revoked one. CommitPart() may follow once that is durable. Later committed
-// files of the same part are revoked first. False: there is nothing to commit, because that is
-// done, or because the part may be taken away and was.
-StatusOr<bool> CutOpenPart(Disk& disk, const Part& part, bool may_be_taken_away, SyncBatch& sync);
+// committed and revoked since, copies the first part.bytes bytes, be they in the pending file or in
+// a revoked one. `copy` has a pending name that nobody else uses, in the same folder. Once it is
+// durable, and not before, it may take the place of the pending file, and CommitPart() may follow.
+// Later committed files of the same part are revoked first. False: there is nothing to commit,
+// because that is done, or because the part may be taken away and was.
+StatusOr<bool> CutOpenPart(Disk& disk, const Part& part, const Part& copy, bool may_be_taken_away,
+                           SyncBatch& sync);
 // Would CutOpenPart() find these bytes, now or once what came later is revoked? OutOfRange if not.
 Status CheckOpenPart(Disk& disk, const Part& part, bool may_be_taken_away);
 
@@ -40,7 +42,8 @@ StatusOr<std::vector<std::string>> ListPartitions(Disk& disk, const std::string&
 StatusOr<std::vector<Part>> ListCommitted(Disk& disk, const std::string& directory,
                                           const std::string& partition);
 
-// `own` names directory, partition, job and stage; only their files are touched.
+// `own` names directory, partition, job, stage and attempt; only their files are touched, and none
+// of a later attempt: who calls may be slow, and over.
 Status RemovePending(Disk& disk, const Part& own);
 // A committed file becomes a revoked one.
 Status RevokePart(Disk& disk, const Part& part, SyncBatch& sync);

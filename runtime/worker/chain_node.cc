@@ -78,10 +78,10 @@ Status ChainNode::Reload(const Reloaded& reloaded) {
   return Guard(0, [&] { return operator_->OnReload(reloaded); });
 }
 
-// Sources keep the positions of their splits, which are few.
+// What a source keeps, the positions of its splits, is little.
 StatusOr<std::unique_ptr<KeyedStore>> ChainNode::MakeKeyedStore() {
   const OperatorContext& context = setup_.context;
-  if (source_) {
+  if (source_ || setup_.heap_state) {
     return MakeHeapKeyedStore({spec().name, context.key_groups}, setup_.keyed_restore);
   }
   RocksKeyedStoreOptions options;

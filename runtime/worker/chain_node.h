@@ -65,6 +65,7 @@ class ChainNode final : public Output {
     int stage = 0;
     const BuiltJob* job = nullptr;
     bool encode_edges = false;
+    bool heap_state = false;  // keyed state is kept in memory alone
     OperatorContext context;  // keyed, timers, counters and restore are set by the node
     Restore restore;          // of the operator
     Restore keyed_restore;

@@ -20,6 +20,8 @@ void CountingIoPool::Submit(std::function<void()> work) {
 }
 
 void CountingIoPool::WaitUntilIdle() {
+  while (help_ && help_()) {
+  }
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [this] { return under_way_ == 0; });
 }

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <mutex>
+#include <utility>
 
 #include "core/environment.h"
 #include "core/time.h"
@@ -12,7 +14,10 @@ namespace weir {
 
 class CountingIoPool final : public IoPool {
  public:
-  explicit CountingIoPool(IoPool& pool) : pool_(pool) {}
+  // help: runs one piece of what the pool has to do on the caller's thread, for pools that have no
+  // threads of their own; false: there is none.
+  explicit CountingIoPool(IoPool& pool, std::function<bool()> help = nullptr)
+      : pool_(pool), help_(std::move(help)) {}
   ~CountingIoPool() override { WaitUntilIdle(); }
 
   void Submit(std::function<void()> work) override;
@@ -23,6 +28,7 @@ class CountingIoPool final : public IoPool {
 
  private:
   IoPool& pool_;
+  const std::function<bool()> help_;
   std::mutex mutex_;
   std::condition_variable idle_;
   size_t under_way_ = 0;  // guarded by mutex_

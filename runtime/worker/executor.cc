@@ -32,7 +32,8 @@ Status CommitAll(const std::vector<SinkHandles>& shares) {
 
 // Everything that ends with the attempt, in the order of its making.
 struct Executor::Attempt {
-  explicit Attempt(Environment& real) : io(real.io), env{real.clock, real.disk, io, real.random} {}
+  Attempt(Environment& real, std::function<bool()> help_io)
+      : io(real.io, std::move(help_io)), env{real.clock, real.disk, io, real.random} {}
 
   uint32_t number = 0;
   std::string job_id;
@@ -63,7 +64,7 @@ struct Executor::Attempt {
   }
 };
 
-Executor::Executor(const BuiltJob& job, CheckpointStore& store, Environment& env, EventLoop& loop,
+Executor::Executor(const BuiltJob& job, CheckpointStore& store, Environment& env, EventQueue& loop,
                    Options options, std::function<void(const runtime::ToCoordinator&)> send)
     : job_(job),
       store_(store),
@@ -147,7 +148,7 @@ void Executor::OnMessage(const runtime::ToExecutor& message) {
 
 Status Executor::Deploy(uint32_t number, const runtime::Deploy& deploy) {
   WEIR_CHECK(attempt_ == nullptr);
-  attempt_ = std::make_unique<Attempt>(env_);
+  attempt_ = std::make_unique<Attempt>(env_, options_.help_io);
   attempt_->number = number;
   attempt_->job_id = deploy.job_id();
   if (deploy.graph_fingerprint() != job_.graph.Fingerprint()) {
@@ -181,8 +182,10 @@ Status Executor::Deploy(uint32_t number, const runtime::Deploy& deploy) {
   }
   attempt_->first_subtask = static_cast<int>(place.first_subtask());
   for (uint32_t i = 0; i < place.subtasks(); ++i) {
-    attempt_->slots.push_back(
-        std::make_unique<Slot>(attempt_->first_subtask + static_cast<int>(i), env_.clock));
+    const int subtask = attempt_->first_subtask + static_cast<int>(i);
+    attempt_->slots.push_back(options_.make_slot
+                                  ? options_.make_slot(subtask)
+                                  : std::make_unique<ThreadSlot>(subtask, env_.clock));
   }
   if (deploy.executors_size() > 1) {
     WEIR_CHECK(options_.make_links);
@@ -243,6 +246,7 @@ void Executor::MakeTasks(const std::optional<Manifest>& restored,
   };
   wiring.reloaded = std::move(reloaded);
   wiring.encode_edges = options_.encode_edges;
+  wiring.heap_state = options_.heap_state;
   std::map<TaskId, WiredTask> wired_tasks = WireTasks(wiring);
   for (auto& [id, wired] : wired_tasks) {
     for (auto& [stage, handles] : wired.handles) attempt.handles[{id, stage}] = std::move(handles);

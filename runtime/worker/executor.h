@@ -45,9 +45,15 @@ class Executor final : public TaskListener {
     size_t memory_bytes = limits::kMemoryBytesDefault;  // PlanMemory() has accepted it
     // For attempts of more executors than one.
     std::function<std::unique_ptr<PeerLinks>()> make_links;
+    // Keyed state is kept in memory alone, in place of RocksDB.
+    bool heap_state = false;
+    // Where slots and the I/O pool have no threads of their own; null: they have. The help is that
+    // of CountingIoPool.
+    std::function<std::unique_ptr<Slot>(int index)> make_slot;
+    std::function<bool()> help_io;
   };
   // All references must outlive the executor. `send` is called on the loop's thread.
-  Executor(const BuiltJob& job, CheckpointStore& store, Environment& env, EventLoop& loop,
+  Executor(const BuiltJob& job, CheckpointStore& store, Environment& env, EventQueue& loop,
            Options options, std::function<void(const runtime::ToCoordinator&)> send);
   ~Executor() override;
 
@@ -87,7 +93,7 @@ class Executor final : public TaskListener {
   const BuiltJob& job_;
   CheckpointStore& store_;
   Environment& env_;
-  EventLoop& loop_;
+  EventQueue& loop_;
   const Options options_;
   const std::function<void(const runtime::ToCoordinator&)> send_;
   std::unique_ptr<Attempt> attempt_;

@@ -15,6 +15,7 @@ Task::Task(Setup setup) : setup_(std::move(setup)) {
     ChainNode::Setup node{.stage = stage,
                           .job = setup_.job,
                           .encode_edges = setup_.encode_edges,
+                          .heap_state = setup_.heap_state,
                           .context = setup_.context};
     node.context.subtask = setup_.id.subtask;
     node.context.parallelism = setup_.plan->parallelism;

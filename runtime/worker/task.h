@@ -81,6 +81,7 @@ class Task {
     std::vector<Output> outputs;
     std::shared_ptr<const ReloadedStages> reloaded;  // in force when the attempt begins
     bool encode_edges = false;
+    bool heap_state = false;  // as ChainNode::Setup has it
     TaskListener* listener = nullptr;
     Duration step_max = limits::kStepMax;              // 0: one piece of work a step
     Duration coalesce_delay = limits::kCoalesceDelay;  // as ExchangeWriter::Options has it

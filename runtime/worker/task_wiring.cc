@@ -118,6 +118,7 @@ std::map<TaskId, WiredTask> WireTasks(const TaskWiring& wiring) {
       task.setup.local_dir = wiring.local_dir;
       task.setup.reloaded = wiring.reloaded;
       task.setup.encode_edges = wiring.encode_edges;
+      task.setup.heap_state = wiring.heap_state;
       task.setup.listener = wiring.listener;
       task.setup.step_max = wiring.step_max;
       task.setup.coalesce_delay = wiring.coalesce_delay;

@@ -52,6 +52,7 @@ struct TaskWiring {
   std::function<std::function<void()>(int subtask)> waker;
   std::shared_ptr<const ReloadedStages> reloaded;  // as Task::Setup has it
   bool encode_edges = false;
+  bool heap_state = false;
   // As Task::Setup has them.
   Duration step_max = limits::kStepMax;
   Duration coalesce_delay = limits::kCoalesceDelay;

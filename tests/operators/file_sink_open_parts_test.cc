@@ -219,6 +219,32 @@ TEST_F(OneSink, AnotherAttemptsLeftoverIsRemovedAndNoPartOfTheCheckpoint) {
   EXPECT_EQ(PendingFile(), "");
 }
 
+// Its executor stood still, say, or cannot be reached.
+TEST_F(OneSink, WhatAnAttemptWritesThatDoesNotKnowThatItIsOverGoesNowhere) {
+  SinkInstance slow(options, TestEnvironment());
+  ASSERT_TRUE(slow.Write({{"a", "1"}}).ok());
+  const StateSnapshot first = *slow.Snapshot(1);
+  ASSERT_TRUE(slow.Write({{"a", "2"}}).ok());
+  ASSERT_TRUE(Restore(first, 1).ok());
+  slow.Snapshot(2).IgnoreError();  // whatever it comes to
+  slow.Write({{"a", "3"}}).IgnoreError();
+  slow.Snapshot(3).IgnoreError();
+  EXPECT_THAT(Committed(out), ElementsAre(Pair("a", ElementsAre("1"))));
+}
+
+TEST_F(OneSink, TheCleanUpOfAnAttemptThatIsOverLeavesAloneWhatALaterOneWrites) {
+  SinkInstance slow(options, TestEnvironment(), {.attempt = 2});
+  SinkInstance next(options, TestEnvironment(), {.attempt = 3});
+  ASSERT_TRUE(next->Recover({.job_id = "job-1"}).ok());
+  ASSERT_TRUE(next.Write({{"a", "1"}}).ok());
+  next->EndPieces();
+  const StateSnapshot first = *next.Snapshot(1);
+  ASSERT_TRUE(slow->Recover({.job_id = "job-1"}).ok());
+  const Status committed = next->CommitAll(first.handles);
+  EXPECT_TRUE(committed.ok()) << committed;
+  EXPECT_THAT(Committed(out), ElementsAre(Pair("a", ElementsAre("1"))));
+}
+
 TEST_F(OneSink, APendingFileThatIsShorterThanTheCheckpointKnowsIsRefusedBeforeAnythingChanges) {
   SinkInstance sink(options, TestEnvironment());
   ASSERT_TRUE(sink.Write({{"a", "1"}}).ok());

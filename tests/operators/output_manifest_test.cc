@@ -33,8 +33,8 @@ class OutputManifestTest : public ::testing::Test {
     part.max_time = 1'000'000;
     return part;
   }
-  std::unique_ptr<OutputManifest> Open(Disk& disk = TestDisk()) {
-    auto manifest = std::make_unique<OutputManifest>(disk, out, "job-1", "sink");
+  std::unique_ptr<OutputManifest> Open(Disk& disk = TestDisk(), uint32_t attempt = 1) {
+    auto manifest = std::make_unique<OutputManifest>(disk, out, "job-1", "sink", attempt);
     const Status status = manifest->Open();
     EXPECT_TRUE(status.ok()) << status;
     return manifest;
@@ -54,6 +54,25 @@ TEST_F(OutputManifestTest, SaysWhatThereIsToKnowOfAPart) {
             "{\"part\":\"a/part-job-1.sink.s0.a0.c3.3.jsonl.zst\",\"bytes\":30,\"rows\":3,"
             "\"min_time\":\"1969-12-31T23:59:59.999999Z\",\"max_time\":\"1970-01-01T00:00:01."
             "000000Z\",\"checkpoint\":3}\n");
+}
+
+// Its executor stood still, say, and goes on.
+TEST_F(OutputManifestTest, AnAttemptThatDoesNotKnowThatItIsOverTakesNothingAway) {
+  auto slow = Open();
+  ASSERT_TRUE(slow->Add(1, {PartOf(1)}).ok());
+  auto next = Open(TestDisk(), 2);
+  Part open_then = PartOf(2);
+  open_then.subtask = 7;
+  ASSERT_TRUE(next->Add(2, {PartOf(2), open_then}).ok());
+  ASSERT_TRUE(next->Add(3, {PartOf(3)}).ok());
+  ASSERT_TRUE(slow->Add(2, {PartOf(2)}).ok());
+  EXPECT_THAT(Listed(out), SizeIs(4));
+  for (uint64_t c = 4; c < 4 + limits::kOutputManifestFilesMax; ++c) {
+    ASSERT_TRUE(slow->Add(c, {PartOf(c)}).ok());  // merges behind the other's back
+  }
+  ASSERT_TRUE(next->Add(100, {PartOf(100)}).ok());
+  EXPECT_THAT(Listed(out), SizeIs(5 + limits::kOutputManifestFilesMax));
+  EXPECT_EQ(FilesBelow(out + "/.manifest").back().find(".tmp"), std::string::npos);
 }
 
 TEST_F(OutputManifestTest, ListsAPartOnceHoweverOftenItIsAdded) {
