@@ -162,8 +162,8 @@ void IsolatedCaller::Push(IsolatedCall& call, bool alone) {
   FutexWake(requests.submitted);
 }
 
-// Puts the events from call.next on into the slot, as many as it takes, and of the values those that
-// these events may ask for.
+// Puts the events from call.next on into the slot, as many as it takes, and the values that they
+// may ask for.
 void IsolatedCaller::Encode(IsolatedCall& call) {
   char* const slot = keeper_->request_slot(call.slot);
   const uint32_t base = call.next;

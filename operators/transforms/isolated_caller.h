@@ -6,8 +6,8 @@
 // suspect, and no more than that: the memory may have been broken by an earlier one. The suspect
 // runs alone in a new host. If it is well there, its answer counts; if it does the same again, it
 // has failed, for that reason. The events behind it go on in a host that has not seen it. Where
-// records turn out to be overwritten (also where the host has ended since, and had begun more events
-// than there are records of), it cannot be told by which event: all that follow in that request run
+// records turn out to be overwritten (also where the host has ended since and had begun more events
+// than it left records of), it cannot be told by which event: all that follow in that request run
 // alone, each with a look at whether something else was written.
 //
 // Submit(), Take() and the others are called by the task's thread; `wake` is called by the caller's
