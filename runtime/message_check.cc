@@ -118,7 +118,8 @@ Status CheckMessage(const runtime::ToCoordinator& message, const JobGraph& graph
       const runtime::CheckpointAck& ack = message.checkpoint_ack();
       WEIR_RETURN_IF_ERROR(CheckStages(ack.task(), ack.stages(), plan));
       for (const runtime::StageState& stage : ack.stages()) {
-        WEIR_RETURN_IF_ERROR(SubtaskState::Parse(stage.snapshot()).status());
+        const Status state = SubtaskState::Parse(stage.snapshot()).status();
+        if (!state.ok()) return absl::DataLossError(std::string(state.message()));
       }
       return absl::OkStatus();
     }

@@ -6,6 +6,7 @@
 
 #include <set>
 
+#include "core/check.h"
 #include "core/environment.h"
 #include "tests/simulation/process.h"
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Chaos on real processes: a cluster on this machine, jobs with keyed state, dedup and files, and faults at random moments.
+"""Chaos on real processes: a cluster and a PostgreSQL server on this machine, jobs with keyed state and dedup whose results go to files
+and to the server, and faults at random moments.
 
     chaos.py --minutes 3 [--seed N]
 
@@ -20,6 +21,7 @@ import tempfile
 import time
 
 import cluster as clusters
+import postgres
 import weir
 from compare import committed_lines
 from suspect import SUSPECT
@@ -28,7 +30,7 @@ from workload import Workload
 ROWS = 5_000          # of the counting job, in a round
 EVENTS = 20_000       # of the pipeline
 ROUND_S = 50          # about what the jobs of a round take if nothing strikes
-WORKERS, SLOTS = 3, 4
+WORKERS, SLOTS = 3, 6
 
 
 def say(text):
@@ -40,13 +42,15 @@ class Chaos:
         self.folder = folder
         self.random = random.Random(seed)
         self.cluster = clusters.Cluster(folder / "cluster", workers=WORKERS, slots=SLOTS)
+        self.server = postgres.Server()
+        self.server.start()
         self.faults = collections.Counter()
         self.stopped = []  # (when to go on, pid)
         self.jobs = {}     # id -> parallelisms that it may have
         self.kinds = [
             (self.kill_executor, 6), (self.kill_worker, 3), (self.kill_two_workers, 1), (self.kill_coordinator, 3),
             (self.kill_coordinator_and_worker, 1), (self.kill_all, 1), (self.pause_executor, 3), (self.pause_worker, 1),
-            (self.pause_coordinator, 1), (self.rescale, 3), (self.savepoint, 2), (self.leave, 1)]
+            (self.pause_coordinator, 1), (self.rescale, 3), (self.savepoint, 2), (self.leave, 1), (self.kill_postgres, 2)]
 
     # Faults. Each leaves the cluster with all its processes running, or about to be.
 
@@ -88,6 +92,12 @@ class Chaos:
         self.cluster.coordinator.kill()
         self.kill_worker(WORKERS)
         self.cluster.start_coordinator()
+        return True
+
+    def kill_postgres(self):
+        self.server.kill()
+        time.sleep(self.random.uniform(0, 2))
+        self.server.start()
         return True
 
     def pause(self, pid, seconds_max):
@@ -138,12 +148,13 @@ class Chaos:
     def round(self, number):
         """What is wrong, a line each."""
         folder = self.folder / f"round-{number}"
-        counting, pipeline = folder / "counting", folder / "pipeline"
+        counting, pipeline, rows, table = folder / "counting", folder / "pipeline", folder / "rows", f"events_{number}"
         (counting / "input").mkdir(parents=True)
         for part in range(4):
-            rows = range(part, ROWS, 4)
-            (counting / "input" / f"{part}.jsonl").write_text("".join(f'{{"n":{row}}}\n' for row in rows), encoding="utf-8")
+            numbers = range(part, ROWS, 4)
+            (counting / "input" / f"{part}.jsonl").write_text("".join(f'{{"n":{n}}}\n' for n in numbers), encoding="utf-8")
         pipeline.mkdir()
+        self.server.sql(f"CREATE TABLE {table} {postgres.COLUMNS}")
         workload = Workload(EVENTS, seed=self.random.randrange(1 << 30))
         try:
             self.jobs = {
@@ -151,6 +162,9 @@ class Chaos:
                                     parallelism=4, checkpoint_interval="300ms"): (2, 3, 4, 5),
                 self.cluster.submit(weir.PIPELINE, workload.parameters(pipeline / "out", rate=EVENTS / ROUND_S),
                                     parallelism=3, checkpoint_interval="300ms"): (1, 2, 3, 4),
+                self.cluster.submit(weir.PIPELINE, workload.parameters(rows / "out", rate=EVENTS / ROUND_S, postgres_table=table,
+                                                                       postgres=self.server.connection()),
+                                    parallelism=2, checkpoint_interval="500ms"): (1, 2, 3),
             }
             self.strike_until_ended()
             wrong = []
@@ -158,7 +172,10 @@ class Chaos:
                 status = self.cluster.wait_for_state(job, *clusters.ENDED, timeout=180)
                 if status["state"] != "FINISHED":
                     wrong.append(f"{job} is {status['state']}: {status.get('failure')}")
-            return wrong + self.faults_of_counting(counting / "out") + workload.faults(pipeline / "out").splitlines()
+            self.server.write_out(table, rows / "out")
+            wrong += self.faults_of_counting(counting / "out")
+            wrong += [f"files: {fault}" for fault in workload.faults(pipeline / "out").splitlines()]
+            return wrong + [f"PostgreSQL: {fault}" for fault in workload.faults(rows / "out").splitlines()]
         finally:
             workload.remove()
 
@@ -209,7 +226,7 @@ def main():
     started, rounds, wrong = time.monotonic(), 0, []
     with tempfile.TemporaryDirectory(prefix="weir-chaos-") as folder:
         chaos = Chaos(pathlib.Path(folder), flags.seed)
-        with chaos.cluster:
+        with chaos.cluster, contextlib.closing(chaos.server):
             while time.monotonic() - started < flags.minutes * 60 and not wrong:
                 wrong = chaos.round(rounds)
                 rounds += 1
@@ -218,7 +235,7 @@ def main():
                 for log in sorted(chaos.cluster.folder.glob("*.log")):
                     say(f"--- {log.name}\n{log.read_text(errors='replace')[-6000:]}")
     print(json.dumps({"seconds": round(time.monotonic() - started), "rounds": rounds, "rows": rounds * ROWS,
-                      "events": rounds * EVENTS, "faults": dict(chaos.faults), "faults_total": sum(chaos.faults.values()),
+                      "events": 2 * rounds * EVENTS, "faults": dict(chaos.faults), "faults_total": sum(chaos.faults.values()),
                       "wrong": wrong}))
     return 1 if wrong else 0
 

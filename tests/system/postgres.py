@@ -20,6 +20,11 @@ BINARIES = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"))
 USER = "weir"
 
 
+# Of the events of a workload (workload.py), by the columns of the main job.
+COLUMNS = "(id text NOT NULL, tenant text, type text, route text, time timestamptz NOT NULL, payload text NOT NULL)"
+ROUTES = ("warehouse", "alerts", "orders", "audit", "eu")
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -110,6 +115,15 @@ class Server:
 
     def number(self, sql):
         return int(self.sql(sql)[0][0])
+
+    def write_out(self, table, out):
+        """The events of a table as files, beside those that a job wrote, for who compares files."""
+        for route in ROUTES:
+            rows = self.sql(f"SELECT payload FROM {table} WHERE route = '{route}'", separator=None)
+            if not rows:
+                continue
+            (out / route).mkdir(parents=True, exist_ok=True)
+            (out / route / "part-of-the-table.jsonl").write_text("".join(row + "\n" for row in rows), encoding="utf-8")
 
     def connection(self, **more):
         words = {"host": "127.0.0.1", "port": self.port, "dbname": "postgres", "user": USER, "sslmode": "disable", **more}
