@@ -1,9 +1,11 @@
 #include "cli/cluster.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <iostream>
 #include <thread>
@@ -68,6 +70,10 @@ StatusOr<std::string> JobPath(const std::string& job) {
         fmt::format("'{}' is no job's id; `weir list` shows them", job));
   }
   return "/v1/jobs/" + job;
+}
+
+void EndOnCtrlC() {
+  (void)std::signal(SIGINT, [](int) { _exit(kInterrupted); });
 }
 
 ExitCode ExitCodeOfAnswer(const Status& status) {

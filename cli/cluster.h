@@ -11,12 +11,16 @@
 
 namespace weir::cli {
 
-// The only place that reads WEIR_COORDINATOR, WEIR_TOKEN and WEIR_TLS_CA. InvalidArgument names the flag or the
-// variable that is wrong.
+// The only place that reads WEIR_COORDINATOR, WEIR_TOKEN and WEIR_TLS_CA. InvalidArgument names the
+// flag or the variable that is wrong.
 StatusOr<RestClient> OpenCluster(const ClusterFlags& flags);
 
 // "/v1/jobs/JOB". InvalidArgument where this cannot be a job's id.
 StatusOr<std::string> JobPath(const std::string& job);
+
+// From here on Ctrl-C ends the process at once, with the exit code that says so: nothing that was
+// asked for is undone.
+void EndOnCtrlC();
 
 // How a command ends with an answer that is an error; the same codes as of jobs on this machine.
 ExitCode ExitCodeOfAnswer(const Status& status);

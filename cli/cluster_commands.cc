@@ -100,6 +100,7 @@ int Savepoint(const SavepointFlags& flags) {
     if (Status status = client.Post(path + "/savepoints", request, begun); !status.ok()) {
       return Fail(status);
     }
+    EndOnCtrlC();
     StatusOr<rest::SavepointOperation> done = AwaitSavepoint(client, path, begun.id());
     if (!done.ok()) return Fail(done.status());
     return Print(flags.job.cluster, *done, done->path() + "\n");
@@ -114,6 +115,7 @@ int Stop(const StopFlags& flags) {
     if (Status status = client.Post(path + "/stop", request, begun); !status.ok()) {
       return Fail(status);
     }
+    EndOnCtrlC();
     StatusOr<rest::SavepointOperation> done = AwaitSavepoint(client, path, begun.id());
     if (!done.ok()) return Fail(done.status());
     if (int code = Print(flags.job.cluster, *done, done->path() + "\n"); code != kDone) {

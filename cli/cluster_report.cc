@@ -24,7 +24,13 @@ std::string Percent(double share) { return fmt::format("{:.0f}%", share * 100); 
 
 std::string CheckpointNumber(double id) { return id > 0 ? Count(id) : "-"; }
 
-std::string Lag(double seconds) { return seconds < 0 ? "-" : fmt::format("{:.1f}s", seconds); }
+// Of old events the lag is years.
+std::string Lag(double seconds) {
+  if (seconds < 0) return "-";
+  if (seconds < 600) return fmt::format("{:.1f}s", seconds);
+  if (seconds < 48 * 3600) return fmt::format("{:.0f}m", seconds / 60);
+  return fmt::format("{:.0f}d", seconds / 86400);
+}
 
 template <class Texts>
 std::string Joined(const Texts& texts) {

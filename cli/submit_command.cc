@@ -73,6 +73,7 @@ Status SendFiles(const RestClient& client, const LoadedJob& loaded) {
 }
 
 int WaitForEnd(const SubmitFlags& flags, const RestClient& client, const std::string& id) {
+  EndOnCtrlC();
   std::cerr << "weir: waiting for the end of " << id << "; Ctrl-C ends the waiting, not the job\n";
   std::string last;
   const StatusOr<rest::Job> job = AwaitEnd(client, "/v1/jobs/" + id, [&](const rest::Job& now) {

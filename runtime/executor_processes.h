@@ -1,6 +1,6 @@
 // ExecutorProcesses: an ExecutorPool whose executors are processes on this machine, one for each
-// executor and attempt, that connect to it over loopback; with TLS where the start message names the
-// files for it, to each other as well.
+// executor and attempt, that connect to it over loopback; with TLS where the start message names
+// the files for it, to each other as well.
 //
 //   Start     makes the processes; each connects, says Hello and loads the job
 //   started   when all have said Hello

@@ -20,7 +20,7 @@ bool Parse(const Frame& frame, google::protobuf::MessageLite& message) {
 
 }  // namespace
 
-// On the network thread. Whether it may be here, the loop finds out, for whom only so many may wait.
+// On the network thread. Whether it may be here, the loop finds out, for which only so many wait.
 StatusOr<Connection::Callbacks> Coordinator::Greet(const Frame& first,
                                                    std::unique_ptr<Connection>& connection) {
   if (first.kind != FrameKind::kHello && first.kind != FrameKind::kControl) {

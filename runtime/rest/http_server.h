@@ -58,6 +58,7 @@ class HttpServer {
     Handler handle;
     size_t body_bytes_max = 0;
     HttpResponse refusal;  // where there is no handler
+    std::string log;       // of a refusal that belongs into the log; else empty
   };
   struct Options {
     // On the network thread; so are the handlers. Neither may block.

@@ -148,6 +148,7 @@ asio::awaitable<bool> HttpSession::ServeRequest() {
   head_only_ = request.method == "HEAD";
   HttpServer::Admission admission = server_->options.admit(request);
   if (!admission.handle) {
+    if (!admission.log.empty()) server_->LogRefusal(peer_, admission.log);
     // A body that comes behind it is not read, so nothing else on this connection can be.
     if (!parser.is_done()) co_return co_await Refuse(std::move(admission.refusal), "");
     co_return co_await Write(std::move(admission.refusal), parser.keep_alive());
@@ -174,7 +175,7 @@ asio::awaitable<bool> HttpSession::ServeRequest() {
 
   parser.body_limit(admission.body_bytes_max);
   if (!parser.is_done()) {
-    const bool read = co_await ReadBody(parser);
+    const bool read = co_await ReadBody(parser, body_bytes);
     if (!read) co_return false;
   }
   const bool keep_alive = parser.keep_alive();
@@ -184,9 +185,8 @@ asio::awaitable<bool> HttpSession::ServeRequest() {
   co_return co_await Write(std::move(response), keep_alive);
 }
 
-asio::awaitable<bool> HttpSession::ReadBody(Parser& parser) {
-  const uint64_t most = parser.content_length().value_or(limits::kBlobBytesMax);
-  SetDeadline(TimeoutFor(server_->options.body_timeout, most));
+asio::awaitable<bool> HttpSession::ReadBody(Parser& parser, uint64_t bytes_max) {
+  SetDeadline(TimeoutFor(server_->options.body_timeout, bytes_max));
   if (boost::beast::iequals(parser.get()[http::field::expect], "100-continue")) {
     const http::response<http::empty_body> go_on(http::status::continue_, 11);
     const auto [error, sent] = co_await http::async_write(stream_, go_on, kAwaitable);

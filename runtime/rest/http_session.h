@@ -71,7 +71,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   boost::asio::awaitable<bool> Handshake();
   boost::asio::awaitable<bool> AwaitFirstByte();
   boost::asio::awaitable<bool> ServeRequest();
-  boost::asio::awaitable<bool> ReadBody(Parser& parser);
+  boost::asio::awaitable<bool> ReadBody(Parser& parser, uint64_t bytes_max);
   boost::asio::awaitable<bool> Refuse(HttpResponse response, std::string why);
   boost::asio::awaitable<bool> RefuseUnreadable(ErrorCode error);
   boost::asio::awaitable<bool> Write(HttpResponse response, bool keep_alive);

@@ -42,7 +42,11 @@ class Dispatcher {
     // What there is is told only to those who may see something.
     const std::optional<Role> role = match.route != nullptr ? match.route->role : Role::kRead;
     if (Status allowed = Authorize(head, role); !allowed.ok()) {
-      return {{}, 0, ErrorResponse(allowed)};
+      return {{},
+              0,
+              ErrorResponse(allowed),
+              fmt::format("not allowed (it takes the role {}): {}", RoleName(*role),
+                          std::string(allowed.message()))};
     }
     if (match.route == nullptr) return {{}, 0, std::move(match.refusal)};
     if (!head.query.empty()) {

@@ -161,7 +161,12 @@ std::vector<Route> ClusterRoutes(ClusterApi& api) {
       "Start a job, whose library and resources were sent as blobs before", 200,
       fmt::format(R"({{"library_sha256":"{}","parameters":{{"out":"/tmp/out"}},"parallelism":2}})",
                   PathParameterNamed("sha256").example),
-      [&api](const Arguments&, const rest::SubmitRequest& request, auto done) {
+      [&api](const Arguments&, rest::SubmitRequest request, auto done) {
+        // A job without checkpoints is one that asked for none.
+        if (!request.has_checkpoint_interval_seconds()) {
+          request.set_checkpoint_interval_seconds(
+              static_cast<double>(limits::kCheckpointIntervalDefault) / 1e6);
+        }
         api.SubmitJob(request, std::move(done));
       }));
   routes.push_back(

@@ -1,8 +1,10 @@
 // The commands that ask a cluster: what they send, print, and how they end.
 #include <gmock/gmock.h>
 
+#include <csignal>
 #include <cstdlib>
 
+#include "cli/cluster.h"
 #include "core/environment.h"
 #include "core/json.h"
 #include "testing/temp_dir.h"
@@ -141,6 +143,15 @@ TEST_F(ClusterTest, StopPrintsTheSavepointAndReturnsWhenTheJobHasEnded) {
   EXPECT_EQ(stop.code, kDone) << stop.err;
   EXPECT_EQ(stop.out, "/data/sav-9\n");
   EXPECT_THAT(cluster_.calls(), Contains("StopJob " + job + " drain=true"));
+}
+
+TEST(EndOnCtrlCDeathTest, TheExitCodeSaysSo) {
+  EXPECT_EXIT(
+      {
+        EndOnCtrlC();
+        raise(SIGINT);
+      },
+      ::testing::ExitedWithCode(kInterrupted), "");
 }
 
 TEST_F(ClusterTest, ASavepointThatFailsIsTold) {

@@ -1,5 +1,5 @@
-// FrameDecoder: whatever comes and however it is cut, the same frames and the same end; and what was
-// encoded comes out as it went in.
+// FrameDecoder: whatever comes and however it is cut, the same frames and the same end; and what
+// was encoded comes out as it went in.
 #include <string>
 #include <utility>
 #include <vector>

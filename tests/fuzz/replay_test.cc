@@ -7,10 +7,11 @@
 #include <iterator>
 #include <string>
 
+// WEIR_FUZZ_TARGETS is the list of them, WEIR_FUZZ_TARGET(codec) ... (CMakeLists.txt).
 using Target = int(const uint8_t*, size_t);
 extern "C" {
 #define WEIR_FUZZ_TARGET(name) Target Fuzz_##name;
-#include "fuzz_targets.inc"
+WEIR_FUZZ_TARGETS
 #undef WEIR_FUZZ_TARGET
 }
 
@@ -38,7 +39,7 @@ TEST_P(CorpusTest, Passes) {
 
 constexpr Named kTargets[] = {
 #define WEIR_FUZZ_TARGET(name) {#name, Fuzz_##name},
-#include "fuzz_targets.inc"
+    WEIR_FUZZ_TARGETS
 #undef WEIR_FUZZ_TARGET
 };
 

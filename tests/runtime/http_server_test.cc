@@ -36,7 +36,7 @@ class HttpServerTest : public ::testing::Test {
 
   HttpServer::Admission Admit(const HttpRequest& head) {
     if (head.path == "/refused") {
-      return {{}, 0, ErrorResponse(absl::UnauthenticatedError("who are you"))};
+      return {{}, 0, ErrorResponse(absl::UnauthenticatedError("who are you")), "a stranger"};
     }
     return {
         [this](HttpRequest request, HttpServer::Respond respond) {
@@ -202,6 +202,7 @@ TEST_F(HttpServerTest, ARefusedUploadIsToldWhyThoughItsBodyIsUnderWay) {
   const RawResponse response = http.Read().value_or(RawResponse());
   EXPECT_EQ(response.status, 401);
   EXPECT_THAT(response.head, HasSubstr("WWW-Authenticate: Bearer"));
+  EXPECT_THAT(AwaitLog(), HasSubstr("a stranger"));
   http.EndSending();
   EXPECT_TRUE(http.AtEnd());
 }

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <mutex>
+#include <random>
+#include <thread>
+
 #include "core/json.h"
 #include "runtime/rest/rest_json.h"
 #include "runtime/rest/rest_server.h"
@@ -12,6 +16,7 @@
 namespace weir {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using testing::FakeCluster;
@@ -96,6 +101,13 @@ TEST_F(RestTest, SubmittedIsWhatWasSent) {
   EXPECT_EQ(submitted.parameters().at("out"), "/o");
   EXPECT_EQ(submitted.checkpoint_interval_seconds(), 0.5);
   EXPECT_EQ(submitted.resources(0).sha256(), "cd");
+}
+
+TEST_F(RestTest, AJobHasCheckpointsUnlessItSaysThatItWantsNone) {
+  EXPECT_EQ(Ask("POST", "/v1/jobs", "{}").status, 200);
+  EXPECT_EQ(cluster_.submitted().checkpoint_interval_seconds(), 10);
+  EXPECT_EQ(Ask("POST", "/v1/jobs", R"({"checkpoint_interval_seconds":0})").status, 200);
+  EXPECT_EQ(cluster_.submitted().checkpoint_interval_seconds(), 0);
 }
 
 TEST_F(RestTest, WrongJsonIsAnErrorThatNamesTheField) {
@@ -223,9 +235,15 @@ TEST_F(RestTest, TextsThatAreNoUtf8AreMendedAndOthersKept) {
 }
 
 TEST_F(RestTest, EachRouteAsksForItsRoleAndProbesForNone) {
-  std::vector<std::string> asked;
+  std::mutex mutex;  // guards both
+  std::vector<std::string> asked, log;
   RestServer::Options options;
+  options.log = [&](std::string_view line) {
+    std::lock_guard lock(mutex);
+    log.emplace_back(line);
+  };
   options.authorize = [&](const HttpRequest& head, Role role) -> Status {
+    std::lock_guard lock(mutex);
     asked.push_back(head.method + " " + head.path + " " + std::string(RoleName(role)));
     if (head.authorization.empty()) return absl::UnauthenticatedError("a token is missing");
     if (head.authorization != "Bearer operator" || role == Role::kSubmit) {
@@ -237,10 +255,18 @@ TEST_F(RestTest, EachRouteAsksForItsRoleAndProbesForNone) {
   const std::string token = "Authorization: Bearer operator\r\n";
   EXPECT_EQ(Ask("GET", "/healthz").status, 200);
   EXPECT_EQ(Ask("GET", "/readyz").status, 200);
-  EXPECT_THAT(asked, IsEmpty());
+  {
+    std::lock_guard lock(mutex);
+    EXPECT_THAT(asked, IsEmpty());
+  }
   const RawResponse stranger = Ask("GET", "/v1/jobs");
   EXPECT_EQ(stranger.status, 401);
   EXPECT_THAT(stranger.body, HasSubstr("a token is missing"));
+  {
+    std::lock_guard lock(mutex);
+    EXPECT_THAT(log, ElementsAre(AllOf(HasSubstr("127.0.0.1:"), HasSubstr("role read"),
+                                       HasSubstr("a token is missing"))));
+  }
   EXPECT_EQ(Ask("GET", "/metrics").status, 401);
   EXPECT_EQ(Ask("GET", "/v1/nothing").status, 401);
   EXPECT_EQ(Ask("GET", "/v1/openapi.json").status, 401);
@@ -249,6 +275,7 @@ TEST_F(RestTest, EachRouteAsksForItsRoleAndProbesForNone) {
   EXPECT_EQ(Ask("POST", kJobPath + "/stop", "", token).status, 202);
   EXPECT_EQ(Ask("POST", "/v1/jobs", "{}", token).status, 403);
   EXPECT_EQ(Ask("PUT", "/v1/blobs/" + Sha256Hex("x"), "x", token).status, 403);
+  std::lock_guard lock(mutex);
   EXPECT_THAT(asked, Contains("DELETE " + kJobPath + " operate"));
   EXPECT_THAT(asked, Contains("POST /v1/jobs submit"));
   EXPECT_THAT(asked, Contains("GET /metrics read"));
@@ -269,6 +296,41 @@ TEST_F(RestTest, WithoutTokensAStrangersPageInABrowserCanDoNothing) {
     own.Send(fmt::format("GET /v1/jobs HTTP/1.1\r\nHost: {}\r\n\r\n", host));
     EXPECT_EQ(own.Read().value_or(RawResponse()).status, 200) << host;
   }
+}
+
+TEST_F(RestTest, DamagedRequestsAreAnsweredOrRefusedAndNothingElseSuffers) {
+  const std::vector<std::string> good = {
+      testing::Request("GET", kJobPath),
+      testing::Request("POST", kJobPath + "/stop", R"({"drain":true})"),
+      testing::Request("POST", "/v1/jobs",
+                       R"({"parameters":{"a":"b"},"resources":[{"name":"n"}]})"),
+      testing::Request("PUT", "/v1/blobs/" + Sha256Hex("x"), "x", "Expect: 100-continue\r\n"),
+      "PUT /v1/jobs/a/parallelism HTTP/1.1\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"};
+  std::mt19937 random(1);
+  for (int i = 0; i < 2000; ++i) {
+    std::string request = good[random() % good.size()] + good[random() % good.size()];
+    for (size_t change = random() % 4 + 1; change > 0; --change) {
+      const size_t at = random() % request.size();
+      switch (random() % 3) {
+        case 0:
+          request[at] = static_cast<char>(random());
+          break;
+        case 1:
+          request.erase(at, random() % 8);
+          break;
+        default:
+          request.insert(at, request.substr(random() % request.size(), random() % 8));
+      }
+    }
+    RawHttp http(server_->address());
+    http.Send(request);
+    http.EndSending();
+    while (const std::optional<RawResponse> response = http.Read()) {
+      ASSERT_TRUE(response->status >= 100 && response->status < 500) << request;
+    }
+  }
+  EXPECT_EQ(Ask("GET", kJobPath).status, 200);
 }
 
 TEST_F(RestTest, AnswersThatComeAfterTheServerHasEndedGoNowhere) {

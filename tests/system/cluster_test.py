@@ -12,26 +12,8 @@ import time
 
 import weir
 from cluster import ENDED, Cluster, wait_until
-from compare import committed_lines
-from suspect import SUSPECT, Numbers
+from suspect import SUSPECT, Counting, Numbers
 from workload import Workload, WorkloadCase
-
-
-class Counting:
-    """The job of numbered rows on a cluster."""
-
-    EVENTS = 600
-
-    def submit(self, cluster, parallelism=4, rate=150, **changed):
-        return cluster.submit(SUSPECT, self.parameters(rate=rate, **changed), parallelism=parallelism,
-                              checkpoint_interval="100ms")
-
-    def assert_exact(self, out=None):
-        """Each row once, each count of a key once; rows of a key come by several ways, so in any order."""
-        rows = [json.loads(line) for line in committed_lines((out or self.out) / "counted")]
-        self.assertEqual(sorted(row["n"] for row in rows), list(range(self.EVENTS)))
-        self.assertEqual(sorted((row["key"], row["count"]) for row in rows),
-                         [(key, count + 1) for key in range(10) for count in range(self.EVENTS // 10)])
 
 
 class Pipeline(WorkloadCase):

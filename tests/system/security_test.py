@@ -11,17 +11,17 @@ import urllib.error
 
 import weir
 from cluster import Cluster, Process, wait_until
-from cluster_test import Counting
-from suspect import Numbers
+from suspect import SUSPECT, Counting, Numbers
 
-TOKENS = {name: hashlib.sha256(f"secret of {name}".encode()).hexdigest() for name in ("read", "operate", "submit", "worker")}
+TOKENS = {name: hashlib.sha256(f"secret of {name}".encode()).hexdigest() for name in ("read", "operate", "submit", "worker", "old")}
 
 
 def make_certificates(folder):
     """By what the document says under "Certificates"; a second CA in folder/other."""
     text = (weir.ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     section = text.split("## Certificates")[1].split("\n## ")[0]
-    commands = "\n".join(re.findall(r"```\n(.*?)```", section, re.S)).replace("10.0.0.11", "127.0.0.9")
+    blocks = [block for block in re.findall(r"```\n(.*?)```", section, re.S) if "openssl" in block]
+    commands = "\n".join(blocks).replace("10.0.0.11", "127.0.0.9")
     for place in (folder, folder / "other"):
         place.mkdir(parents=True, exist_ok=True)
         subprocess.run(["bash", "-euc", commands], cwd=place, check=True, capture_output=True)
@@ -37,6 +37,7 @@ class SecureCluster(Cluster):
         self.tls = ["--tls-cert", folder / f"{name}.pem", "--tls-key", folder / f"{name}.key", "--tls-ca", folder / "ca.pem"]
         entries = "".join(f"  - {{name: {name}, role: {name}, sha256: {hashlib.sha256(token.encode()).hexdigest()}}}\n"
                           for name, token in TOKENS.items())
+        entries = entries.replace("role: old,", "role: submit, expires: 2020-01-01T00:00:00Z,")
         self.token_list = folder / "tokens.yaml"
         self.write_secret(self.token_list, "tokens:\n" + entries)
         for role, token in TOKENS.items():
@@ -97,10 +98,13 @@ class Secured(Counting, Numbers):
             result = cluster.ask("read", "cancel", "no-such-job")
             self.assertIn("has the role read; this needs operate", result.stderr)
             cluster.wait_for_log("has the role read; this needs operate")
-            result = cluster.ask("operate", "submit", str(weir.PIPELINE))
+            parameters = [word for name, value in self.parameters().items() for word in ("-D", f"{name}={value}")]
+            result = cluster.ask("operate", "submit", SUSPECT, *parameters)
             self.assertIn("needs submit", result.stderr)
             result = cluster.ask("worker", "list")
             self.assertIn("needs read", result.stderr)
+            self.assertIn("the token of 'old' expired on 2020-01-01", cluster.ask("old", "list").stderr)
+            cluster.wait_for_log("the token of 'old' expired on 2020-01-01")
             # Nothing in the clear.
             self.assertNotEqual(cluster.ask("submit", "list", tls=False).code, weir.DONE)
             cluster.wait_for_log("it does not speak TLS")
@@ -165,6 +169,8 @@ class Addresses(Numbers):
         self.assertEqual(result.code, weir.CONFIGURATION)
         self.assertIn(f"chmod 600 {name}.open", result.stderr)
 
+
+del Counting, Numbers
 
 if __name__ == "__main__":
     weir.main()
