@@ -16,6 +16,7 @@
 #include "core/limits.h"
 #include "runtime/net/maybe_tls_stream.h"
 #include "runtime/rest/rest_json.h"
+#include "runtime/security/security_options.h"
 #include "weir/runtime/rest/api.pb.h"
 
 namespace weir::cli {
@@ -41,6 +42,7 @@ class Exchange {
     asio::co_spawn(io_, Connect(address), asio::detached);
     if (!RunFor(limits::kConnectTimeout)) return absl::UnavailableError("nothing answers");
     if (!secured_.ok()) return secured_;
+    if (stream_.refused()) return absl::FailedPreconditionError(stream_.Describe(error_));
     if (error_) return absl::UnavailableError(stream_.Describe(error_));
     asio::co_spawn(io_, Talk(), asio::detached);
     const Duration upload =
@@ -174,8 +176,19 @@ StatusOr<RestClient::Answer> RestClient::Ask(std::string_view method, const std:
   request.body() = std::move(body);
   request.keep_alive(false);
   request.prepare_payload();
+  if (!options_.token.empty() && options_.tls == nullptr &&
+      !IsLoopback(options_.coordinator.host)) {
+    return absl::FailedPreconditionError(
+        fmt::format("a token goes to {} over TLS alone, since others could read it: add --tls-ca",
+                    options_.coordinator.ToString()));
+  }
   Exchange exchange(std::move(request), options_.tls.get());
-  if (Status done = exchange.Run(options_.coordinator); !done.ok()) {
+  Status done = exchange.Run(options_.coordinator);
+  if (absl::IsFailedPrecondition(done)) {
+    return Annotate(done, fmt::format("the coordinator at {} is not believed",
+                                      options_.coordinator.ToString()));
+  }
+  if (!done.ok()) {
     return absl::UnavailableError(fmt::format(
         "no coordinator can be asked at {}: {}; start one with `weir coordinator`, or name another "
         "with --coordinator HOST:PORT or WEIR_COORDINATOR",

@@ -214,7 +214,7 @@ Status CheckpointStore::Adopt(CheckpointId checkpoint) {
 StatusOr<std::string> CheckpointStore::KeepAsSavepoint(CheckpointId checkpoint) {
   std::lock_guard collecting(collect_mutex_);  // nothing of it goes meanwhile
   WEIR_ASSIGN_OR_RETURN(const Manifest manifest, LoadManifest(checkpoint));
-  const std::string folder = fmt::format("{}/sav-{}", options_.job_id, checkpoint);
+  const std::string folder = SavepointFolder(checkpoint);
   for (const std::string& content : manifest.Contents()) {
     WEIR_RETURN_IF_ERROR(
         objects_.Copy(FileName(content), fmt::format("{}/files/{}", folder, content)));
@@ -224,24 +224,31 @@ StatusOr<std::string> CheckpointStore::KeepAsSavepoint(CheckpointId checkpoint) 
   return objects_.Location(folder);
 }
 
-Status CheckpointStore::TakeUpSavepoint(CheckpointId checkpoint) {
-  std::lock_guard collecting(collect_mutex_);
-  const std::string folder = fmt::format("{}/sav-{}", options_.job_id, checkpoint);
+std::string CheckpointStore::SavepointFolder(CheckpointId checkpoint) const {
+  return fmt::format("{}/sav-{}", options_.job_id, checkpoint);
+}
+
+StatusOr<Manifest> CheckpointStore::LoadSavepoint(CheckpointId checkpoint) {
+  const std::string folder = SavepointFolder(checkpoint);
   const std::string name = fmt::format("{}/{}", folder, kManifestFile);
-  const std::string where = objects_.Location(name);
   StatusOr<std::string> bytes = objects_.Get(name);
   if (absl::IsNotFound(bytes.status())) {
     return absl::NotFoundError(fmt::format("there is no savepoint {}", objects_.Location(folder)));
   }
   WEIR_RETURN_IF_ERROR(bytes.status());
-  WEIR_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(*bytes, where));
+  return Manifest::Parse(*bytes, objects_.Location(name));
+}
+
+Status CheckpointStore::TakeUpSavepoint(CheckpointId checkpoint) {
+  std::lock_guard collecting(collect_mutex_);
+  WEIR_ASSIGN_OR_RETURN(const Manifest manifest, LoadSavepoint(checkpoint));
   WEIR_ASSIGN_OR_RETURN(const bool there, objects_.Exists(ManifestName(checkpoint)));
   if (there) return absl::OkStatus();
   for (const std::string& content : manifest.Contents()) {
-    WEIR_RETURN_IF_ERROR(
-        objects_.Copy(fmt::format("{}/files/{}", folder, content), FileName(content)));
+    WEIR_RETURN_IF_ERROR(objects_.Copy(
+        fmt::format("{}/files/{}", SavepointFolder(checkpoint), content), FileName(content)));
   }
-  return objects_.Put(ManifestName(checkpoint), *bytes);
+  return objects_.Put(ManifestName(checkpoint), manifest.Serialize());
 }
 
 StatusOr<std::vector<CheckpointId>> CheckpointStore::List() {

@@ -111,6 +111,8 @@ class CheckpointStore {
   // Makes a savepoint of a complete checkpoint: sav-<n>, which has its files with it and is never
   // collected. Its folder. Calling again is allowed.
   StatusOr<std::string> KeepAsSavepoint(CheckpointId checkpoint);
+  // As LoadManifest(), of a savepoint.
+  StatusOr<Manifest> LoadSavepoint(CheckpointId checkpoint);
   // Makes a checkpoint of a savepoint again, where it has been collected since.
   Status TakeUpSavepoint(CheckpointId checkpoint);
 
@@ -150,6 +152,7 @@ class CheckpointStore {
   };
 
   std::string ManifestName(CheckpointId checkpoint) const;
+  std::string SavepointFolder(CheckpointId checkpoint) const;
   std::string FileName(const std::string& content) const { return files_prefix_ + content; }
   StatusOr<std::string> HashOf(const std::string& local_path);
   template <class Put>

@@ -120,10 +120,9 @@ void Coordinator::ListCheckpoints(const std::string& id, Done<rest::CheckpointLi
       std::reverse(found->begin(), found->end());
       for (const runtime::Savepoint& savepoint : savepoints) {
         if (!savepoint.complete()) continue;
-        rest::Checkpoint& view = *list.add_checkpoints();
-        view.set_id(static_cast<double>(savepoint.checkpoint()));
-        view.set_kind("savepoint");
-        view.set_path(savepoint.path());
+        const StatusOr<Manifest> manifest = job->store().LoadSavepoint(savepoint.checkpoint());
+        // One that its owner has removed is none.
+        if (manifest.ok()) *list.add_checkpoints() = ViewOf(*manifest, savepoint.path());
       }
       std::reverse(list.mutable_checkpoints()->begin(), list.mutable_checkpoints()->end());
       for (const CheckpointId checkpoint : *found) {

@@ -33,6 +33,8 @@ class MaybeTlsStream {
     PrepareAccepting(*tls_, wanted, refusal_);
   }
   TlsStream& tls() { return *tls_; }
+  // The other one's certificate is not believed, whatever became of the handshake.
+  bool refused() const { return !refusal_.empty(); }
   std::string Describe(const boost::system::error_code& error) const {
     return DescribeTlsError(error, refusal_);
   }
