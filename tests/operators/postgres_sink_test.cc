@@ -37,7 +37,9 @@ class PostgresRows : public ::testing::Test {
     EXPECT_TRUE(IsOk(sink->Recover()));
     StatusOr<std::vector<std::string>> handles = sink->Seal(events, 1);
     EXPECT_TRUE(IsOk(handles));
-    if (handles.ok()) EXPECT_TRUE(IsOk((*sink)->CommitAll(*handles)));
+    if (handles.ok()) {
+      EXPECT_TRUE(IsOk((*sink)->CommitAll(*handles)));
+    }
     return sink;
   }
 
