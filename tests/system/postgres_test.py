@@ -13,6 +13,7 @@ import time
 import compare
 import postgres
 import weir
+from cluster import Cluster
 from workers_test import executors
 from workload import WorkloadCase
 
@@ -148,6 +149,45 @@ class ServerKilled(PostgresCase):
             result = running.wait()
         self.assert_finished(result)
         self.assertGreater(result.report["restarts"], 0)
+        self.assert_rows()
+
+
+class InCluster(PostgresCase):
+    def test_coordinator_workers_and_server_are_killed(self):
+        choose = random.Random(2)
+        with Cluster(self.folder / "cluster") as cluster:
+            job = cluster.submit(weir.PIPELINE, self.parameters(rate=3000), parallelism=3, checkpoint_interval="200ms")
+            newest = 0
+            for victim in ("worker", "coordinator", "server", "all"):
+                newest = cluster.wait_for_checkpoint(job, newest)
+                time.sleep(choose.uniform(0, 0.2))  # any moment between two checkpoints
+                if victim in ("coordinator", "all"):
+                    cluster.coordinator.kill()
+                if victim == "server":
+                    self.server.kill()
+                    self.server.start()
+                for name in {"worker": sorted(cluster.workers)[:1], "all": sorted(cluster.workers)}.get(victim, ()):
+                    cluster.kill_worker(name)
+                    cluster.start_worker()
+                if victim in ("coordinator", "all"):
+                    cluster.start_coordinator()
+            cluster.wait_for_state(job, "FINISHED")
+        self.assert_rows()
+
+    def test_stopped_with_a_savepoint_and_submitted_from_it_rescaled(self):
+        with Cluster(self.folder / "cluster") as cluster:
+            job = cluster.submit(weir.PIPELINE, self.parameters(rate=4000), parallelism=2, checkpoint_interval="200ms")
+            cluster.wait_for_checkpoint(job)
+            stopped = cluster.command("stop", job)
+            self.assert_code(stopped, weir.DONE)
+            savepoint = stopped.stdout.strip().splitlines()[-1]
+            cluster.wait_for_state(job, "SUSPENDED")
+            self.assertEqual(cluster.submit(weir.PIPELINE, self.parameters(rate=4000), "--from", savepoint, parallelism=5), job)
+            newest = cluster.wait_for_checkpoint(job)
+            cluster.kill_worker(sorted(cluster.workers)[0])
+            cluster.start_worker()
+            cluster.wait_for_checkpoint(job, newest)
+            cluster.wait_for_state(job, "FINISHED")
         self.assert_rows()
 
 
