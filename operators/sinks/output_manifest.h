@@ -10,7 +10,8 @@
 //
 // Internal to operators/sinks. Used by one subtask of one attempt at a time; any thread. Every call
 // may be interrupted and repeated by another attempt. An attempt that is over may not know it, and
-// call all the same: a number is then still somebody's alone, and who meets another's reads it first.
+// call all the same: a number is then still somebody's alone, and who meets another's reads it
+// first.
 #pragma once
 
 #include <functional>

@@ -114,7 +114,7 @@ void SimCoordinator::Start(std::function<void(const Outcome&)> over) {
   parts_->master = std::make_unique<JobMaster>(cluster_.job.graph, record_, start_,
                                                static_cast<JobMaster::Host&>(*this));
   const bool runs = record_.state == RunState::kRunning && record_.attempt != 0 &&
-                    attempt_.attempt() == record_.attempt;
+                    attempt_.attempt() == record_.attempt && !cluster_.bugs.unfenced_attempts;
   Drive([&] {
     if (!runs) return parts_->master->Start(now());
     parts_->pool->Await(record_.attempt, attempt_.shares_size());

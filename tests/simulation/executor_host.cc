@@ -10,6 +10,9 @@ namespace {
 
 constexpr int64_t kRoundMicros = 30;
 constexpr int64_t kProgressMicros = Seconds(1);
+// One message in so many arrives again, so much later at most.
+constexpr uint64_t kLateMessages = 8;
+constexpr int64_t kLateMicrosMax = Seconds(3);
 
 }  // namespace
 
@@ -99,12 +102,12 @@ void SimExecutor::OnMessage(const std::string& bytes) {
   process_.world().Trace("to executor", static_cast<uint64_t>(message.message_case()),
                          message.attempt());
   lost_at_ = 0;
-  if (options_.bugs.unfenced_attempts) message.set_attempt(options_.attempt);
   if (!answers_.Take(message, [this](const auto& answer) { Carry(answer); })) return;
   parts_->executor->OnMessage(message);
 }
 
 void SimExecutor::OnClosed(const Status& why) {
+  if (options_.bugs.unfenced_attempts) return;  // nobody has told it that it is over
   coordinator_ = {};
   const int64_t now = process_.world().now();
   if (lost_at_ == 0) lost_at_ = now;
@@ -132,12 +135,19 @@ void SimExecutor::Send(const runtime::ToCoordinator& message) {
 }
 
 void SimExecutor::Carry(const runtime::ToCoordinator& message) {
+  World& world = process_.world();
   if (options_.bugs.unfenced_attempts && !message.has_canceled()) {
-    process_.After(process_.world().random().Delay(network_.typical_delay),
+    process_.After(world.random().Delay(network_.typical_delay),
                    [this, bytes = message.SerializeAsString()] {
-                     if (door_.unfenced) door_.unfenced(options_.executor, bytes);
+                     if (door_.late) door_.late(options_.attempt, options_.executor, bytes);
                    });
     return;
+  }
+  if (world.random().OneIn(kLateMessages)) {
+    world.After(world.random().Between(Milliseconds(50), kLateMicrosMax),
+                [this, bytes = message.SerializeAsString()] {
+                  if (door_.late) door_.late(options_.attempt, options_.executor, bytes);
+                });
   }
   if (coordinator_.connection == nullptr) return;  // whoever comes next asks again
   // Its length is not part of the trace: it tells how much memory this very process has used.

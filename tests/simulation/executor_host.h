@@ -36,8 +36,8 @@ class SimExecutor {
   // To whoever is the coordinator now; empty while there is none. Outlives the executor.
   struct Door {
     std::function<Coordinator(SimExecutor& executor)> connect;
-    // A planted bug: what an executor of any attempt says.
-    std::function<void(int executor, const std::string& bytes)> unfenced;
+    // A message that was long on its way, on whatever path: its attempt may be over.
+    std::function<void(uint32_t attempt, int executor, const std::string& bytes)> late;
   };
 
   SimExecutor(SimProcess& process, SimNetwork& network, LinksByAddress& links, const BuiltJob& job,

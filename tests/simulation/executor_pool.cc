@@ -19,9 +19,11 @@ SimExecutorPool::SimExecutorPool(Cluster& cluster, SimProcess& coordinator, std:
       job_id_(std::move(job_id)),
       events_(std::move(events)) {
   cluster_.door.connect = [this](SimExecutor& executor) { return Accept(executor); };
-  if (!cluster_.bugs.unfenced_attempts) return;
-  cluster_.door.unfenced = [this](int executor, const std::string& bytes) {
-    if (process_.alive()) OnMessage(attempt_, executor, bytes);
+  cluster_.door.late = [this](uint32_t attempt, int executor, const std::string& bytes) {
+    if (!process_.alive()) return;
+    // A connection doubles nothing: what is of this attempt has come.
+    if (attempt == attempt_ && !cluster_.bugs.unfenced_attempts) return;
+    OnMessage(attempt, executor, bytes);
   };
 }
 
@@ -105,10 +107,7 @@ void SimExecutorPool::OnHello(SimExecutor& executor,
   const size_t index = static_cast<size_t>(executor.options().executor);
   const bool expected = executor.options().attempt == attempt_ && index < members_.size() &&
                         !members_[index].over && members_[index].address.empty();
-  if (!expected) {
-    if (!cluster_.bugs.unfenced_attempts) connection->Close(0);
-    return;
-  }
+  if (!expected) return connection->Close(0);
   Member& member = members_[index];
   member.executor = &executor;
   member.connection = connection;
@@ -125,14 +124,9 @@ void SimExecutorPool::OnHello(SimExecutor& executor,
 void SimExecutorPool::OnMessage(uint32_t attempt, int executor, const std::string& bytes) {
   runtime::ToCoordinator message;
   WEIR_CHECK(message.ParseFromString(bytes));
-  if (cluster_.bugs.unfenced_attempts) {
-    message.set_attempt(attempt_);
-  } else if (attempt != attempt_) {
-    // It reaches the state machine, which refuses it.
-    return events_.message(executor, message);
-  }
-  if (executor >= static_cast<int>(members_.size())) return;
-  if (message.has_canceled()) members_[executor].canceled = true;
+  if (attempt == attempt_ && message.has_canceled()) members_[executor].canceled = true;
+  // One of an old attempt reaches the state machine, which refuses it.
+  if (cluster_.bugs.unfenced_attempts) message.set_attempt(attempt_);
   events_.message(executor, message);
 }
 

@@ -1,6 +1,6 @@
-// SimExecutorPool: an ExecutorPool of simulated processes, as ExecutorProcesses is one of real ones,
-// but on other machines: nobody can tell that an executor is gone whose connection is. So those of
-// an old attempt may live on for a while, and go on with what they were doing.
+// SimExecutorPool: an ExecutorPool of simulated processes, as ExecutorProcesses is one of real
+// ones, but on other machines: nobody can tell that an executor is gone whose connection is. So
+// those of an old attempt may live on for a while, and go on with what they were doing.
 #pragma once
 
 #include <memory>

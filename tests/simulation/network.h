@@ -27,7 +27,8 @@ class SimConnection : public std::enable_shared_from_this<SimConnection> {
 
   // Has `deliver` run at the other end. from: 0 or 1.
   void Send(int from, std::function<void()> deliver, int64_t typical_delay);
-  // Behind everything that was sent. This end is told nothing; what was on the way to it still comes.
+  // Behind everything that was sent. This end is told nothing; what was on the way to it still
+  // comes.
   void Close(int from);
   // Messages that would arrive later than the cut are lost.
   void Cut();

@@ -20,8 +20,10 @@ namespace weir::simulation {
 // What the protocol is broken by on purpose, to show that the simulation finds it.
 struct PlantedBugs {
   bool commit_before_manifest = false;  // sinks commit with their acknowledgement
-  bool unfenced_attempts = false;       // messages of an old attempt count as the present one's
-  bool barrier_overtakes = false;       // a barrier arrives before rows that were sent before it
+  // A coordinator that has started again begins the next attempt beside the one that runs, which
+  // nobody ends, and whose messages count as the present one's.
+  bool unfenced_attempts = false;
+  bool barrier_overtakes = false;  // a barrier arrives before rows that were sent before it
 };
 
 class SimPeerLinks;

@@ -1,5 +1,5 @@
-// SimProcess: what a process of the simulated cluster is to its code: an Environment, an event loop,
-// an I/O pool, and the ways in which it can end.
+// SimProcess: what a process of the simulated cluster is to its code: an Environment, an event
+// loop, an I/O pool, and the ways in which it can end.
 //
 // Its events run on the world's time line, none of them once it is dead; while it is stopped they
 // wait, and come one after another when it goes on, as after SIGSTOP and SIGCONT. Work for the I/O

@@ -176,8 +176,8 @@ SinkSpec<Counted> Files(const JobOptions& options) {
           .writes = options.sink.directory};
 }
 
-// What a reader of the sink's list finds in it (docs/file-sink.md): the newest base, and the changes
-// behind it.
+// What a reader of the sink's list finds in it (docs/file-sink.md): the newest base, and the
+// changes behind it.
 std::set<std::string> Listed(const SimDisk& disk, const std::string& folder) {
   std::map<std::string, std::string> files;  // by number, the base behind the changes of its number
   disk.ForEachFile(folder + "/.manifest", [&](const std::string& path, const SimDisk::Inode& file) {

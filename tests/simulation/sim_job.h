@@ -61,9 +61,9 @@ struct Expected {
   bool rescaled = false;
   bool list = false;  // the sink keeps a list of what is committed
 };
-// What is wrong with the files that were committed; "": nothing. The rows of a key keep their order,
-// but on two ways: through two exchanges, and where rows that a rebatch without a key held open met
-// another parallelism, since their split then goes on elsewhere.
+// What is wrong with the files that were committed; "": nothing. The rows of a key keep their
+// order, but on two ways: through two exchanges, and where rows that a rebatch without a key held
+// open met another parallelism, since their split then goes on elsewhere.
 std::string FindFault(const Input& input, const SimDisk& disk, const std::string& folder,
                       const Expected& expected);
 
