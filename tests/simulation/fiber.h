@@ -1,5 +1,6 @@
 // Fiber: a function with a stack of its own, which can pause and be gone on with. In it runs what
-// blocks, so that others run while it waits for the disk. Used by one thread.
+// blocks, so that others run while it waits for the disk. Used by one thread. Sanitizers do not
+// know of these stacks, so the simulation is built without them.
 #pragma once
 
 #include <ucontext.h>
