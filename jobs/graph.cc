@@ -31,6 +31,7 @@ std::string JobGraph::Serialize() const {
     to.set_component(stage.component);
     for (const std::string& output : stage.outputs) to.add_outputs(output);
     to.set_place(stage.place);
+    if (stage.key) to.set_key(stage.key->Serialize());
   }
   for (const EdgeSpec& edge : edges) {
     jobs::Edge& to = *graph.add_edges();
@@ -69,6 +70,9 @@ StatusOr<JobGraph> JobGraph::Parse(std::string_view bytes) {
     stage.exactly_once = from.exactly_once();
     stage.can_revoke = from.can_revoke();
     stage.place = from.place();
+    if (!from.key().empty()) {
+      WEIR_ASSIGN_OR_RETURN(stage.key, Schema::Parse(from.key()));
+    }
     stage.outputs.assign(from.outputs().begin(), from.outputs().end());
   }
   const size_t stages = result.stages.size();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,8 @@ struct StageSpec {
   StageRole role = StageRole::kOperator;
   bool keyed_state = false;
   bool id_state = false;  // ids of a dedup; like keyed state it gets a share of the memory budget
+  // What its state is kept by; kept in checkpoints, since under another key none of it is found.
+  std::optional<Schema> key = std::nullopt;
   FailurePolicy on_failure = FailurePolicy::kDeadLetter;
   std::string options;       // everything that shapes its output, as text; part of the fingerprint
   bool exactly_once = true;  // of a sink: takes part in checkpoints

@@ -94,6 +94,7 @@ StatusOr<PluginStage> MakePluginStage(std::string_view name, const PluginResourc
       settings.text(), declared.empty() ? "" : " ", declared);
   stage.make = std::move(known.make);
   if (stage.spec.keyed_state) {
+    stage.spec.key = declaration.DescribeKey();
     stage.hash_keys = [declaration](BatchBase& batch) {
       FillKeyHashes<Event>(
           batch, [&](const Event& event) { return MakeStateKey(declaration.KeyOf(event)).hash; });

@@ -94,6 +94,11 @@ void FillKeyHashes(BatchBase& batch, Hash hash) {
 
 // For the edges into operators that know their keys by Hash128 (Dedup, KeyedRebatch).
 template <class T, class KeyFn>
+template <class T, class KeyFn>
+Schema KeyOfRows() {
+  return DescribeKey<std::decay_t<std::invoke_result_t<KeyFn&, const T&>>>();
+}
+
 std::function<void(BatchBase&)> HashByFingerprint(KeyFn key) {
   return [key](BatchBase& batch) {
     std::string bytes;
@@ -176,7 +181,10 @@ class Stream {
   Stream<T> Rebatch(std::string_view name, RebatchOptions options, KeyFn key) {
     AddErrorOf(name, ValidateByKey(options));
     return Then<T>(
-        {.name = std::string(name), .kind = "rebatch", .options = ToTextByKey(options)},
+        {.name = std::string(name),
+         .kind = "rebatch",
+         .key = internal::KeyOfRows<T, KeyFn>(),
+         .options = ToTextByKey(options)},
         [options, key] { return std::make_unique<KeyedRebatch<T, KeyFn>>(options, key); },
         internal::HashByFingerprint<T>(key));
   }
@@ -187,7 +195,11 @@ class Stream {
   template <class KeyFn, class TenantFn = NoTenant>
   Stream<T> Dedup(std::string_view name, DedupOptions options, KeyFn key, TenantFn tenant = {}) {
     return Then<T>(
-        {.name = std::string(name), .kind = "dedup", .id_state = true, .options = ToText(options)},
+        {.name = std::string(name),
+         .kind = "dedup",
+         .id_state = true,
+         .key = internal::KeyOfRows<T, KeyFn>(),
+         .options = ToText(options)},
         [options, key, tenant] {
           return std::make_unique<weir::Dedup<T, KeyFn, TenantFn>>(options, key, tenant);
         },
@@ -270,6 +282,7 @@ class Stream {
          .options = ToText(options)},
         [options, key] { return std::make_unique<weir::Throttle<T, KeyFn>>(options, key); },
         internal::HashByStateKey<T>(key));
+         .key = internal::KeyOfRows<T, KeyFn>(),
   }
 
   // A call to something outside for each row, several at a time. fn: StatusOr<U>(const T&), which
@@ -381,7 +394,10 @@ class KeyedStream {
   template <class U, class Function>
   Stream<U> Process(std::string_view name, Function function) {
     return stream_.template Then<U>(
-        {.name = std::string(name), .kind = "process", .keyed_state = true},
+        {.name = std::string(name),
+         .kind = "process",
+         .keyed_state = true,
+         .key = internal::KeyOfRows<T, KeyFn>()},
         [function, key = key_] {
           return std::make_unique<ProcessOperator<T, U, Function, KeyFn>>(function, key);
         },

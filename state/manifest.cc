@@ -60,6 +60,7 @@ void ToProto(const StageState& stage, state::Stage& out) {
     ToProto(subtask, *out.add_subtasks());
   }
   stage.counters.Write(*out.mutable_counters());
+  if (stage.key) out.set_key(stage.key->Serialize());
 }
 
 Status FromProto(const state::Stage& in, StageState& stage) {
@@ -74,6 +75,9 @@ Status FromProto(const state::Stage& in, StageState& stage) {
     WEIR_RETURN_IF_ERROR(FromProto(s, stage.subtasks.emplace_back()));
   }
   stage.counters = StageCounters::Read(in.counters());
+  if (!in.key().empty()) {
+    WEIR_ASSIGN_OR_RETURN(stage.key, Schema::Parse(in.key()));
+  }
   return absl::OkStatus();
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -38,6 +39,8 @@ struct StageState {
   int parallelism = 1;
   std::vector<SubtaskState> subtasks;  // one for each, in order
   StageCounters counters;              // totals over the whole life of the job
+  // What its state is kept by. None: nothing, or an earlier version of Weir has written it.
+  std::optional<Schema> key = std::nullopt;
 };
 
 // The content of the reloadable resources of a job's stages, all of one version.

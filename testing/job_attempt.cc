@@ -185,6 +185,7 @@ Manifest JobAttempt::MakeManifest(const Barrier& barrier) {
     StageState& stage = manifest.stages.emplace_back();
     stage.name = spec.name;
     stage.parallelism = options_.parallelism;
+    stage.key = spec.key;
     stage.subtasks.resize(options_.parallelism);
     if (!options_.restored) continue;
     if (const StageState* base = options_.restored->FindStage(spec.name)) {

@@ -23,4 +23,14 @@ std::string_view KeyBytes(const K& key, std::string& buffer) {
   }
 }
 
+// What such a key looks like: state is found again only under one of the same schema.
+template <class K>
+Schema DescribeKey() {
+  if constexpr (std::convertible_to<const K&, std::string_view>) {
+    return Codec<std::string>::Describe();
+  } else {
+    return Codec<K>::Describe();
+  }
+}
+
 }  // namespace weir

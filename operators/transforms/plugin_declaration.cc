@@ -58,6 +58,12 @@ std::string_view PluginDeclaration::KeyOf(const Event& event) const {
   return key == Key::kId ? event.id : key == Key::kTenant ? event.tenant : event.type;
 }
 
+Schema PluginDeclaration::DescribeKey() const {
+  WEIR_CHECK(key != Key::kNone);
+  return {.kind = Schema::Kind::kStruct,
+          .fields = {{std::string(ToText(key)), {.kind = Schema::Kind::kString}}}};
+}
+
 std::string ToText(const PluginDeclaration& declaration) {
   std::string text;
   const auto add = [&text](std::string_view name, const std::string& value) {

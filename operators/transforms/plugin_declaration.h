@@ -66,6 +66,8 @@ struct PluginDeclaration {
 
   // The bytes of the event by which the plugin is keyed. REQUIRES: key is not kNone.
   std::string_view KeyOf(const Event& event) const;
+  // As StageSpec has it: a text, and of which member. REQUIRES: as KeyOf.
+  Schema DescribeKey() const;
 };
 
 // "key=tenant states=[seen:integer,last:bytes/2h] outputs=[alerts] counters=[sent]"; of what is not

@@ -54,6 +54,17 @@ struct Pieces {
   }
 };
 
+// Of keys: their bytes are the same, whatever a struct is called.
+std::string ShapeOf(const Schema& key) {
+  Schema unnamed = key;
+  const auto forget_names = [](const auto& self, Schema& schema) -> void {
+    schema.name.clear();
+    for (Schema::Field& field : schema.fields) self(self, field.type);
+  };
+  forget_names(forget_names, unnamed);
+  return unnamed.ToText();
+}
+
 StatusOr<StateDescription> Describe(const StageCode& code) {
   if (code.source) return code.source()->DescribeState();
   if (code.op) return code.op()->DescribeState();
@@ -67,8 +78,12 @@ class StageComparison {
       : spec_(spec), now_(now), findings_(findings) {}
 
   void Compare(const StageState& written) {
-    CompareKeyed(Held(written, &SubtaskState::keyed_state));
-    CompareOwn(Held(written, &SubtaskState::operator_state));
+    const Held keyed(written, &SubtaskState::keyed_state);
+    const Held own(written, &SubtaskState::operator_state);
+    const bool holds = !keyed.snapshots.empty() || !own.snapshots.empty();
+    if (holds && written.key && spec_.key) CompareKeys(*written.key, *spec_.key);
+    CompareKeyed(keyed);
+    CompareOwn(own);
     if (const Pieces pieces(written); pieces.any()) {
       if (spec_.role == StageRole::kSink) {
         Add(Verdict::kFits, "output", "none", "", pieces.ToText());
@@ -102,6 +117,18 @@ class StageComparison {
           change.text);
     }
     if (changes.empty()) Add(Verdict::kFits, state, "none", "", "");
+  }
+
+  // Nothing may change: what is kept is found by the bytes of its key.
+  void CompareKeys(const Schema& was, const Schema& is) {
+    const std::string before = ShapeOf(was);
+    const std::string now = ShapeOf(is);
+    if (before == now) return;
+    Add(Verdict::kRefused, "", "incompatible", "key",
+        fmt::format(
+            "was {}, is {}, and under another key nothing of its state would be found again; "
+            "key it as it was, or give the stage another name, and it starts empty",
+            before, now));
   }
 
   void CompareKeyed(const Held& held) {

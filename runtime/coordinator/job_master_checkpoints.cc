@@ -109,6 +109,7 @@ Manifest JobMaster::MakeManifest() const {
     StageState& stage = manifest.stages.emplace_back();
     stage.name = spec.name;
     stage.parallelism = plan_.parallelism;
+    stage.key = spec.key;
     stage.subtasks.resize(plan_.parallelism);
     if (auto base = base_counters_.find(spec.name); base != base_counters_.end()) {
       stage.counters = base->second;

@@ -52,6 +52,9 @@ TEST(JobBuilderTest, TheGraphSurvivesItsBytes) {
   EXPECT_EQ(parsed->Serialize(), built->graph.Serialize());
   EXPECT_EQ(parsed->Fingerprint(), built->graph.Fingerprint());
 }
+  EXPECT_FALSE(parsed->stages[1].key);
+  ASSERT_TRUE(parsed->stages[2].key);
+  EXPECT_EQ(parsed->stages[2].key->ToText(), "string");
 
 TEST(JobBuilderTest, HostileGraphBytesAreRefused) {
   const std::string bytes = Pipeline(Hours(1))->graph.Serialize();

@@ -142,6 +142,8 @@ TEST_F(StatefulStageTest, IsKeyedByTheMemberThatThePluginNames) {
   ASSERT_TRUE(built.ok()) << built.status();
   const StageSpec& stage = built->graph.stages[1];
   EXPECT_TRUE(stage.keyed_state);
+  ASSERT_TRUE(stage.key);
+  EXPECT_EQ(stage.key->ToText(), "struct{tenant:string}");
   EXPECT_EQ(stage.component, "stateful 3.0");
   EXPECT_THAT(stage.outputs, ElementsAre("alerts", "copies"));
   EXPECT_THAT(stage.options, AllOf(HasSubstr("key=tenant states=[seen:integer,mean:number"),
@@ -171,6 +173,7 @@ TEST_F(StatefulStageTest, APluginWithoutStateIsNotKeyed) {
   const auto built = job_.Build();
   ASSERT_TRUE(built.ok()) << built.status();
   EXPECT_FALSE(built->graph.stages[1].keyed_state);
+  EXPECT_FALSE(built->graph.stages[1].key);
   EXPECT_EQ(built->graph.edges[0].partitioning, Partitioning::kForward);
 }
 

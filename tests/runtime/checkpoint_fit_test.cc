@@ -126,6 +126,103 @@ TEST(CheckpointFitTest, IdsFitTheirWindowAndKindOfTimeAlone) {
               HasSubstr("1h of arrival, the job asks for 2h of arrival"));
 }
 
+struct ShipKey {
+  int64_t port = 0;
+  std::string name;
+  BOOST_DESCRIBE_CLASS(ShipKey, (), (port, name), (), ())
+};
+struct VesselKey {
+  int64_t port = 0;
+  std::string name;
+  BOOST_DESCRIBE_CLASS(VesselKey, (), (port, name), (), ())
+};
+struct TurnedKey {
+  std::string name;
+  int64_t port = 0;
+  BOOST_DESCRIBE_CLASS(TurnedKey, (), (name, port), (), ())
+};
+
+// A row by the types that its key may have.
+constexpr auto kById = [](const Row& row) { return row.id; };
+constexpr auto kByText = [](const Row& row) { return std::to_string(row.id); };
+constexpr auto kByView = [](const Row&) { return std::string_view("x"); };
+constexpr auto kByPair = [](const Row& row) { return std::tuple(row.id, row.id); };
+constexpr auto kByUnsigned = [](const Row& row) { return static_cast<uint64_t>(row.id); };
+constexpr auto kByNarrow = [](const Row& row) { return static_cast<int32_t>(row.id); };
+constexpr auto kByShip = [](const Row& row) { return ShipKey{row.id, ""}; };
+constexpr auto kByVessel = [](const Row& row) { return VesselKey{row.id, ""}; };
+constexpr auto kByTurned = [](const Row& row) { return TurnedKey{"", row.id}; };
+
+template <class KeyFn>
+BuiltJob CountingBy(KeyFn key) {
+  return JobOf(
+      [&](Stream<Row> rows) { return rows.KeyBy(key).template Process<Row>("work", Count()); });
+}
+// What the stage "work" of a job would leave, if it kept `state`.
+Manifest LeftBy(const BuiltJob& job, Manifest manifest) {
+  manifest.stages[0].key = job.graph.stages[1].key;
+  return manifest;
+}
+Manifest Counts() {
+  return Holding("work", {}, Keyed(kRocksKeyedFormat, {{"count", Codec<int64_t>::Describe()}}));
+}
+
+TEST(CheckpointFitTest, UnderAnotherKeyNothingWouldBeFound) {
+  const auto from_to = [](auto was, auto is) {
+    return Fit(LeftBy(CountingBy(was), Counts()), CountingBy(is));
+  };
+  EXPECT_EQ(from_to(kByText, kById).Check(7, true),
+            absl::OutOfRangeError(
+                "checkpoint 7 does not fit this job:\n"
+                "stage 'work': key: was string, is int, and under another key nothing of its state "
+                "would be found again; key it as it was, or give the stage another name, and it "
+                "starts empty\n"
+                "give what has changed another name, or go on with the job that wrote it; --fresh "
+                "starts over"));
+  EXPECT_THAT(from_to(kById, kByPair).Check(7, true).message(),
+              HasSubstr("was int, is tuple<int,int>"));
+  EXPECT_THAT(from_to(kById, kByUnsigned).Check(7, true).message(), HasSubstr("was int, is uint"));
+  EXPECT_THAT(from_to(kByShip, kByTurned).Check(7, true).message(),
+              HasSubstr("was struct{port:int,name:string}, is struct{name:string,port:int}"));
+  // The same bytes.
+  EXPECT_TRUE(from_to(kByText, kByView).Check(7, false).ok());
+  EXPECT_TRUE(from_to(kById, kByNarrow).Check(7, false).ok());
+  EXPECT_TRUE(from_to(kByShip, kByVessel).Check(7, false).ok());
+}
+
+TEST(CheckpointFitTest, EveryStageThatKeepsStateByKeySaysByWhich) {
+  const auto left = [](auto stage, Manifest manifest) {
+    const auto by = [&](auto key) {
+      return JobOf([&](Stream<Row> rows) { return stage(rows, key); });
+    };
+    EXPECT_TRUE(Fit(LeftBy(by(kById), manifest), by(kById)).Check(7, false).ok());
+    return std::string(Fit(LeftBy(by(kById), manifest), by(kByText)).Check(7, true).message());
+  };
+  const auto was = HasSubstr("stage 'work': key: was int, is string");
+  const StateSchema open{"open batch", Codec<Row>::Describe()};
+  EXPECT_THAT(left([](Stream<Row> rows, auto key) { return rows.Rebatch("work", {}, key); },
+                   Holding("work", Keyed("rebatch/1", {open}))),
+              was);
+  StateSnapshot ids = Keyed(IdStore::kFormat, {});
+  PutSigned(Hours(24), ids.inline_bytes);
+  PutSigned(0, ids.inline_bytes);
+  EXPECT_THAT(left([](Stream<Row> rows, auto key) { return rows.Dedup("work", {}, key); },
+                   Holding("work", ids)),
+              was);
+  const StateSchema bucket{"bucket", Codec<std::tuple<int64_t, Timestamp>>::Describe()};
+  EXPECT_THAT(
+      left([](Stream<Row> rows, auto key) { return rows.Throttle("work", {.rows = 5}, key); },
+           Holding("work", {}, Keyed(kRocksKeyedFormat, {bucket}))),
+      was);
+}
+
+TEST(CheckpointFitTest, AKeyThatIsNotKnownOrKeepsNothingFits) {
+  const BuiltJob by_text = CountingBy(kByText);
+  EXPECT_TRUE(Fit(Counts(), by_text).Check(7, false).ok()) << "an earlier version has written it";
+  EXPECT_TRUE(Fit(LeftBy(by_text, Counts()), Counting()).has(Verdict::kRefused));
+  EXPECT_TRUE(Fit(LeftBy(by_text, Holding("work", {})), Counting()).Check(7, false).ok());
+}
+
 TEST(CheckpointFitTest, AStateThatNobodyRegistersIsKept) {
   const StateSchema other{"other", Codec<int64_t>::Describe()};
   const StateSchema key{"other[key]", Codec<std::string>::Describe()};

@@ -35,6 +35,10 @@ Manifest Sample() {
     subtask.keyed_state.schemas = {{"count", Codec<std::map<std::string, int>>::Describe()}};
     stage.subtasks.push_back(subtask);
   }
+  stage.key = Codec<std::tuple<std::string, int64_t>>::Describe();
+  manifest.stages.push_back(stage);
+  stage.name = "map";
+  stage.key.reset();
   manifest.stages.push_back(stage);
   return manifest;
 }
@@ -53,6 +57,9 @@ TEST(ManifestTest, ComesBackAsItWas) {
   ASSERT_NE(stage, nullptr);
   EXPECT_EQ(read->FindStage("other"), nullptr);
   EXPECT_EQ(stage->counters, manifest.stages[0].counters);
+  ASSERT_TRUE(stage->key);
+  EXPECT_EQ(stage->key->ToText(), "tuple<string,int>");
+  EXPECT_FALSE(read->FindStage("map")->key);
   EXPECT_EQ(stage->subtasks[2].operator_state.handles.size(), 2u);
   EXPECT_EQ(stage->subtasks[2].operator_state.files[1].content, "content-2");
   EXPECT_EQ(stage->subtasks[1].keyed_state.schemas[0].schema.ToText(),

@@ -86,7 +86,8 @@ class Check(weir.Case):
         incompatible = "does not fit", "incompatible"
         self.assertEqual(refused, {
             ("gather", "open batch"): {(*incompatible, "open batch.amount")},
-            ("once", ""): {(*incompatible, "")},
+            ("once", ""): {(*incompatible, ""), (*incompatible, "key")},
+            ("book", ""): {(*incompatible, "key")},
             ("book", "totals"): {(*incompatible, "totals.amount")},
             ("book", "notes"): {(*incompatible, "notes")}})
         before = self.tree()
@@ -97,6 +98,8 @@ class Check(weir.Case):
         # Word for word: one owner decides.
         self.assertIn(result.stderr.strip(), restored.stderr)
         self.assert_says(restored, "stage 'book', state 'totals': totals.amount: was int, is string",
+                         "stage 'book': key: was string, is tuple<string,string>, and under another key nothing of its state",
+                         "stage 'once': key: was string, is int",
                          "stage 'book', state 'notes': notes: was a map, is a value",
                          "stage 'gather', state 'open batch': open batch.amount: was int, is double",
                          "stage 'once': the checkpoint's ids were kept for a window of 24h of event time, the job asks for 48h of event time")

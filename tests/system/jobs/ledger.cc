@@ -3,7 +3,7 @@
 //
 //   1   as it was first
 //   2   reads what 1 wrote: fields were renamed, added, removed, made optional; a state is no more
-//   3   does not: types of fields, kinds of state and the window of dedup are others
+//   3   does not: types of fields and of keys, kinds of state and the window of dedup are others
 //   4   like 1, without its dedup and with another name for its sink
 //
 // {"id":1,"time":"...","account":"a","amount":5,"note":"x"} in. For each entry one line out, and by
@@ -213,10 +213,19 @@ void Build(weir::JobBuilder& job, weir::Parameters& params) {
 #if LEDGER_VERSION != 4
   const weir::Duration window = weir::Hours(LEDGER_VERSION == 3 ? 48 : 24);
   lines = lines.Dedup("once", {.window = window}, [](const Line& line) {
+#if LEDGER_VERSION == 3
+    return line.id;
+#else
     return std::string_view(reinterpret_cast<const char*>(&line.id), sizeof(line.id));
+#endif
   });
 #endif
-  lines.KeyBy([](const Line& line) { return line.account; })
+#if LEDGER_VERSION == 3
+  const auto account = [](const Line& line) { return std::tuple(line.account, line.note); };
+#else
+  const auto account = [](const Line& line) { return line.account; };
+#endif
+  lines.KeyBy(account)
       .Process<Booked>("book", Book())
       .To(LEDGER_VERSION == 4 ? "results" : "booked",
           weir::JsonFileSink<Booked>({.directory = out, .by_partition = false}));
