@@ -45,6 +45,14 @@ void GraphDraft::NotePlugin(std::string_view stage, const PluginResource& plugin
                               plugin.name, plugin.file.path, first.path, first.stage));
 }
 
+void GraphDraft::NotePluginOutputs(std::string_view stage, std::string_view plugin,
+                                   const std::vector<std::string>& outputs) {
+  for (const std::string& output : outputs) {
+    const Status added = plugin_routes_->Add(plugin, output);
+    if (!added.ok()) AddError(stage, added.message());
+  }
+}
+
 int GraphDraft::PortOf(int stage, std::string_view output) {
   if (IsBroken(stage)) return 1;
   const std::vector<std::string>& outputs = built_.graph.stages[stage].outputs;
@@ -106,6 +114,11 @@ StatusOr<BuiltJob> JobBuilder::Build() {
                                   "and end that stream with To()",
                                   output, output));
     }
+  }
+  // Only now all plugins are known.
+  for (const auto& [stage, route] : draft_.rule_routes_) {
+    const Status unique = draft_.plugin_routes_->CheckRule(route);
+    if (!unique.ok()) draft_.AddError(stage, unique.message());
   }
   const int readers = static_cast<int>(stages.size());
   if (dead_letters_.make) {

@@ -21,6 +21,7 @@
 
 #include "jobs/built_job.h"
 #include "jobs/parameters.h"
+#include "jobs/plugin_routes.h"
 
 namespace weir {
 
@@ -84,6 +85,15 @@ class GraphDraft {
   // A stage runs this plugin. An error if another stage has another one of the same name: messages,
   // counters and routes go by it.
   void NotePlugin(std::string_view stage, const PluginResource& plugin);
+  // A plugin's outputs beside the main one, whose routes have to be theirs alone.
+  void NotePluginOutputs(std::string_view stage, std::string_view plugin,
+                         const std::vector<std::string>& outputs);
+  // A router's rules send events to this route.
+  void NoteRuleRoute(std::string_view stage, std::string_view route) {
+    rule_routes_.emplace_back(stage, route);
+  }
+  // Whole once the job is built; outlives this.
+  std::shared_ptr<const PluginRoutes> plugin_routes() const { return plugin_routes_; }
   // The port of one of the stage's side outputs. An error, and any port, if there is none.
   int PortOf(int stage, std::string_view output);
   const std::vector<std::string>& side_names(int stage) const {
@@ -102,6 +112,8 @@ class GraphDraft {
     std::string stage, path, sha256;
   };
   std::map<std::string, Plugin> plugins_;  // by name
+  const std::shared_ptr<PluginRoutes> plugin_routes_ = std::make_shared<PluginRoutes>();
+  std::vector<std::pair<std::string, std::string>> rule_routes_;  // stage and route
   std::vector<std::string> errors_;
 };
 

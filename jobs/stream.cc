@@ -121,20 +121,26 @@ Status CheckPorts(const std::vector<std::string>& ports) {
   return absl::OkStatus();
 }
 
-RouteSource RulesOf(const Resource& file, const std::vector<std::string>& ports) {
+RouteSource RulesOf(const Resource& file, const std::vector<std::string>& ports,
+                    std::shared_ptr<const PluginRoutes> taken) {
   if (!file.given()) return {RouteEverythingTo(kDefaultRoute), std::nullopt};
   auto compile = [path = file.path,
                   ports](std::string_view bytes) -> StatusOr<std::shared_ptr<const RouterRules>> {
     return ParseRouterRules(bytes, path, {.names = ports});
   };
   RouteSource source{compile(file.bytes), std::nullopt};
-  source.reloadable = Reloadable{
-      .resource = file.name,
-      .path = file.path,
-      .bytes = file.bytes,
-      .compile = [compile](std::string_view bytes) -> StatusOr<std::shared_ptr<const void>> {
-        return compile(bytes);
-      }};
+  source.reloadable =
+      Reloadable{.resource = file.name,
+                 .path = file.path,
+                 .bytes = file.bytes,
+                 .compile = [compile, taken = std::move(taken), path = file.path](
+                                std::string_view bytes) -> StatusOr<std::shared_ptr<const void>> {
+                   WEIR_ASSIGN_OR_RETURN(std::shared_ptr<const RouterRules> rules, compile(bytes));
+                   for (const Route& route : rules->routes()) {
+                     WEIR_RETURN_IF_ERROR(Annotate(taken->CheckRule(route.label), path));
+                   }
+                   return rules;
+                 }};
   return source;
 }
 

@@ -53,7 +53,9 @@ struct RouteSource {
   StatusOr<std::shared_ptr<const RouterRules>> rules;
   std::optional<Reloadable> reloadable;
 };
-RouteSource RulesOf(const Resource& file, const std::vector<std::string>& ports);
+// taken: the routes that no rule may send events to, in a later version of the file either.
+RouteSource RulesOf(const Resource& file, const std::vector<std::string>& ports,
+                    std::shared_ptr<const PluginRoutes> taken);
 
 template <class R>
 struct ValueOf {
@@ -92,13 +94,13 @@ void FillKeyHashes(BatchBase& batch, Hash hash) {
   batch.set_key_hashes(std::move(hashes));
 }
 
-// For the edges into operators that know their keys by Hash128 (Dedup, KeyedRebatch).
-template <class T, class KeyFn>
 template <class T, class KeyFn>
 Schema KeyOfRows() {
   return DescribeKey<std::decay_t<std::invoke_result_t<KeyFn&, const T&>>>();
 }
 
+// For the edges into operators that know their keys by Hash128 (Dedup, KeyedRebatch).
+template <class T, class KeyFn>
 std::function<void(BatchBase&)> HashByFingerprint(KeyFn key) {
   return [key](BatchBase& batch) {
     std::string bytes;
@@ -213,7 +215,7 @@ class Stream {
   // was not given, everything goes to "warehouse".
   Stream<T> Route(std::string_view name, const Resource& file,
                   std::vector<std::string> ports = {}) requires std::same_as<T, Event> {
-    internal::RouteSource source = internal::RulesOf(file, ports);
+    internal::RouteSource source = internal::RulesOf(file, ports, draft_->plugin_routes());
     return AddRouter(name, std::move(source), std::move(ports));
   }
   // By predicates in C++.
@@ -241,6 +243,7 @@ class Stream {
       draft_->AddError(name, std::string(stage.status().message()));
       return Then<Event>({.name = std::string(name), .kind = "plugin"}, nullptr);
     }
+    draft_->NotePluginOutputs(name, plugin.name, stage->spec.outputs);
     return Then<Event>(std::move(stage->spec), std::move(stage->make), std::move(stage->hash_keys));
   }
 
@@ -279,10 +282,10 @@ class Stream {
         {.name = std::string(name),
          .kind = "throttle",
          .keyed_state = true,
+         .key = internal::KeyOfRows<T, KeyFn>(),
          .options = ToText(options)},
         [options, key] { return std::make_unique<weir::Throttle<T, KeyFn>>(options, key); },
         internal::HashByStateKey<T>(key));
-         .key = internal::KeyOfRows<T, KeyFn>(),
   }
 
   // A call to something outside for each row, several at a time. fn: StatusOr<U>(const T&), which
@@ -369,6 +372,7 @@ class Stream {
     AddErrorOf(name, sound);
     const std::shared_ptr<const RouterRules> rules =
         sound.ok() ? *source.rules : RouteEverythingTo(kDefaultRoute);
+    for (const weir::Route& route : rules->routes()) draft_->NoteRuleRoute(name, route.label);
     const int stage = draft_->AddStage({.name = std::string(name),
                                         .kind = "router",
                                         .options = ToText(*rules),

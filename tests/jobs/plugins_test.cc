@@ -218,5 +218,44 @@ TEST_F(StatefulStageTest, TwoPluginsOfOneNameAreAnError) {
                     HasSubstr("stage 'a'")));
 }
 
+// Of the plugin "stateful": its routes are "<name>-alerts" and "<name>-copies".
+TEST_F(StatefulStageTest, ARuleMayNotSendEventsWhereAPluginPutsOut) {
+  const auto with_rules = [this](std::string rules) {
+    JobBuilder job("job");
+    Stream<Event> events = job.From("source", EventFiles({.input = "in"}, {}));
+    // The plugin comes behind the router, too.
+    Stream<Event> routed = events.Route("router", Resource{"rules.yaml", "/r.yaml", rules, ""});
+    Stream<Event> plugin = routed.Plugin("p", Plugin("stateful"), {});
+    plugin.To("sink", Blackhole<Event>());
+    plugin.Side("alerts").Union(plugin.Side("copies")).To("aside", Blackhole<Event>());
+    return job.Build();
+  };
+  EXPECT_EQ(with_rules("rules: [{to: stateful-copies}]").status(),
+            absl::InvalidArgumentError(
+                "stage 'router': a rule sends events to 'stateful-copies', which is the route of "
+                "output 'copies' of plugin 'stateful': name another route in the rule, or give the "
+                "output another name"));
+  const StatusOr<BuiltJob> built = with_rules("rules: [{to: stateful-others}]");
+  ASSERT_TRUE(built.ok()) << built.status();
+  // Nor when they are read again.
+  const auto& compile = built->stages[1].reloadable->compile;
+  EXPECT_TRUE(compile("rules: [{to: stateful}]").ok());
+  EXPECT_THAT(std::string(compile("rules: [{to: stateful-alerts}]").status().message()),
+              AllOf(HasSubstr("/r.yaml"), HasSubstr("output 'alerts' of plugin 'stateful'")));
+}
+
+TEST(PluginRoutesTest, ARouteIsThatOfOneOutput) {
+  PluginRoutes routes;
+  EXPECT_TRUE(routes.Add("a", "b-c").ok());
+  EXPECT_TRUE(routes.Add("a", "b").ok());
+  EXPECT_TRUE(routes.Add("a", "b-c").ok()) << "the same plugin in another stage";
+  EXPECT_EQ(routes.Add("a-b", "c"),
+            absl::InvalidArgumentError(
+                "output 'c' of plugin 'a-b' has the route 'a-b-c', and so has output 'b-c' of "
+                "plugin 'a': give one of the plugins, or of their outputs, another name"));
+  EXPECT_TRUE(routes.CheckRule("a-c").ok());
+  EXPECT_THAT(std::string(routes.CheckRule("a-b-c").message()), HasSubstr("'b-c' of plugin 'a'"));
+}
+
 }  // namespace
 }  // namespace weir
