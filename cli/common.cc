@@ -110,6 +110,7 @@ ExitCode ExitCodeOf(const Status& status) {
     case absl::StatusCode::kAborted:
       return kJobFailed;
     case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kResourceExhausted:  // a full disk is no wrong configuration
       return kUnreachable;
     case absl::StatusCode::kOutOfRange:
     case absl::StatusCode::kDataLoss:

@@ -34,9 +34,19 @@ Status CheckApart(const FoldersRead& read, const std::string& written) {
   return absl::OkStatus();
 }
 
-Status AtStage(const BuiltJob& job, size_t stage, std::string_view what) {
-  return absl::FailedPreconditionError(
-      fmt::format("stage '{}': {}", job.graph.stages[stage].name, what));
+// For the user to mend, whatever it is; a full disk alone is no wrong configuration.
+absl::StatusCode CodeOf(const Status& status) {
+  return absl::IsResourceExhausted(status) ? status.code() : absl::StatusCode::kFailedPrecondition;
+}
+
+Status AtStage(const BuiltJob& job, size_t stage, const Status& what) {
+  return Status(CodeOf(what), fmt::format("stage '{}': {}", job.graph.stages[stage].name,
+                                          std::string(what.message())));
+}
+
+Status CannotBeWrittenTo(const Status& why) {
+  return Status(CodeOf(why), fmt::format("the output folder cannot be written to: {}",
+                                         std::string(why.message())));
 }
 
 }  // namespace
@@ -47,24 +57,24 @@ StatusOr<FolderClaims> FolderClaims::Take(const BuiltJob& job, std::string_view 
   for (size_t s = 0; s < job.stages.size(); ++s) {
     if (!job.stages[s].reads) continue;
     StatusOr<FoldersRead> read = job.stages[s].reads(env);
-    if (!read.ok()) return AtStage(job, s, std::string(read.status().message()));
+    if (!read.ok()) return AtStage(job, s, read.status());
     reads.push_back(*std::move(read));
   }
   // All are judged before the first folder is made.
   for (size_t s = 0; s < job.stages.size(); ++s) {
     if (job.stages[s].writes.empty()) continue;
     StatusOr<std::string> written = env.disk.Canonical(job.stages[s].writes);
-    if (!written.ok()) return AtStage(job, s, std::string(written.status().message()));
+    if (!written.ok()) return AtStage(job, s, written.status());
     for (const FoldersRead& read : reads) {
       Status apart = CheckApart(read, *written);
-      if (!apart.ok()) return AtStage(job, s, std::string(apart.message()));
+      if (!apart.ok()) return AtStage(job, s, apart);
     }
   }
   FolderClaims claims;
   for (size_t s = 0; s < job.stages.size(); ++s) {
     if (job.stages[s].writes.empty()) continue;
     const Status added = claims.Add(job.stages[s].writes, job_id, env);
-    if (!added.ok()) return AtStage(job, s, std::string(added.message()));
+    if (!added.ok()) return AtStage(job, s, added);
   }
   return claims;
 }
@@ -88,10 +98,7 @@ Status FolderClaims::Add(const std::string& folder, std::string_view job_id, Env
   Status made = env.disk.MakeDirectories(folder);
   StatusOr<std::string> canonical = env.disk.Canonical(folder);
   made.Update(canonical.status());
-  if (!made.ok()) {
-    return absl::FailedPreconditionError(
-        fmt::format("the output folder cannot be written to: {}", std::string(made.message())));
-  }
+  if (!made.ok()) return CannotBeWrittenTo(made);
   if (locks_.contains(*canonical)) return absl::OkStatus();  // two sinks of a job may share one
   StatusOr<std::unique_ptr<FileLock>> lock =
       FileLock::Acquire(*canonical, fmt::format("which runs job {}", job_id));
@@ -101,10 +108,7 @@ Status FolderClaims::Add(const std::string& folder, std::string_view job_id, Env
                     "another folder",
                     folder, std::string(lock.status().message())));
   }
-  if (!lock.ok()) {
-    return absl::FailedPreconditionError(fmt::format("the output folder cannot be written to: {}",
-                                                     std::string(lock.status().message())));
-  }
+  if (!lock.ok()) return CannotBeWrittenTo(lock.status());
   locks_[*canonical] = *std::move(lock);
   return absl::OkStatus();
 }

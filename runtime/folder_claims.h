@@ -23,6 +23,7 @@ class FolderClaims {
  public:
   // FailedPrecondition names the stage and what is wrong: an input that cannot be found, an output
   // folder that cannot be made, one that a source of this job reads, one that another run writes.
+  // ResourceExhausted: the disk of an output folder is full.
   static StatusOr<FolderClaims> Take(const BuiltJob& job, std::string_view job_id,
                                      Environment& env);
   // Of folders that a Take() elsewhere has found to be right and told of (folders()).

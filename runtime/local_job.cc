@@ -58,7 +58,8 @@ Status LocalJob::LockFolder() {
   const std::string& data = options_.data_dir;
   if (data.empty()) return absl::InvalidArgumentError("--data is empty: it names a folder");
   if (Status made = env_.disk.MakeDirectories(data); !made.ok()) {
-    // Whatever it is, a file of that name or a permission, it is for the user to mend.
+    if (absl::IsResourceExhausted(made)) return Annotate(made, fmt::format("--data {}", data));
+    // Whatever else it is, a file of that name or a permission, it is for the user to mend.
     return absl::FailedPreconditionError(fmt::format(
         "--data {}: {}; name a folder that can be written to", data, std::string(made.message())));
   }
@@ -67,6 +68,9 @@ Status LocalJob::LockFolder() {
   for (int i = 0; absl::IsUnavailable(lock.status()) && i < kLockTries; ++i) {
     std::this_thread::sleep_for(kLockRetryInterval);
     lock = FileLock::Acquire(data + "/lock");
+  }
+  if (!lock.ok() && !absl::IsUnavailable(lock.status())) {
+    return Annotate(lock.status(), fmt::format("--data {}", data));
   }
   if (!lock.ok()) {
     return Annotate(lock.status(),
@@ -344,11 +348,12 @@ Status LocalJob::CheckStages() {
     Status status = job_.stages[s].check(env_, record_.job_id);
     if (status.ok()) continue;
     // Whatever is wrong here is for the user to mend, a path, a permission, a folder; but for a
-    // server that is not there.
+    // server that is not there, and a disk that is full.
     const bool unreachable =
         absl::IsUnavailable(status) && !job_.stages[s].reads && job_.stages[s].writes.empty();
+    const bool keep = unreachable || absl::IsResourceExhausted(status);
     return Status(
-        unreachable ? absl::StatusCode::kUnavailable : absl::StatusCode::kFailedPrecondition,
+        keep ? status.code() : absl::StatusCode::kFailedPrecondition,
         fmt::format("stage '{}': {}", job_.graph.stages[s].name, std::string(status.message())));
   }
   return absl::OkStatus();

@@ -85,6 +85,32 @@ TEST_F(LocalJobTest, AFullDataFolderFailsCheckpointsAndLosesNothing) {
   ExpectExactlyOnce(kKeys);
 }
 
+TEST_F(LocalJobTest, ADiskThatIsFullAtTheStartIsNoWrongConfiguration) {
+  testing::FaultyDisk disk(RealEnvironment().disk);
+  Environment env{RealEnvironment().clock, disk, RealEnvironment().io, RealEnvironment().random};
+  disk.FailFrom("mkdir", 0);
+  const Status data = LocalJob::Prepare(job_, options_, env).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(data)) << data;
+  EXPECT_THAT(std::string(data.message()), ::testing::HasSubstr("--data " + options_.data_dir));
+
+  // The output folder, and whatever a stage finds when it looks.
+  const std::string out = options_.data_dir + "-out";
+  disk.SetFault([&](std::string_view action, const std::string& path) -> Status {
+    if (action != "mkdir" || !path.starts_with(out)) return absl::OkStatus();
+    return absl::ResourceExhaustedError("cannot make the directory " + path + ": No space left");
+  });
+  job_.stages.back().writes = out;
+  const Status written = LocalJob::Prepare(job_, options_, env).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(written)) << written;
+  EXPECT_THAT(std::string(written.message()), ::testing::HasSubstr(out + ": No space left"));
+  job_.stages.back().writes.clear();
+  job_.stages[0].check = [](Environment&, std::string_view) {
+    return absl::ResourceExhaustedError("no space");
+  };
+  const Status checked = LocalJob::Prepare(job_, options_, env).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(checked)) << checked;
+}
+
 TEST_F(LocalJobTest, StopsAndGoesOnAtAnotherParallelism) {
   StopAtTheFirstCommit();
   options_.parallelism = 2;
