@@ -24,12 +24,19 @@ StatusOr<JobLibrary> JobLibrary::Load(const std::string& path) {
         fmt::format("{} is not a job library: it defines no WEIR_JOB", path));
   }
   const JobEntry* entry = entry_of();
-  if (entry->abi != kJobAbi || entry->builder_bytes != sizeof(JobBuilder) ||
-      entry->context_bytes != sizeof(OperatorContext)) {
+  if (entry->abi != kJobAbi) {
     return absl::FailedPreconditionError(fmt::format(
         "{} was built against another version of Weir (job ABI {}, with {}); this one has "
         "job ABI {}: build it again",
         path, entry->abi, entry->compiler, kJobAbi));
+  }
+  if (entry->builder_bytes != sizeof(JobBuilder) ||
+      entry->context_bytes != sizeof(OperatorContext)) {
+    return absl::FailedPreconditionError(fmt::format(
+        "{} was built with other headers than this Weir, though both have job ABI {} (its "
+        "compiler: "
+        "{}): the sizes of what they share differ; build it again with this version's headers",
+        path, kJobAbi, entry->compiler));
   }
   return JobLibrary(path, std::move(sha256), entry);
 }

@@ -68,7 +68,13 @@ StatusOr<int> PluginInMemory(std::string_view name, const std::string& path,
 
 Status CheckPluginTable(std::string_view name, const std::string& path,
                         const WeirPluginTable& table) {
-  if (table.abi != WEIR_PLUGIN_ABI || !SizesFit(table)) {
+  if (table.abi == WEIR_PLUGIN_ABI && !SizesFit(table)) {
+    return absl::FailedPreconditionError(fmt::format(
+        "{} was built with other headers than this Weir, though both have plugin ABI {}: the sizes "
+        "of what they share differ; build it again with this version's operators/plugin.h",
+        path, WEIR_PLUGIN_ABI));
+  }
+  if (table.abi != WEIR_PLUGIN_ABI) {
     return absl::FailedPreconditionError(
         fmt::format("{} was built against another version of Weir (plugin ABI {}); this one has "
                     "plugin ABI {}: build it again with this version's operators/plugin.h",

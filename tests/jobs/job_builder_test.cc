@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "jobs/connectors.h"
+#include "jobs/job_library.h"
 #include "jobs/stream.h"
 
 namespace weir {
@@ -51,10 +52,10 @@ TEST(JobBuilderTest, TheGraphSurvivesItsBytes) {
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(parsed->Serialize(), built->graph.Serialize());
   EXPECT_EQ(parsed->Fingerprint(), built->graph.Fingerprint());
-}
   EXPECT_FALSE(parsed->stages[1].key);
   ASSERT_TRUE(parsed->stages[2].key);
   EXPECT_EQ(parsed->stages[2].key->ToText(), "string");
+}
 
 TEST(JobBuilderTest, HostileGraphBytesAreRefused) {
   const std::string bytes = Pipeline(Hours(1))->graph.Serialize();
@@ -222,6 +223,15 @@ TEST(JobBuilderTest, RulesOfAFileMayBeReloadedAndMayNotNameAnotherPort) {
               HasSubstr("/etc/rules.yaml:2: port: the job does not declare 'new'"));
   built = build("default: '!'");
   EXPECT_THAT(std::string(built.status().message()), HasSubstr("/etc/rules.yaml:1: default"));
+}
+
+TEST(JobLibraryTest, OneOfOtherHeadersIsRefusedAndToldFromOneOfAnotherAbi) {
+  const Status refused = JobLibrary::Load(WEIR_TEST_JOB).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(
+      std::string(refused.message()),
+      ::testing::AllOf(HasSubstr(WEIR_TEST_JOB " was built with other headers than this Weir"),
+                       HasSubstr("compiler 1.2"), HasSubstr("build it again")));
 }
 
 }  // namespace
