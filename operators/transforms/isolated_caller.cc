@@ -290,7 +290,7 @@ IsolatedCaller::Trouble IsolatedCaller::TakeAnswers() {
     std::lock_guard lock(mutex_);
     pushed_.pop_front();
     if (!running_) continue;  // Recover() still looks at the call, and finishes it
-    if (call->next == call->events.size()) {
+    if (IsAnswered(*call)) {
       Finish(*call);
     } else {
       Push(*call, false);
@@ -320,7 +320,13 @@ IsolatedCaller::Trouble IsolatedCaller::ReadPart(IsolatedCall& call, bool& memor
   return part.failed_for_memory ? Trouble::kFailedForMemory : Trouble::kDamage;
 }
 
-// A call is answered as a whole. Holds mutex_.
+// What a plugin has written is held here until it is replayed, so there must not be too much of it.
+bool IsolatedCaller::IsAnswered(const IsolatedCall& call) const {
+  return call.next == call.events.size() ||
+         (states_ > 0 && call.log.size() >= limits::kIsolatedRequestBytes);
+}
+
+// Holds mutex_.
 void IsolatedCaller::Finish(IsolatedCall& call) {
   call.done = true;
   free_slots_.push_back(call.slot);
@@ -369,7 +375,7 @@ Status IsolatedCaller::Recover(Trouble trouble) {
   if (stop_) return absl::OkStatus();  // there may be no keeper
   std::lock_guard lock(mutex_);
   for (auto& call : calls_) {
-    if (!call->done && call->next == call->events.size()) Finish(*call);
+    if (!call->done && IsAnswered(*call)) Finish(*call);
   }
   return absl::OkStatus();
 }

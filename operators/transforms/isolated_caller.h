@@ -37,8 +37,10 @@ namespace weir {
 // A batch on its way. While it is, it belongs to the caller.
 struct IsolatedCall {
   std::span<const Event> events;
-  BatchPtr batch;     // that holds them; may be null
-  uint32_t next = 0;  // the event behind those that are answered; before, the first to be called
+  BatchPtr batch;  // that holds them; may be null
+  // The event behind those that are answered; before, the first to be called. Of a plugin with
+  // states an answer may end early, where it has grown large: what is left is to be asked anew.
+  uint32_t next = 0;
 
   // Of a plugin with states: for each event the number of its key, and the values by key and state.
   std::vector<uint32_t> key_of_event;
@@ -97,6 +99,7 @@ class IsolatedCaller {
   Trouble Watch();
   Trouble TakeAnswers();
   Trouble ReadPart(IsolatedCall& call, bool& memory_is_short);
+  bool IsAnswered(const IsolatedCall& call) const;
   void Finish(IsolatedCall& call);
   Status Recover(Trouble trouble);
   Status RunAlone(IsolatedCall& call, Trouble first);

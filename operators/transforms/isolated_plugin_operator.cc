@@ -110,12 +110,13 @@ StatusOr<bool> IsolatedPluginOperator::SubmitWaiting() {
 }
 
 Status IsolatedPluginOperator::AddValues(IsolatedCall& call) {
-  call.events = rows_.batch().values();
+  const std::span<const Event> events = rows_.batch().values();
   const size_t states = plugin_->declaration().states.size();
   const std::span<const StateKey> keys = rows_.keys();
   absl::flat_hash_map<std::string_view, uint32_t> numbers;
-  call.key_of_event.resize(call.events.size());
-  for (size_t row = call.next; row < call.events.size(); ++row) {
+  call.key_of_event.resize(events.size());
+  size_t row = call.next;
+  for (size_t bytes = 0; row < events.size() && bytes < limits::kIsolatedRequestBytes; ++row) {
     const auto [number, is_new] = numbers.try_emplace(keys[row].bytes, numbers.size());
     call.key_of_event[row] = number->second;
     if (!is_new) continue;
@@ -129,24 +130,26 @@ Status IsolatedPluginOperator::AddValues(IsolatedCall& call) {
         rows_.BeginRow(row);
       }
       call.values.push_back(value ? std::optional<std::string>(*value) : std::nullopt);
+      bytes += value ? value->size() : 0;
     }
     rows_.ForgetRow();
   }
+  call.events = events.first(row);
   return rows_.failure();
 }
 
 StatusOr<bool> IsolatedPluginOperator::Replay(Output& out) {
-  const size_t rows = rows_.batch().rows();
+  const uint32_t end = answered_->next;
   bool sound = true;
-  while (replayed_ < rows && sound && !rows_.full()) {
+  while (replayed_ < end && sound && !rows_.full()) {
     ++replayed_;
     sound = replay_.ReplayRow(rows_, out);
   }
   WEIR_RETURN_IF_ERROR(rows_.failure());
   rows_.SendOn(out);
-  if (replayed_ < rows && sound) return false;
+  if (replayed_ < end && sound) return false;
   answered_.reset();
-  if (replayed_ < rows) {
+  if (replayed_ < rows_.batch().rows()) {
     in_rows_ = true;  // the rest is asked again, with the values as they are now
   } else {
     watermarks_.Release(++batches_out_);

@@ -43,7 +43,8 @@ class IsolatedPluginOperator final : public Operator {
   StatusOr<Progress> Advance(Output& out);
   // Hands the batch that waits over. False: that is not possible yet.
   StatusOr<bool> SubmitWaiting();
-  // Adds the keys and values that the call's events need.
+  // Adds the events of the batch from call.next on, as many as have values of
+  // limits::kIsolatedRequestBytes, one at least; and the keys and values that they need.
   Status AddValues(IsolatedCall& call);
   // Settles answered events. False: they have filled what can be handed on at once.
   StatusOr<bool> Replay(Output& out);

@@ -70,16 +70,17 @@ Status PluginRows::Open(OperatorContext& context) {
 
 void PluginRows::BeginBatch(BatchPtr batch) {
   batch_ = std::move(batch);
-  prefetched_ = states_ == nullptr;
+  prefetched_ = false;
   time_max_ = clock_->Now() + limits::kClockSkewMax;
   rows_out_max_ = std::max<size_t>(limits::kBatchRowsDefault, batch_->rows());
   if (states_) states_->SetBatch(this->batch());
 }
 
 StatusOr<bool> PluginRows::Prefetch() {
-  if (prefetched_) return true;
+  if (states_ == nullptr) return true;
   WEIR_ASSIGN_OR_RETURN(const bool ready, states_->Ready());
   if (!ready) return false;
+  if (prefetched_) return true;
   WEIR_RETURN_IF_ERROR(states_->Prefetch());
   prefetched_ = true;
   return true;

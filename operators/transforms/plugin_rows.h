@@ -42,7 +42,8 @@ class PluginRows {
 
   void BeginBatch(BatchPtr batch);  // of Events; its rows stay there until the next BeginBatch
   const Batch<Event>& batch() const { return Batch<Event>::Of(std::as_const(*batch_)); }
-  // True: the values of all keys of the batch are at hand. False: ask again after a wake-up.
+  // True: the values of all keys of the batch were read, and the store takes writes. False: ask
+  // again after a wake-up.
   StatusOr<bool> Prefetch();
   // Of the rows of the batch; empty if the plugin has no state.
   std::span<const StateKey> keys() const;

@@ -4,15 +4,11 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <condition_variable>
 #include <filesystem>
 #include <fstream>
-#include <mutex>
 #include <thread>
 
-#include "operators/transforms/isolated_plugin_operator.h"
-#include "state/keyed_store.h"
-#include "tests/operators/plugin_harness.h"
+#include "tests/operators/isolated_bed.h"
 
 namespace weir::testing {
 namespace {
@@ -22,22 +18,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-PluginOptions Isolated(Duration timeout = Seconds(5), uint64_t memory = 64 << 20) {
-  PluginOptions options;
-  options.isolate = true;
-  options.timeout = timeout;
-  options.memory = memory;
-  return options;
-}
-
-StatusOr<std::shared_ptr<const IsolatedPlugin>> LoadIsolated(std::string_view name,
-                                                             PluginSettings settings = {},
-                                                             PluginOptions options = Isolated()) {
-  WEIR_ASSIGN_OR_RETURN(const std::string bytes,
-                        ReadFile(RealEnvironment().disk, PluginPath(name)));
-  return IsolatedPlugin::Load(name, PluginPath(name), bytes, std::move(settings), options);
-}
 
 // The processes that this one has started, and those that they have.
 std::vector<int> ChildrenOf(const std::string& process) {
@@ -55,91 +35,6 @@ std::vector<int> Hosts() {
   }
   return hosts;
 }
-
-// An isolated plugin in its operator, and a driver that waits for its wake-ups.
-class IsolatedBed {
- public:
-  explicit IsolatedBed(std::string_view name, PluginSettings settings = {},
-                       PluginOptions options = Isolated(), KeyedStore* store = nullptr) {
-    auto plugin = LoadIsolated(name, std::move(settings), options);
-    EXPECT_TRUE(plugin.ok()) << plugin.status();
-    bed.context.env = &RealEnvironment();
-    bed.context.keyed = store;
-    bed.context.wake = [this] {
-      std::lock_guard lock(mutex_);
-      woken_ = true;
-      changed_.notify_all();
-    };
-    bed.context.notify = [this] {
-      std::lock_guard lock(mutex_);
-      notified_ = true;
-      changed_.notify_all();
-    };
-    bed.context.log = [this](std::string_view line) {
-      std::lock_guard lock(mutex_);
-      log_.emplace_back(line);
-    };
-    op = std::make_unique<IsolatedPluginOperator>(*plugin, AllFields());
-    const Status opened = op->Open(bed.context);
-    EXPECT_TRUE(opened.ok()) << opened;
-  }
-
-  // Until it is done with the call.
-  void Finish(StatusOr<Progress> progress) {
-    while (progress.ok() && *progress != Progress::kDone) {
-      if (*progress == Progress::kBlocked) {
-        std::unique_lock lock(mutex_);
-        ASSERT_TRUE(changed_.wait_for(lock, std::chrono::seconds(60), [this] { return woken_; }));
-        woken_ = false;
-      }
-      progress = op->Resume(out);
-    }
-    ASSERT_TRUE(progress.ok()) << progress.status();
-  }
-  // Until it announces something, and is done with that.
-  void AwaitNotified() {
-    {
-      std::unique_lock lock(mutex_);
-      ASSERT_TRUE(changed_.wait_for(lock, std::chrono::seconds(60), [this] { return notified_; }));
-      notified_ = false;
-    }
-    Finish(op->OnTimer(TimerKind::kNotified, 0, out));
-  }
-  void Push(const std::vector<Act>& acts) { Finish(op->Process(0, Events(acts), out)); }
-  void Drain() { Finish(op->Drain(DrainReason::kBarrier, out)); }
-  void Run(const std::vector<Act>& acts) {
-    Push(acts);
-    Drain();
-  }
-  std::vector<std::string> Ids() const {
-    std::vector<std::string> ids;
-    for (const Event& event : out.Rows<Event>()) ids.emplace_back(event.id);
-    return ids;
-  }
-  std::vector<std::string> Payloads() const {
-    std::vector<std::string> payloads;
-    for (const Event& event : out.Rows<Event>()) payloads.emplace_back(event.payload);
-    return payloads;
-  }
-  std::vector<std::string> Errors() const {
-    std::vector<std::string> errors;
-    for (const auto& rejected : out.rejected) errors.push_back(rejected.error);
-    return errors;
-  }
-  uint64_t Count(std::string_view what) { return bed.counters.Named("1.0/" + std::string(what)); }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool woken_ = false;
-  bool notified_ = false;
-  std::vector<std::string> log_;
-
- public:
-  OperatorBed bed;
-  RecordingOutput out;
-  std::unique_ptr<IsolatedPluginOperator> op;
-};
 
 TEST(IsolatedPluginTest, EventsPassAsInThisProcess) {
   IsolatedBed bed("unruly");
@@ -392,56 +287,6 @@ TEST(IsolatedPluginTest, ManyBatchesAreInFlightAndComeOutInOrder) {
   bed.Drain();
   EXPECT_EQ(bed.Ids().size(), 200 * 50 - 10);
   EXPECT_EQ(bed.Errors().size(), 10);
-}
-
-TEST(IsolatedPluginTest, StateIsKeptHere) {
-  OperatorBed around;
-  auto store = MakeHeapKeyedStore({"stage", around.context.key_groups}, {});
-  ASSERT_TRUE(store.ok());
-  IsolatedBed bed("rogue", {{"tally", "true"}}, Isolated(), store->get());
-  bed.Run({{"keep", "a"},
-           {"keep", "b"},
-           {"segv", "a"},
-           {"keep", "a"},
-           {"fail", "a"},
-           {"rubbish", "a"},
-           {"keep", "a"},
-           {"keep", "b"}});
-  bed.Run({{"keep", "a"}, {"abort", "b"}, {"keep", "b"}});
-  EXPECT_THAT(bed.Payloads(),
-              ElementsAre(R"({"id":"0","n":1})", R"({"id":"1","n":1})", R"({"id":"3","n":2})",
-                          R"({"id":"6","n":3})", R"({"id":"7","n":2})", R"({"id":"0","n":4})",
-                          R"({"id":"2","n":3})"));
-  EXPECT_EQ(bed.Errors().size(), 4);
-  EXPECT_EQ(bed.Count("count.events"), 7);
-}
-
-TEST(IsolatedPluginTest, LargeValuesAreHandedOverInParts) {
-  OperatorBed around;
-  auto store = MakeHeapKeyedStore({"stage", around.context.key_groups}, {});
-  ASSERT_TRUE(store.ok());
-  IsolatedBed bed("stateful", {}, Isolated(), store->get());
-  PluginBed here("stateful");
-  std::vector<Act> texts, reads;  // 12 MB of values for a batch
-  for (int i = 0; i < 200; ++i) {
-    const std::string tenant = "t" + std::to_string(i);
-    texts.push_back({"text", tenant, R"({"id":")" + std::string(60'000 + i, 'x') + "\"}"});
-    for (const char* act : {"count", "cut-text", "read"}) reads.push_back({act, tenant});
-  }
-  for (int i = 199; i >= 0; i -= 7) reads.push_back({"read", "t" + std::to_string(i)});
-  for (const std::vector<Act>* acts : {&texts, &reads, &reads}) bed.Run(*acts), here.Run(*acts);
-  EXPECT_EQ(bed.Payloads(), here.Payloads());
-}
-
-TEST(IsolatedPluginTest, AKeyThatIsTooLongFailsItsEventAlone) {
-  OperatorBed around;
-  auto store = MakeHeapKeyedStore({"stage", around.context.key_groups}, {});
-  ASSERT_TRUE(store.ok());
-  IsolatedBed bed("rogue", {{"tally", "true"}}, Isolated(), store->get());
-  bed.Run(
-      {{"keep", "a"}, {"keep", std::string(limits::kStateKeyBytesMax + 1, 'x')}, {"keep", "a"}});
-  EXPECT_THAT(bed.Ids(), ElementsAre("0", "2"));
-  EXPECT_THAT(bed.Errors(), ElementsAre(HasSubstr("key")));
 }
 
 TEST(IsolatedPluginTest, HugeEventsPass) {
