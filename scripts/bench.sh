@@ -14,7 +14,10 @@ bench() {
   case "$1" in
     pipeline) targets=(weir_cli job_event_pipeline generate_events pipeline_limit) ;;
     plugins) targets=(weir_cli weir_plugin_host job_event_pipeline generate_events plugin_load) ;;
-    postgres) targets=(weir_cli job_event_pipeline generate_events) ;;
+    postgres)
+      ensure_packages "${WEIR_TEST_PACKAGES[@]}"
+      targets=(weir_cli job_event_pipeline generate_events)
+      ;;
     memory) targets=(weir_cli job_event_pipeline repeats) ;;
     nexmark) targets=(weir_cli job_nexmark nexmark_limit) ;;
     recovery) targets=(weir_cli job_event_pipeline) ;;

@@ -5,5 +5,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 "$WEIR_ROOT/scripts/setup.sh"
+ensure_packages "${WEIR_TEST_PACKAGES[@]}"
 step "build (release)" build_in "$WEIR_ROOT/build" release weir_cli jobs/libevent_pipeline.so jobs/libsuspect.so
 exec python3 -B "$WEIR_ROOT/tests/system/chaos.py" "$@"

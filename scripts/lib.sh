@@ -9,10 +9,14 @@ WEIR_PACKAGES=(
   g++ cmake ninja-build pkg-config ccache mold python3 dpkg-dev file openssl
   libboost1.81-dev libprotobuf-dev protobuf-compiler librocksdb-dev libabsl-dev
   libzstd-dev zstd zlib1g-dev libsimdjson-dev rapidjson-dev libxxhash-dev libssl-dev
-  libcli11-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libre2-dev libjemalloc-dev prometheus-cpp-dev
-  libpq-dev postgresql
+  libcli11-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libre2-dev libjemalloc-dev
+  prometheus-cpp-dev libpq-dev
   libgtest-dev libgmock-dev libbenchmark-dev
 )
+
+# What tests, chaos and one benchmark need beside them: a server that they start themselves.
+# shellcheck disable=SC2034
+WEIR_TEST_PACKAGES=(postgresql)
 
 # What scripts/fuzz.sh needs beside them.
 # shellcheck disable=SC2034

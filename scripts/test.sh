@@ -55,6 +55,7 @@ sanitized() {
   run_ctest "tests with $name" "$WEIR_ROOT/build-$preset" sanitize "$(nproc)" "$@"
 }
 
+ensure_packages "${WEIR_TEST_PACKAGES[@]}"
 "$WEIR_ROOT/scripts/build.sh"
 # Most of the time they wait: for the disk, and for rows that come at a rate.
 run_ctest "fast tests" "$WEIR_ROOT/build" fast "$((3 * $(nproc)))"
