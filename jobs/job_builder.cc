@@ -49,7 +49,7 @@ void GraphDraft::NotePluginOutputs(std::string_view stage, std::string_view plug
                                    const std::vector<std::string>& outputs) {
   for (const std::string& output : outputs) {
     const Status added = plugin_routes_->Add(plugin, output);
-    if (!added.ok()) AddError(stage, added.message());
+    if (!added.ok()) AddError(stage, std::string(added.message()));
   }
 }
 
@@ -118,7 +118,7 @@ StatusOr<BuiltJob> JobBuilder::Build() {
   // Only now all plugins are known.
   for (const auto& [stage, route] : draft_.rule_routes_) {
     const Status unique = draft_.plugin_routes_->CheckRule(route);
-    if (!unique.ok()) draft_.AddError(stage, unique.message());
+    if (!unique.ok()) draft_.AddError(stage, std::string(unique.message()));
   }
   const int readers = static_cast<int>(stages.size());
   if (dead_letters_.make) {
