@@ -136,7 +136,7 @@ void JobMaster::OnExecutorsStarted(uint32_t attempt, const std::vector<std::stri
 
 void JobMaster::OnExecutorLost(uint32_t attempt, int executor, const Loss& loss,
                                int64_t now_micros) {
-  if (attempt != record_.attempt || phase_ == Phase::kEnded) return;
+  if (attempt != record_.attempt || !has_attempt()) return;
   if (!loss.crash.empty()) record_.CountCrash(loss.crash);
   canceled_.insert(executor);
   OnFailure(loss.why);
@@ -156,7 +156,7 @@ void JobMaster::SendToAll(const runtime::ToExecutor& message) {
 
 void JobMaster::OnMessage(int executor, const runtime::ToCoordinator& message, int64_t now_micros) {
   // An old attempt has nothing to say any more.
-  if (message.attempt() != record_.attempt || phase_ == Phase::kEnded) return;
+  if (message.attempt() != record_.attempt || !has_attempt()) return;
   if (Status status = CheckMessage(message, graph_, plan_); !status.ok()) {
     return OnFailure(Annotate(status, fmt::format("what executor {} sent", executor)));
   }

@@ -151,6 +151,10 @@ class JobMaster {
   void OnAck(const runtime::CheckpointAck& ack);
   void OnCommitted(int executor, const runtime::Committed& committed);
   void OnCommitFinished(const runtime::CommitFinished& finished, int64_t now_micros);
+  // There is an attempt that executors may have something to say of.
+  bool has_attempt() const {
+    return phase_ != Phase::kCreated && phase_ != Phase::kPlacing && phase_ != Phase::kEnded;
+  }
   int executors() const { return static_cast<int>(shares_.size()); }
   void OnFailure(const Status& failure);
   void OnCanceled(int executor, int64_t now_micros);

@@ -1,5 +1,6 @@
 // The commands that ask a cluster: what they send, print, and how they end.
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -182,6 +183,7 @@ TEST_F(ClusterTest, ATokenIsPresentedFromTheFileOrTheEnvironment) {
   testing::TempDir folder;
   flags_.token_file = folder.path() + "/token";
   ASSERT_TRUE(WriteAtomically(RealEnvironment().disk, flags_.token_file, "secret-1\n").ok());
+  ASSERT_EQ(chmod(flags_.token_file.c_str(), 0600), 0);
   EXPECT_EQ(Run([&] { return List(flags_); }).code, kDone);
   EXPECT_EQ(presented, "Bearer secret-1");
   flags_.token_file.clear();

@@ -42,6 +42,23 @@ TEST_F(JobMasterRequestsTest, WithoutRoomAJobWaitsAndSpendsNoAttempt) {
   EXPECT_EQ(host_.record.attempt, 5u);
 }
 
+TEST_F(JobMasterRequestsTest, WhileItWaitsForRoomTheLastAttemptHasNothingToSay) {
+  Run();
+  host_.executors = 0;
+  master_ = std::make_unique<JobMaster>(graph_, host_.record, options_, host_);
+  master_->Start(now_);
+  Fail(absl::UnavailableError("disk"));
+  runtime::ToCoordinator wrong = Message();
+  wrong.mutable_task_opened()->mutable_task()->set_subtask(99);
+  master_->OnMessage(0, wrong, now_);
+  master_->OnExecutorLost(5, 0, {.why = absl::UnavailableError("gone")}, now_);
+  EXPECT_EQ(State(), "WAITING_FOR_SLOTS");
+  host_.executors = 1;
+  now_ += Seconds(1);
+  Tick();
+  EXPECT_EQ(State(), "DEPLOYING");
+}
+
 TEST_F(JobMasterRequestsTest, ARescaleGoesOnBehindACheckpointAtTheNewParallelism) {
   Run();
   master_->Rescale(3, now_);

@@ -17,7 +17,7 @@ class SmallDisk:
     """A file system of so many bytes on a folder."""
 
     def __init__(self, test, folder, size):
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         mounted = os.geteuid() == 0 and subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={size}", "weir-test", folder], check=False, capture_output=True).returncode == 0
