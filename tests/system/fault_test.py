@@ -49,17 +49,18 @@ class FullDisk(WorkloadCase):
         self.assertGreaterEqual(result.report["restarts"], 1)
         self.assert_exact(self.out)
 
-    def test_a_disk_that_is_full_at_the_start_is_69(self):
-        for folder, name in ((self.out, "out"), (self.data, "data")):
-            with self.subTest(name):
-                disk = SmallDisk(self, folder, "64k")
-                with contextlib.suppress(OSError):
-                    (folder / "rest").write_bytes(bytes(1 << 20))
-                parameters = self.workload.parameters(folder / "results" if name == "out" else self.folder / "elsewhere")
-                result = weir.run(weir.PIPELINE, parameters, data=self.data)
-                self.assert_code(result, weir.UNREACHABLE)
-                self.assert_says(result, "No space left", str(folder))
-                disk.grow()
+    def assert_is_69(self, folder, out):
+        """With a disk on the folder that has no room for another file or folder."""
+        SmallDisk(self, folder, "64k,nr_inodes=1")
+        result = weir.run(weir.PIPELINE, self.workload.parameters(out), data=self.data)
+        self.assert_code(result, weir.UNREACHABLE)
+        self.assert_says(result, "No space left", str(folder))
+
+    def test_an_out_that_is_full_at_the_start_is_69(self):
+        self.assert_is_69(self.out, self.out / "results")
+
+    def test_a_data_folder_that_is_full_at_the_start_is_69(self):
+        self.assert_is_69(self.data, self.out)
 
     def test_killed_on_a_full_out_and_run_again_with_room(self):
         disk = SmallDisk(self, self.out, "200k")
