@@ -182,10 +182,12 @@ TEST_F(ClusterTest, ATokenIsPresentedFromTheFileOrTheEnvironment) {
 
   testing::TempDir folder;
   flags_.token_file = folder.path() + "/token";
-  ASSERT_TRUE(WriteAtomically(RealEnvironment().disk, flags_.token_file, "secret-1\n").ok());
+  ASSERT_TRUE(WriteAtomically(RealEnvironment().disk, flags_.token_file,
+                              "secret-1-of-32-characters-or-more\n")
+                  .ok());
   ASSERT_EQ(chmod(flags_.token_file.c_str(), 0600), 0);
   EXPECT_EQ(Run([&] { return List(flags_); }).code, kDone);
-  EXPECT_EQ(presented, "Bearer secret-1");
+  EXPECT_EQ(presented, "Bearer secret-1-of-32-characters-or-more");
   flags_.token_file.clear();
   ASSERT_EQ(setenv("WEIR_TOKEN", "secret-2", 1), 0);
   EXPECT_EQ(Run([&] { return List(flags_); }).code, kDone);
