@@ -1,13 +1,12 @@
 #include <fmt/format.h>
-#include <pthread.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <iostream>
 #include <thread>
 
 #include "cli/commands.h"
 #include "cli/security.h"
+#include "cli/signals.h"
 #include "runtime/coordinator/coordinator.h"
 #include "runtime/rest/rest_server.h"
 #include "runtime/worker/worker_process.h"
@@ -16,40 +15,6 @@ namespace weir::cli {
 namespace {
 
 void LogLine(std::string_view line) { std::cerr << fmt::format("weir: {}\n", line) << std::flush; }
-
-// Waits for SIGINT and SIGTERM on a thread of its own: the first asks to end, the second ends at
-// once. Made before any other thread, so that all inherit the mask.
-class EndSignals {
- public:
-  EndSignals() {
-    sigemptyset(&signals_);
-    sigaddset(&signals_, SIGINT);
-    sigaddset(&signals_, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
-  }
-  ~EndSignals() {
-    if (!thread_.joinable()) return;
-    done_ = true;
-    pthread_kill(thread_.native_handle(), SIGTERM);
-    thread_.join();
-  }
-  void Watch(std::function<void()> end) {
-    thread_ = std::thread([this, end = std::move(end)] {
-      for (int count = 0;;) {
-        int signal = 0;
-        sigwait(&signals_, &signal);
-        if (done_) return;
-        if (count++ > 0) _exit(kInterrupted);
-        end();
-      }
-    });
-  }
-
- private:
-  sigset_t signals_;
-  std::atomic<bool> done_ = false;
-  std::thread thread_;
-};
 
 // A file of one line is a token to join with, and says nothing of who may ask this worker.
 StatusOr<Security> OpenWorkerSecurity(SecurityOptions options, const Address& http) {
@@ -63,7 +28,7 @@ StatusOr<Security> OpenWorkerSecurity(SecurityOptions options, const Address& ht
 }  // namespace
 
 int RunCoordinator(const CoordinatorFlags& flags) {
-  EndSignals signals;
+  SignalThread signals({SIGINT, SIGTERM});
   const StatusOr<Address> listen = ParseAddress(flags.listen);
   if (!listen.ok()) return PrintError(Annotate(listen.status(), "--listen")), kUsage;
   const StatusOr<Address> rpc_listen = ParseAddress(flags.rpc_listen);
@@ -92,14 +57,14 @@ int RunCoordinator(const CoordinatorFlags& flags) {
   LogLine(fmt::format("coordinator: REST on {}://{}, workers join {}",
                       security->tls ? "https" : "http", (*server)->address().ToString(),
                       (*coordinator)->rpc_address().ToString()));
-  signals.Watch([&] { (*coordinator)->Stop(); });
+  signals.Watch(EndsAtOnceTheSecondTime([&] { (*coordinator)->Stop(); }));
   (*coordinator)->Run();
   LogLine("coordinator: ended; jobs that run go on until it is started again");
   return kDone;
 }
 
 int RunWorker(const WorkerFlags& flags) {
-  EndSignals signals;
+  SignalThread signals({SIGINT, SIGTERM});
   const StatusOr<Address> join = ParseAddress(flags.join);
   if (!join.ok()) return PrintError(Annotate(join.status(), "--join")), kUsage;
   const StatusOr<Address> http = ParseAddress(flags.http);
@@ -147,7 +112,7 @@ int RunWorker(const WorkerFlags& flags) {
       WorkerProcess::Make(network, RealEnvironment(), std::move(options));
   if (!worker.ok()) return PrintError(worker.status()), ExitCodeOf(worker.status());
   running = worker->get();
-  signals.Watch([&] { (*worker)->RequestLeave(); });
+  signals.Watch(EndsAtOnceTheSecondTime([&] { (*worker)->RequestLeave(); }));
   const Status result = (*worker)->Run();
   server->reset();  // before the worker that it asks
   if (result.ok()) return kDone;

@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/progress_display.h"
 #include "cli/report.h"
+#include "cli/signals.h"
 #include "runtime/crash_handler.h"
 #include "runtime/local_job.h"
 
@@ -26,60 +27,28 @@ ExitCode ExitCodeOf(const LocalJobResult& result) {
   }
 }
 
-// Turns Ctrl-C and SIGTERM into a stop with a checkpoint, and a second one into an end at once, and
-// SIGHUP into a reload; a job that has nothing to reload takes SIGHUP as any process does. The
-// signals are blocked in the process and taken by one thread, so that no handler runs in the middle
-// of anything.
-class JobSignals {
- public:
-  JobSignals() {
-    sigemptyset(&signals_);
-    sigaddset(&signals_, SIGINT);
-    sigaddset(&signals_, SIGTERM);
-    sigaddset(&signals_, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
-  }
-  // From here on signals go to the job, which must live until StopWatching().
-  void Watch(LocalJob& job) {
-    thread_ = std::thread([this, &job] {
-      for (int count = 0;;) {
-        int signal = 0;
-        sigwait(&signals_, &signal);
-        if (done_) return;
-        if (signal == SIGHUP) {
-          if (!job.RequestReload()) HangUp();
-          continue;
-        }
-        if (count++ > 0) _exit(kInterrupted);
-        std::cerr << "weir: stopping with a checkpoint; once more stops at once\n";
-        job.RequestStop();
-      }
-    });
-  }
-  ~JobSignals() { StopWatching(); }
-  void StopWatching() {
-    if (!thread_.joinable()) return;
-    done_ = true;
-    pthread_kill(thread_.native_handle(), SIGTERM);
-    thread_.join();
-  }
+// As if the signal had not been blocked: the end, unless whoever started the process said otherwise
+// (nohup).
+void HangUp() {
+  sigset_t hangup;
+  sigemptyset(&hangup);
+  sigaddset(&hangup, SIGHUP);
+  pthread_sigmask(SIG_UNBLOCK, &hangup, nullptr);
+  raise(SIGHUP);
+  pthread_sigmask(SIG_BLOCK, &hangup, nullptr);
+}
 
- private:
-  // As if the signal had not been blocked: the end, unless whoever started the process said
-  // otherwise (nohup).
-  static void HangUp() {
-    sigset_t hangup;
-    sigemptyset(&hangup);
-    sigaddset(&hangup, SIGHUP);
-    pthread_sigmask(SIG_UNBLOCK, &hangup, nullptr);
-    raise(SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &hangup, nullptr);
-  }
-
-  sigset_t signals_;
-  std::atomic<bool> done_ = false;
-  std::thread thread_;
-};
+// Ctrl-C and SIGTERM are a stop with a checkpoint, a second one an end at once, and SIGHUP a
+// reload; a job that has nothing to reload takes SIGHUP as any process does.
+std::function<void(int)> SignalsOf(LocalJob& job) {
+  return [&job, end = EndsAtOnceTheSecondTime([&job] {
+                  std::cerr << "weir: stopping with a checkpoint; once more stops at once\n";
+                  job.RequestStop();
+                })](int signal) {
+    if (signal != SIGHUP) return end(signal);
+    if (!job.RequestReload()) HangUp();
+  };
+}
 
 // How to start processes that run the same job.
 ExecutorProcessOptions ExecutorsOf(const LoadedJob& loaded) {
@@ -103,7 +72,8 @@ ExecutorProcessOptions ExecutorsOf(const LoadedJob& loaded) {
 
 int Run(const RunFlags& flags) {
   InstallCrashHandler();
-  JobSignals signals;  // before any thread starts, so that all inherit the mask
+  SignalThread signals(
+      {SIGHUP, SIGINT, SIGTERM});  // before any thread starts, so that all inherit the mask
   StatusOr<Duration> interval = ParseDuration(flags.checkpoint_interval);
   if (!interval.ok())
     return PrintError(Annotate(interval.status(), "--checkpoint-interval")), kUsage;
@@ -138,7 +108,7 @@ int Run(const RunFlags& flags) {
   StatusOr<std::unique_ptr<LocalJob>> job = LocalJob::Prepare(loaded->built, options, env);
   if (!job.ok()) return PrintError(job.status()), ExitCodeOf(job.status());
 
-  signals.Watch(**job);
+  signals.Watch(SignalsOf(**job));
   ProgressDisplay display(stderr, isatty(STDERR_FILENO) != 0);
   LocalJob::Observer observer;
   observer.progress = [&](const JobStatus& status) {
@@ -146,7 +116,7 @@ int Run(const RunFlags& flags) {
   };
   observer.log = [&](std::string_view line) { display.Log(line); };
   LocalJobResult result = (*job)->Run(observer);
-  signals.StopWatching();
+  signals.Stop();
   display.Finish(result.status, env.clock.MonotonicMicros());
   if (!result.status.failure.ok()) PrintError(Annotate(result.status.failure, "the job failed"));
   std::cout << (flags.output == "json" ? ReportJson(result) : ReportTable(result));

@@ -4,35 +4,9 @@
 
 #include "core/environment.h"
 #include "runtime/limits.h"
+#include "runtime/net/refusal_log.h"
 
 namespace weir::cli {
-namespace {
-
-// Of the network thread.
-class RefusalLog {
- public:
-  explicit RefusalLog(std::function<void(std::string_view)> log) : log_(std::move(log)) {}
-
-  void Add(const Address& peer, const Status& why, int64_t now_micros) {
-    if (now_micros - since_ > limits::kRefusalPeriod) {
-      if (count_ > limits::kRefusalLinesMax) {
-        log_(fmt::format("refused {} more requests", count_ - limits::kRefusalLinesMax));
-      }
-      since_ = now_micros;
-      count_ = 0;
-    }
-    if (++count_ > limits::kRefusalLinesMax) return;
-    log_(fmt::format("refused a request of {}: {}", peer.ToString(), std::string(why.message())));
-  }
-
- private:
-  const std::function<void(std::string_view)> log_;
-  int64_t since_ = 0;
-  size_t count_ = 0;
-};
-
-}  // namespace
-
 StatusOr<Security> OpenSecurity(const SecurityOptions& options,
                                 const std::vector<std::pair<std::string_view, Address>>& addresses,
                                 std::function<void(std::string_view line)> log) {
@@ -50,11 +24,16 @@ void Apply(const Security& security, RestServer::Options& options) {
   options.tls = security.tls;
   if (security.tokens == nullptr) return;
   options.authorize = [tokens = security.tokens,
-                       refusals = std::make_shared<RefusalLog>(options.log)](
-                          const HttpRequest& head, Role role) {
+                       refusals = std::make_shared<RefusalLog>(
+                           options.log, "refused {} more requests", limits::kRefusalLinesMax,
+                           limits::kRefusalPeriod)](const HttpRequest& head, Role role) {
     Clock& clock = RealEnvironment().clock;
     const Status status = tokens->CheckHeader(head.authorization, role, clock.Now()).status();
-    if (!status.ok()) refusals->Add(head.peer, status, clock.MonotonicMicros());
+    if (!status.ok()) {
+      refusals->Add(fmt::format("refused a request of {}: {}", head.peer.ToString(),
+                                std::string(status.message())),
+                    clock.MonotonicMicros());
+    }
     return status;
   };
 }

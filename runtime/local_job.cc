@@ -3,19 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
-#include <thread>
 
 #include "runtime/checkpoint/checkpoint_fit.h"
 #include "runtime/checkpoint/going_back.h"
 #include "runtime/crash_handler.h"
+#include "runtime/data_folder.h"
 #include "runtime/worker/memory_plan.h"
 
 namespace weir {
 namespace {
-
-constexpr auto kLockRetryInterval = std::chrono::milliseconds(20);
-constexpr int kLockTries = 50;
 
 int ExecutorsOf(const LocalJobOptions& options) {
   return std::clamp(options.workers, 1, options.parallelism);
@@ -49,37 +45,9 @@ StatusOr<std::unique_ptr<LocalJob>> LocalJob::Prepare(const BuiltJob& job, Local
   const int subtasks = (options.parallelism + executors - 1) / executors;
   WEIR_RETURN_IF_ERROR(PlanMemory(job.graph, subtasks, options.memory_bytes).status());
   std::unique_ptr<LocalJob> local(new LocalJob(job, std::move(options), env));
-  WEIR_RETURN_IF_ERROR(local->LockFolder());
+  WEIR_ASSIGN_OR_RETURN(local->lock_, LockDataFolder(env, local->options_.data_dir));
   WEIR_RETURN_IF_ERROR(local->ChooseStart());
   return local;
-}
-
-Status LocalJob::LockFolder() {
-  const std::string& data = options_.data_dir;
-  if (data.empty()) return absl::InvalidArgumentError("--data is empty: it names a folder");
-  if (Status made = env_.disk.MakeDirectories(data); !made.ok()) {
-    if (absl::IsResourceExhausted(made)) return Annotate(made, fmt::format("--data {}", data));
-    // Whatever else it is, a file of that name or a permission, it is for the user to mend.
-    return absl::FailedPreconditionError(fmt::format(
-        "--data {}: {}; name a folder that can be written to", data, std::string(made.message())));
-  }
-  StatusOr<std::unique_ptr<FileLock>> lock = FileLock::Acquire(data + "/lock");
-  // Executors of a run that was killed are held to it a moment longer.
-  for (int i = 0; absl::IsUnavailable(lock.status()) && i < kLockTries; ++i) {
-    std::this_thread::sleep_for(kLockRetryInterval);
-    lock = FileLock::Acquire(data + "/lock");
-  }
-  if (!lock.ok() && !absl::IsUnavailable(lock.status())) {
-    return Annotate(lock.status(), fmt::format("--data {}", data));
-  }
-  if (!lock.ok()) {
-    return Annotate(lock.status(),
-                    fmt::format("the data folder {} is in use by another process; wait "
-                                "for it, or choose another folder with --data",
-                                data));
-  }
-  lock_ = *std::move(lock);
-  return absl::OkStatus();
 }
 
 Status LocalJob::UseRecord(JobRecord record) {

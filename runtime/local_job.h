@@ -83,7 +83,6 @@ class LocalJob final : private JobMaster::Host {
 
  private:
   LocalJob(const BuiltJob& job, LocalJobOptions options, Environment& env);
-  Status LockFolder();
   JobIdentity Comparable(const JobRecord& record) const;
   void LookAtResources(bool at_once);
   void OnResourceChanges(const std::vector<ResourceWatcher::Change>& changes, bool at_once);

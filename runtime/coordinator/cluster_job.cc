@@ -152,11 +152,7 @@ int64_t ClusterJob::Tick(int64_t now_micros) {
 
 // The master has ended: nothing of the job runs, and its folders are free for others.
 void ClusterJob::AfterEnd() {
-  for (size_t i = 0; i < members_.size(); ++i) {
-    if (members_[i].over) continue;
-    EndOnWorker(static_cast<int>(i));
-    End(static_cast<int>(i), {.why = absl::CancelledError("the job has ended")});
-  }
+  EndMembers();
   claims_ = FolderClaims();
   cluster_.Log(fmt::format("{}: {}{}", id(), ToString(record_.state),
                            record_.failure.empty() ? "" : ": " + record_.failure));

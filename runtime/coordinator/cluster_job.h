@@ -8,7 +8,6 @@
 // connect again within limits::kReattachMax, or count as lost.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -107,10 +106,14 @@ class ClusterJob final : private JobMaster::Host {
   StatusOr<JobMaster::Options> StartOptions();
   runtime::ExecutorRef RefOf(int executor) const;
   void EndOnWorker(int executor);
+  // All that are left, without a word to the master.
+  void EndMembers();
   // The end of a member: its slots are free, and the master is told unless it has said Canceled.
   void End(int executor, JobMaster::Loss loss, std::string log_tail = "");
   void MakeMembers();
   void FollowWishes(int64_t now);
+  runtime::Savepoint& AddSavepoint();
+  static bool IsSettled(const runtime::Savepoint& savepoint);
   void ExportSavepoints();
   void Keep(size_t savepoint);
   void AfterEnd();

@@ -1,6 +1,5 @@
 // ClusterJob: its executors, on workers.
 #include <fmt/format.h>
-#include <openssl/crypto.h>
 
 #include <algorithm>
 #include <utility>
@@ -8,17 +7,13 @@
 #include "core/check.h"
 #include "core/limits.h"
 #include "runtime/coordinator/cluster_job.h"
+#include "runtime/security/secret.h"
 
 namespace weir {
 
 std::vector<int> ClusterJob::PlaceExecutors(int parallelism) {
   // What is left of the attempt before has no use any more, and its slots are free.
-  for (size_t i = 0; i < members_.size(); ++i) {
-    if (members_[i].over) continue;
-    EndOnWorker(static_cast<int>(i));
-    members_[i].canceled = true;
-    End(static_cast<int>(i), {});
-  }
+  EndMembers();
   placed_ = cluster_.workers().Place(parallelism);
   std::vector<int> shares;
   for (const WorkerTable::Share& share : placed_) shares.push_back(share.subtasks);
@@ -82,8 +77,7 @@ void ClusterJob::StartExecutors(uint32_t attempt, const std::vector<int>& shares
 
 bool ClusterJob::OnHello(uint64_t session, const runtime::ExecutorHello& hello) {
   if (ended() || hello.attempt() != record_.attempt || hello.executor() >= members_.size() ||
-      hello.secret().size() != kept_.secret().size() ||
-      CRYPTO_memcmp(hello.secret().data(), kept_.secret().data(), kept_.secret().size()) != 0) {
+      !SameSecret(hello.secret(), kept_.secret())) {
     return false;
   }
   Member& member = members_[hello.executor()];
@@ -159,6 +153,15 @@ void ClusterJob::EndOnWorker(int executor) {
   runtime::ToWorker message;
   *message.mutable_end_executor() = RefOf(executor);
   cluster_.SendToWorker(members_[executor].share.worker, message);
+}
+
+void ClusterJob::EndMembers() {
+  for (size_t i = 0; i < members_.size(); ++i) {
+    if (members_[i].over) continue;
+    EndOnWorker(static_cast<int>(i));
+    members_[i].canceled = true;
+    End(static_cast<int>(i), {});
+  }
 }
 
 void ClusterJob::End(int executor, JobMaster::Loss loss, std::string log_tail) {

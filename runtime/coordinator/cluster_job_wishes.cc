@@ -15,6 +15,16 @@ Status ClusterJob::RefuseEnded() const {
       fmt::format("job {} does not run any more: it is {}", id(), ToString(record_.state)));
 }
 
+runtime::Savepoint& ClusterJob::AddSavepoint() {
+  runtime::Savepoint& savepoint = *kept_.add_savepoints();
+  savepoint.set_id(fmt::format("{:016x}", env_.random.Next()));
+  return savepoint;
+}
+
+bool ClusterJob::IsSettled(const runtime::Savepoint& savepoint) {
+  return savepoint.complete() || !savepoint.failure().empty();
+}
+
 Status ClusterJob::Cancel() {
   if (ended()) return absl::OkStatus();
   kept_.set_wish(runtime::WISH_CANCEL);
@@ -29,9 +39,7 @@ Status ClusterJob::Stop(bool drain, std::string* savepoint) {
     return absl::FailedPreconditionError(fmt::format("job {} is being canceled", id()));
   }
   kept_.set_wish(drain ? runtime::WISH_DRAIN : runtime::WISH_STOP);
-  runtime::Savepoint& operation = *kept_.add_savepoints();
-  operation.set_id(fmt::format("{:016x}", env_.random.Next()));
-  *savepoint = operation.id();
+  *savepoint = AddSavepoint().id();
   WEIR_RETURN_IF_ERROR(Save());
   if (drain) {
     master_->RequestDrain(Now());
@@ -43,9 +51,7 @@ Status ClusterJob::Stop(bool drain, std::string* savepoint) {
 
 Status ClusterJob::TakeSavepoint(std::string* savepoint) {
   WEIR_RETURN_IF_ERROR(RefuseEnded());
-  runtime::Savepoint& operation = *kept_.add_savepoints();
-  operation.set_id(fmt::format("{:016x}", env_.random.Next()));
-  *savepoint = operation.id();
+  *savepoint = AddSavepoint().id();
   WEIR_RETURN_IF_ERROR(Save());
   master_->RequestSavepoint(Now());
   return absl::OkStatus();
@@ -75,9 +81,7 @@ const runtime::Savepoint* ClusterJob::FindSavepoint(const std::string& operation
 void ClusterJob::OnSavepoint(CheckpointId checkpoint) {
   for (int i = 0; i < kept_.savepoints_size(); ++i) {
     runtime::Savepoint& savepoint = *kept_.mutable_savepoints(i);
-    if (savepoint.checkpoint() != 0 || savepoint.complete() || !savepoint.failure().empty()) {
-      continue;
-    }
+    if (savepoint.checkpoint() != 0 || IsSettled(savepoint)) continue;
     savepoint.set_checkpoint(checkpoint);
     Keep(i);
   }
@@ -106,7 +110,7 @@ void ClusterJob::ExportSavepoints() {
   bool ask = false;
   for (int i = 0; i < kept_.savepoints_size(); ++i) {
     runtime::Savepoint& savepoint = *kept_.mutable_savepoints(i);
-    if (savepoint.complete() || !savepoint.failure().empty()) continue;
+    if (IsSettled(savepoint)) continue;
     if (savepoint.checkpoint() != 0) {
       Keep(i);
     } else if (!ended()) {

@@ -6,14 +6,9 @@
 #include <utility>
 
 #include "core/limits.h"
+#include "runtime/data_folder.h"
 
 namespace weir {
-namespace {
-
-constexpr const char* kMarkerFile = "cluster-marker";
-
-}  // namespace
-
 Coordinator::Coordinator(NetworkThread& network, Environment& env, CoordinatorOptions options)
     : network_(network),
       env_(env),
@@ -41,27 +36,13 @@ StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(NetworkThread& network
 }
 
 Status Coordinator::Open() {
-  if (options_.data_dir.empty()) {
-    return absl::InvalidArgumentError("--data is empty: it names a folder");
-  }
+  WEIR_ASSIGN_OR_RETURN(lock_, LockDataFolder(env_, options_.data_dir));
+  const Status made = env_.disk.MakeDirectories(options_.checkpoints);
+  if (!made.ok()) return Annotate(made, "the folder of checkpoints cannot be written to");
+  // Workers are told of it, and may have another working directory.
   for (std::string* folder : {&options_.data_dir, &options_.checkpoints}) {
-    Status made = env_.disk.MakeDirectories(*folder);
-    // Workers are told of it, and may have another working directory.
-    StatusOr<std::string> canonical = env_.disk.Canonical(*folder);
-    made.Update(canonical.status());
-    if (!made.ok()) {
-      return absl::FailedPreconditionError(fmt::format(
-          "{}: {}; name a folder that can be written to", *folder, std::string(made.message())));
-    }
-    *folder = *std::move(canonical);
+    WEIR_ASSIGN_OR_RETURN(*folder, env_.disk.Canonical(*folder));
   }
-  StatusOr<std::unique_ptr<FileLock>> lock = FileLock::Acquire(options_.data_dir + "/lock");
-  if (!lock.ok()) {
-    return Annotate(lock.status(), fmt::format("the data folder {} is in use by another process; "
-                                               "choose another folder with --data",
-                                               options_.data_dir));
-  }
-  lock_ = *std::move(lock);
   WEIR_ASSIGN_OR_RETURN(store_, DurableMap::Open(options_.data_dir + "/store"));
   WEIR_RETURN_IF_ERROR(MakeMarker());
   WEIR_RETURN_IF_ERROR(RecoverJobs());
@@ -84,8 +65,7 @@ Status Coordinator::Open() {
 
 // By it a worker sees that the folder of checkpoints is the same one there.
 Status Coordinator::MakeMarker() {
-  marker_ = kMarkerFile;
-  const std::string path = options_.checkpoints + "/" + marker_;
+  const std::string path = fmt::format("{}/{}", options_.checkpoints, kMarkerFile);
   if (StatusOr<std::string> there = ReadFile(env_.disk, path); there.ok() && !there->empty()) {
     marker_content_ = *std::move(there);
     return absl::OkStatus();

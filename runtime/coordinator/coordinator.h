@@ -37,6 +37,8 @@ namespace weir {
 
 // In the store, before a job's id.
 inline constexpr std::string_view kJobPrefix = "job/";
+// In the checkpoints' folder.
+inline constexpr const char* kMarkerFile = "cluster-marker";
 
 struct CoordinatorOptions {
   std::string data_dir;
@@ -142,8 +144,7 @@ class Coordinator final : public ClusterApi, private ClusterJob::Cluster {
   std::unique_ptr<FileLock> lock_;
   std::unique_ptr<DurableMap> store_;
   BlobStore blobs_;
-  std::string marker_;  // name and content of a file in the checkpoints' folder
-  std::string marker_content_;
+  std::string marker_content_;  // of kMarkerFile
   WorkerTable workers_;
   std::map<std::string, std::unique_ptr<ClusterJob>> jobs_;  // by id
   std::map<uint64_t, Session> sessions_;

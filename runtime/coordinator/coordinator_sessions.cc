@@ -10,9 +10,6 @@
 namespace weir {
 namespace {
 
-// Version of the messages between coordinator and workers.
-constexpr uint32_t kWorkerProtocol = 1;
-
 bool Parse(const Frame& frame, google::protobuf::MessageLite& message) {
   const std::string_view bytes = frame.bytes();
   return message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
@@ -119,11 +116,11 @@ Status Coordinator::MayJoin(const std::string& token) const {
 
 void Coordinator::OnWorkerHello(uint64_t id, Session& session, const runtime::WorkerHello& hello) {
   std::string why;
-  if (hello.protocol() != kWorkerProtocol) {
+  if (hello.protocol() != runtime::WORKER_PROTOCOL_NOW) {
     why = fmt::format(
         "it speaks version {} of the protocol, this coordinator {}: install the same "
         "version of weir on both",
-        hello.protocol(), kWorkerProtocol);
+        hello.protocol(), static_cast<int>(runtime::WORKER_PROTOCOL_NOW));
   } else if (!IsPlainName(hello.id()) || hello.slots() == 0 ||
              hello.slots() > limits::kWorkerSlotsMax) {
     why = fmt::format("a worker has an id of letters and digits, and between 1 and {} slots",
@@ -151,7 +148,7 @@ void Coordinator::OnWorkerHello(uint64_t id, Session& session, const runtime::Wo
   network_.RunAndWait([&] { session.connection->set_frame_bytes_max(limits::kFrameBytesMax); });
   runtime::ToWorker welcome;
   welcome.mutable_welcome()->set_checkpoints(options_.checkpoints);
-  welcome.mutable_welcome()->set_marker(marker_);
+  welcome.mutable_welcome()->set_marker(kMarkerFile);
   welcome.mutable_welcome()->set_marker_content(marker_content_);
   SendTo(id, welcome);
 }

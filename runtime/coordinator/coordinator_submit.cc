@@ -233,6 +233,9 @@ StatusOr<rest::Submitted> Coordinator::OnDescribed(Submission& submission) {
                         ClusterJob::Make(std::move(job), env_, loop_, *this));
   ClusterJob& placed = *(jobs_[record.job_id] = std::move(made));
   Log(fmt::format("{}: submitted", record.job_id));
+  for (const std::string& lost : placed.kept().description().would_drop()) {
+    Log(fmt::format("{}: --drop-state: {}", record.job_id, lost));
+  }
   if (Status begun = placed.Begin(); !begun.ok()) {
     if (submission.from == 0) {  // it was never there
       jobs_.erase(record.job_id);

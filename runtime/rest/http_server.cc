@@ -101,17 +101,9 @@ bool HttpServer::Impl::MakeRoom() {
 
 void HttpServer::Impl::LogRefusal(const Address& peer, std::string_view why) {
   if (closed || !options.log) return;
-  const auto now = std::chrono::steady_clock::now();
-  if (now - log_period_ > std::chrono::microseconds(limits::kHttpLogPeriod)) {
-    if (logged_ > limits::kHttpLogLinesMax) {
-      options.log(
-          fmt::format("HTTP: {} more requests were refused", logged_ - limits::kHttpLogLinesMax));
-    }
-    log_period_ = now;
-    logged_ = 0;
-  }
-  if (++logged_ > limits::kHttpLogLinesMax) return;
-  options.log(fmt::format("HTTP: refused a request of {}: {}", peer.ToString(), why));
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  refusals_.Add(fmt::format("HTTP: refused a request of {}: {}", peer.ToString(), why),
+                std::chrono::duration_cast<std::chrono::microseconds>(now).count());
 }
 
 void HttpServer::Impl::Close() {

@@ -13,6 +13,7 @@
 
 #include "runtime/net/maybe_tls_stream.h"
 #include "runtime/net/network_impl.h"
+#include "runtime/net/refusal_log.h"
 #include "runtime/rest/http_server.h"
 
 namespace weir {
@@ -24,7 +25,10 @@ struct HttpServer::Impl : std::enable_shared_from_this<Impl> {
       : network(network),
         options(std::move(options)),
         acceptor(network.impl().io),
-        retry(network.impl().io) {}
+        retry(network.impl().io),
+        refusals_([this](std::string_view line) { this->options.log(line); },
+                  "HTTP: {} more requests were refused", limits::kHttpLogLinesMax,
+                  limits::kHttpLogPeriod) {}
 
   void Accept();
   void Serve(boost::asio::ip::tcp::socket socket);
@@ -45,8 +49,7 @@ struct HttpServer::Impl : std::enable_shared_from_this<Impl> {
  private:
   bool MakeRoom();
 
-  std::chrono::steady_clock::time_point log_period_;
-  size_t logged_ = 0;  // in this period
+  RefusalLog refusals_;
 };
 
 // One connection. Kept alive by its coroutine.

@@ -10,12 +10,11 @@
 #include "core/limits.h"
 #include "core/shared_memory.h"
 #include "runtime/crash_handler.h"
+#include "runtime/data_folder.h"
 #include "runtime/security/security_options.h"
 
 namespace weir {
 namespace {
-
-constexpr uint32_t kWorkerProtocol = 1;
 
 std::string NameOf(const runtime::ExecutorRef& ref) {
   return fmt::format("{}-{}-{}", ref.job_id(), ref.attempt(), ref.executor());
@@ -23,10 +22,13 @@ std::string NameOf(const runtime::ExecutorRef& ref) {
 
 // The end of what an executor wrote to its log.
 std::string TailOf(Disk& disk, const std::string& path) {
-  StatusOr<std::string> text = ReadFile(disk, path);
-  if (!text.ok()) return "";
-  if (text->size() <= limits::kLogTailBytes) return *std::move(text);
-  return text->substr(text->size() - limits::kLogTailBytes);
+  const StatusOr<FileInfo> info = disk.Stat(path);
+  StatusOr<std::unique_ptr<ReadableFile>> file = disk.OpenForRead(path);
+  if (!info.ok() || !file.ok()) return "";
+  std::string tail(std::min<uint64_t>(info->size, limits::kLogTailBytes), '\0');
+  const StatusOr<size_t> read = (*file)->ReadAt(info->size - tail.size(), tail.data(), tail.size());
+  tail.resize(read.value_or(0));
+  return tail;
 }
 
 }  // namespace
@@ -44,31 +46,12 @@ WorkerProcess::~WorkerProcess() = default;
 StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Make(NetworkThread& network,
                                                              Environment& env,
                                                              WorkerOptions options) {
-  if (options.data_dir.empty()) {
-    return absl::InvalidArgumentError("--data is empty: it names a folder");
-  }
-  Status made = env.disk.MakeDirectories(options.data_dir);
-  StatusOr<std::string> canonical = env.disk.Canonical(options.data_dir);
-  made.Update(canonical.status());
-  if (!made.ok()) {
-    return absl::FailedPreconditionError(
-        fmt::format("--data {}: {}; name a folder that can be "
-                    "written to",
-                    options.data_dir, std::string(made.message())));
-  }
-  options.data_dir = *std::move(canonical);
+  WEIR_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, LockDataFolder(env, options.data_dir));
+  WEIR_ASSIGN_OR_RETURN(options.data_dir, env.disk.Canonical(options.data_dir));
   std::unique_ptr<WorkerProcess> worker(new WorkerProcess(network, env, std::move(options)));
-  const std::string& data = worker->options_.data_dir;
-  StatusOr<std::unique_ptr<FileLock>> lock = FileLock::Acquire(data + "/lock");
-  if (!lock.ok()) {
-    return Annotate(lock.status(),
-                    fmt::format("the data folder {} is in use by another process; choose another "
-                                "folder with --data",
-                                data));
-  }
-  worker->lock_ = *std::move(lock);
+  worker->lock_ = std::move(lock);
   // What an earlier worker left is of no use: its executors are gone with it.
-  WEIR_RETURN_IF_ERROR(env.disk.RemoveTree(data + "/executors"));
+  WEIR_RETURN_IF_ERROR(env.disk.RemoveTree(worker->options_.data_dir + "/executors"));
   return worker;
 }
 
@@ -131,7 +114,7 @@ void WorkerProcess::Connect() {
           },
   });
   runtime::WorkerHello hello;
-  hello.set_protocol(kWorkerProtocol);
+  hello.set_protocol(runtime::WORKER_PROTOCOL_NOW);
   hello.set_id(id_);
   hello.set_slots(options_.slots);
   hello.set_memory_bytes(options_.memory_bytes);
@@ -340,6 +323,10 @@ int64_t WorkerProcess::Tick() {
     at = running_.erase(at);
   }
   if (connection_ == nullptr && now >= connect_at_) Connect();
+  if (joined_ && now >= tell_at_) {
+    Send({});  // nothing but that it is there
+    tell_at_ = now + limits::kHeartbeatInterval;
+  }
   if (leave_by_ != 0 && now >= leave_by_) {
     options_.log("leaving though not everything has been moved in time");
     Finish(absl::OkStatus());

@@ -92,6 +92,7 @@ class WorkerProcess {
   uint64_t generation_ = 0;                 // of the connection
   std::atomic<bool> joined_ = false;
   int64_t connect_at_ = 0;
+  int64_t tell_at_ = 0;                          // the coordinator, that it is there
   int64_t complained_at_ = 0;                    // that the coordinator is not reached
   std::map<std::string, Running> running_;       // by the name of its folder
   std::vector<runtime::StartExecutor> waiting_;  // for blobs
