@@ -1,6 +1,7 @@
 // The `weir` command: reads the command line and calls the command. The one file that includes
 // CLI11, which is slow to compile.
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <iostream>
 
 #include "cli/commands.h"
@@ -85,6 +86,7 @@ bool AsksForCommandHelp(const CLI::App& command, int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace weir::cli;
   RaiseOpenFilesLimit();
+  std::signal(SIGXFSZ, SIG_IGN);  // so that a write behind the limit fails, as on a full disk
   CLI::App app{"Weir: stateful stream processing, exactly once.", "weir"};
   app.set_version_flag("--version", kVersion);
   app.require_subcommand(1);

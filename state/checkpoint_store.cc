@@ -21,10 +21,6 @@ std::optional<CheckpointId> ParseNumber(std::string_view digits) {
   return number;
 }
 
-std::string_view MessageOf(const Status& status) {
-  return {status.message().data(), status.message().size()};
-}
-
 Status VerifyFiles(const Manifest& manifest, ContentReader& reader) {
   for (const StateFile& file : manifest.Files()) WEIR_RETURN_IF_ERROR(reader.Verify(file));
   return absl::OkStatus();
@@ -155,7 +151,7 @@ Status CheckpointStore::WriteManifest(const Manifest& manifest) {
     std::lock_guard lock(mutex_);
     unsettled_.insert(manifest.checkpoint);
     return absl::UnknownError(fmt::format("it is not known whether checkpoint {} is complete: {}",
-                                          manifest.checkpoint, MessageOf(why)));
+                                          manifest.checkpoint, std::string(why.message())));
   };
   bool maybe_written;
   {

@@ -14,10 +14,6 @@ std::string Name(const XXH128_hash_t& hash, uint64_t bytes) {
   return fmt::format("{:016x}{:016x}-{}", hash.high64, hash.low64, bytes);
 }
 
-std::string_view MessageOf(const Status& status) {
-  return {status.message().data(), status.message().size()};
-}
-
 }  // namespace
 
 std::string ContentName(std::string_view bytes) {
@@ -42,7 +38,7 @@ Status ContentReader::Broken(const StateFile& file, const Status& why) const {
                                         objects_.Location(prefix_ + file.content));
   if (absl::IsNotFound(why)) return absl::DataLossError(where + ", is missing");
   if (absl::IsInvalidArgument(why)) {
-    return absl::DataLossError(fmt::format("{}: {}", where, MessageOf(why)));
+    return absl::DataLossError(fmt::format("{}: {}", where, std::string(why.message())));
   }
   return Annotate(why, where);
 }

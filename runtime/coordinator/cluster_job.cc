@@ -59,7 +59,7 @@ StatusOr<JobMaster::Options> ClusterJob::StartOptions() {
   options.parallelism = static_cast<int>(kept_.parallelism());
   options.checkpoint_interval = kept_.checkpoint_interval_micros();
   options.identity = record_.identity;
-  options.restarts_max = limits::kRestartsMax;
+  options.restarts_max = std::nullopt;
   for (const runtime::ReloadableFile& file : kept_.description().reloadable()) {
     options.resources[file.stage()] = {file.resource(), file.content()};
   }

@@ -273,7 +273,7 @@ void JobMaster::OnCanceled(int executor, int64_t now_micros) {
   host_.OnAttemptFailed(record_.attempt, failure_);
   // Nothing is lost: the last checkpoint stands.
   if (stop_requested_ && IsRetryable(failure_)) return End(RunState::kSuspended);
-  const bool give_up = restarts_in_a_row_ >= options_.restarts_max;
+  const bool give_up = options_.restarts_max && restarts_in_a_row_ >= *options_.restarts_max;
   if (!IsRetryable(failure_) || give_up || record_.CrashedTooOften()) {
     if (record_.CrashedTooOften()) {
       failure_ = Annotate(failure_, fmt::format("crashed {} times in a row without a checkpoint "

@@ -69,7 +69,9 @@ class JobMaster {
   struct Options {
     int parallelism = 1;
     Duration checkpoint_interval = limits::kCheckpointIntervalDefault;
-    int restarts_max = limits::kRestartsMax;
+    // Attempts without a completed checkpoint between them; none: however often, for who runs
+    // unattended and waits for what is outside (a disk, a server) to come back.
+    std::optional<int> restarts_max = limits::kRestartsMax;
     // What the first attempt starts from; later ones start from the last checkpoint.
     std::optional<Manifest> restore;
     // Take back what was committed after `restore`, because the start goes back on purpose.

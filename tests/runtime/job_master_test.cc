@@ -135,6 +135,24 @@ TEST_F(JobMasterTest, GivesUpAfterSoManyRestartsWithoutACheckpoint) {
   EXPECT_THAT(host_.record.failure, HasSubstr("given up after 2 restarts"));
 }
 
+TEST_F(JobMasterTest, WithoutALimitItTriesAgainAsLongAsTheReasonIsOutside) {
+  options_.restarts_max = std::nullopt;
+  Run();
+  for (int i = 0; i < 3 * limits::kRestartsMax; ++i) {
+    Fail(absl::ResourceExhaustedError("No space left on device"));
+    Canceled();
+    now_ += limits::kRestartDelayMax;
+    Tick();
+    Opened();
+    Recovered();
+  }
+  EXPECT_FALSE(master_->ended());
+  Fail(absl::InvalidArgumentError("no number"));
+  Canceled();
+  EXPECT_EQ(host_.record.state, RunState::kFailed);
+  EXPECT_EQ(host_.record.failure, "no number");
+}
+
 TEST_F(JobMasterTest, ABoundedJobEndsWithAFinalCheckpoint) {
   Run();
   Finished();

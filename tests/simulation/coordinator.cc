@@ -73,7 +73,7 @@ Status SimCoordinator::Prepare() {
   }
   start_.parallelism = options_.parallelism;
   start_.checkpoint_interval = options_.checkpoint_interval;
-  start_.restarts_max = 1'000'000;  // as many as there are faults
+  start_.restarts_max = std::nullopt;  // as many as there are faults
   start_.identity = record_.identity;
   parts_->store = std::make_unique<CheckpointStore>(parts_->objects, env,
                                                     CheckpointStoreOptions{record_.job_id});

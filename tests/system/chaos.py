@@ -2,7 +2,10 @@
 """Chaos on real processes: a cluster and a PostgreSQL server on this machine, jobs with keyed state and dedup whose results go to files
 and to the server, and faults at random moments.
 
-    chaos.py --minutes 3 [--seed N]
+    chaos.py --minutes 3 [--seed N] [--only KIND]
+
+Where namespaces may be made, each worker is behind a link of its own, with TLS and tokens, and links are cut; where disks may be mounted,
+that of the checkpoints is full now and then. Elsewhere it says what it leaves out.
 
 Rounds of about a minute: jobs are submitted, faults strike until they have ended, and then an account of its own says what is lost
 and what is doubled. The last line is a JSON object with what was seen; exit code 1 if anything was lost or doubled, or a job failed.
@@ -16,6 +19,7 @@ import os
 import pathlib
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +28,9 @@ import cluster as clusters
 import postgres
 import weir
 from compare import committed_lines
+from full_disk import FullDisk
+from links import Links
+from secure_cluster import SecureCluster
 from suspect import SUSPECT
 from workload import Workload
 
@@ -31,26 +38,64 @@ ROWS = 5_000          # of the counting job, in a round
 EVENTS = 20_000       # of the pipeline
 ROUND_S = 50          # about what the jobs of a round take if nothing strikes
 WORKERS, SLOTS = 3, 6
+LINKS = 8             # more than workers: one that leaves may still be there when the next one comes
 
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+class LinkedCluster(SecureCluster):
+    """Each worker in a namespace, behind a link."""
+
+    def __init__(self, folder, links, **options):
+        self.links, self.host = links, links.host
+        super().__init__(folder, addresses=[links.host, *links.addresses], **options)
+
+    def place(self, number):
+        return self.links.inside(number % LINKS)
+
+
+def if_permitted(what, make):
+    """What make() makes, or None where this user or machine may not."""
+    try:
+        return make()
+    except (OSError, subprocess.CalledProcessError) as error:
+        say(f"chaos: without {what}: {getattr(error, 'stderr', None) or error}")
+        return None
+
+
 class Chaos:
-    def __init__(self, folder, seed):
+    def __init__(self, folder, seed, only=None):
         self.folder = folder
         self.random = random.Random(seed)
-        self.cluster = clusters.Cluster(folder / "cluster", workers=WORKERS, slots=SLOTS)
-        self.server = postgres.Server()
+        self.ends = contextlib.ExitStack()
+        self.links = if_permitted("links that are cut", lambda: Links(LINKS))
+        self.disk = if_permitted("a disk that is full", lambda: FullDisk(folder / "checkpoints"))
+        for part in (self.links, self.disk):
+            if part:
+                self.ends.callback(part.close)
+        self.server = self.ends.enter_context(contextlib.closing(postgres.Server(self.links.host if self.links else "127.0.0.1")))
         self.server.start()
+        self.cluster = self.ends.enter_context(self.make_cluster(folder / "cluster"))
         self.faults = collections.Counter()
-        self.stopped = []  # (when to go on, pid)
+        self.until = []    # (when it is over, what ends it)
         self.jobs = {}     # id -> parallelisms that it may have
         self.kinds = [
             (self.kill_executor, 6), (self.kill_worker, 3), (self.kill_two_workers, 1), (self.kill_coordinator, 3),
             (self.kill_coordinator_and_worker, 1), (self.kill_all, 1), (self.pause_executor, 3), (self.pause_worker, 1),
             (self.pause_coordinator, 1), (self.rescale, 3), (self.savepoint, 2), (self.leave, 1), (self.kill_postgres, 2)]
+        if self.links:
+            self.kinds.append((self.cut_link, 4))
+        if self.disk:
+            self.kinds.append((self.fill_disk, 2))
+        if only:
+            self.kinds = [(kind, weight) for kind, weight in self.kinds if kind.__name__ == only]
+
+    def make_cluster(self, folder):
+        flags = ["--checkpoints", self.disk.folder] if self.disk else []
+        options = {"workers": WORKERS, "slots": SLOTS, "coordinator_flags": flags}
+        return LinkedCluster(folder, self.links, **options) if self.links else clusters.Cluster(folder, **options)
 
     # Faults. Each leaves the cluster with all its processes running, or about to be.
 
@@ -103,9 +148,12 @@ class Chaos:
     def pause(self, pid, seconds_max):
         with contextlib.suppress(ProcessLookupError):
             clusters.stop(pid)
-            self.stopped.append((time.monotonic() + self.random.uniform(0.1, seconds_max), pid))
+            self.end_within(seconds_max, lambda: clusters.go_on(pid))
             return True
         return False
+
+    def end_within(self, seconds_max, end):
+        self.until.append((time.monotonic() + self.random.uniform(0.1, seconds_max), end))
 
     def pause_executor(self):
         pids = self.executors()
@@ -136,12 +184,23 @@ class Chaos:
         self.cluster.start_worker()
         return True
 
-    def let_go_on(self, all_of_them=False):
+    def cut_link(self):
+        link = int(self.random.choice(sorted(self.cluster.workers)).rsplit("-", 1)[1]) % LINKS
+        self.links.cut(link)
+        self.end_within(15, lambda: self.links.mend(link))
+        return True
+
+    def fill_disk(self):
+        self.disk.fill()
+        self.end_within(5, self.disk.free)
+        return True
+
+    def end_faults(self, all_of_them=False):
         now = time.monotonic()
-        for when, pid in [each for each in self.stopped if all_of_them or each[0] <= now]:
+        for when, end in [each for each in self.until if all_of_them or each[0] <= now]:
             with contextlib.suppress(ProcessLookupError):
-                clusters.go_on(pid)
-            self.stopped.remove((when, pid))
+                end()
+            self.until.remove((when, end))
 
     # Rounds.
 
@@ -183,18 +242,18 @@ class Chaos:
         deadline = time.monotonic() + 10 * ROUND_S
         while True:
             time.sleep(self.random.uniform(0.2, 4))
-            self.let_go_on()
+            self.end_faults()
             states = [(self.cluster.status(job) or {"state": "?"})["state"] for job in self.jobs]
             if all(state in clusters.ENDED for state in states):
                 break
             if time.monotonic() > deadline:
                 raise AssertionError(f"the jobs do not come to an end: {states}")
             [kind] = self.random.choices([kind for kind, _ in self.kinds], [weight for _, weight in self.kinds])
-            if self.stopped and kind not in (self.kill_executor, self.pause_executor):
+            if self.until and kind not in (self.kill_executor, self.pause_executor):
                 continue  # one that is stopped would keep commands waiting
             if kind():
                 self.faults[kind.__name__] += 1
-        self.let_go_on(all_of_them=True)
+        self.end_faults(all_of_them=True)
 
     @staticmethod
     def faults_of_counting(out):
@@ -220,13 +279,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--only", help="one kind of fault alone, such as cut_link")
     flags = parser.parse_args()
     weir.need_binaries()
     say(f"chaos: seed {flags.seed}")
     started, rounds, wrong = time.monotonic(), 0, []
     with tempfile.TemporaryDirectory(prefix="weir-chaos-") as folder:
-        chaos = Chaos(pathlib.Path(folder), flags.seed)
-        with chaos.cluster, contextlib.closing(chaos.server):
+        chaos = Chaos(pathlib.Path(folder), flags.seed, flags.only)
+        with chaos.ends:
             while time.monotonic() - started < flags.minutes * 60 and not wrong:
                 wrong = chaos.round(rounds)
                 rounds += 1

@@ -16,12 +16,12 @@ ENDED = ("FINISHED", "FAILED", "CANCELED", "SUSPENDED")
 
 
 class Process:
-    """`weir coordinator` or `weir worker`; what it says goes to a file."""
+    """`weir coordinator` or `weir worker`; what it says goes to a file. prefix: words in front of the command, which it must execute."""
 
-    def __init__(self, folder, name, *words):
+    def __init__(self, folder, name, *words, prefix=()):
         self.log = folder / f"{name}.log"
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([str(weir.WEIR), *map(str, words)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            self.process = subprocess.Popen([*prefix, str(weir.WEIR), *map(str, words)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             start_new_session=True)
 
     @property
@@ -55,10 +55,11 @@ def children(pid):
 class Cluster:
     """Its processes end with the `with` block."""
 
-    coordinator_flags, client_flags, context, headers = (), (), None, {}
+    client_flags, context, headers, host = (), None, {}, "127.0.0.1"
 
-    def __init__(self, folder, workers=3, slots=2, **options):
+    def __init__(self, folder, workers=3, slots=2, coordinator_flags=(), **options):
         self.folder = folder
+        self.coordinator_flags = coordinator_flags
         self.folder.mkdir(parents=True, exist_ok=True)
         self.slots, self.options = slots, options
         self.coordinator, self.workers = None, {}
@@ -80,8 +81,8 @@ class Cluster:
 
     def start_coordinator(self):
         """On free ports the first time, and on the same ones again afterwards."""
-        words = ["coordinator", "--data", self.folder / "coordinator", "--listen", self.rest or "127.0.0.1:0",
-                 "--rpc-listen", self.rpc or "127.0.0.1:0", *self.coordinator_flags]
+        words = ["coordinator", "--data", self.folder / "coordinator", "--listen", self.rest or f"{self.host}:0",
+                 "--rpc-listen", self.rpc or f"{self.host}:0", *self.coordinator_flags]
         said_before = len(self.coordinator.said()) if self.coordinator else 0
         self.coordinator = Process(self.folder, "coordinator", *words)
 
@@ -99,8 +100,12 @@ class Cluster:
         name = f"worker-{self.started}"
         self.started += 1
         self.workers[name] = Process(self.folder, name, "worker", "--join", self.rpc, "--slots", self.slots,
-                                     "--data", self.folder / name, *self.worker_flags())
+                                     "--data", self.folder / name, *self.worker_flags(), prefix=self.place(self.started - 1))
         return name
+
+    def place(self, number):
+        """The words in front of a worker's command, such as those that put it into a namespace."""
+        return ()
 
     def worker_flags(self):
         return [word for name, value in self.options.items() for word in (f"--{name}", value)]

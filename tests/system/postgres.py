@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A PostgreSQL server of a test's own: on loopback, on a free port, in a temporary folder.
+"""A PostgreSQL server of a test's own: on loopback unless told otherwise, on a free port, in a temporary folder.
 
     postgres.py     starts one, prints its connection string, and does what the lines of its input say: kill, start, stop; each is
                     answered by a line. It ends, with the server, where its input does.
@@ -42,7 +42,8 @@ def as_somebody():
 class Server:
     """Runs between start() and stop(); kill() is a crash, after which start() recovers."""
 
-    def __init__(self, **settings):
+    def __init__(self, host="127.0.0.1", **settings):
+        self.host = host  # an address of this machine, for clients elsewhere; commands of its own use loopback
         self.temporary = tempfile.TemporaryDirectory(prefix="weir-postgres-")
         self.folder = pathlib.Path(self.temporary.name)
         self.prefix, account = as_somebody()
@@ -52,11 +53,14 @@ class Server:
         self.port = free_port()
         # What is committed without waiting for the disk stays in the server's memory for long, and is lost when it is killed. fsync
         # itself is what a crash of the machine needs, and no test crashes that.
-        self.settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "max_connections": 60,
-                         "log_min_messages": "warning", "fsync": "off", "synchronous_commit": "off", "wal_writer_delay": "10s",
+        self.settings = {"listen_addresses": ",".join(sorted({"127.0.0.1", host})), "port": self.port,
+                         "unix_socket_directories": "", "max_connections": 60, "log_min_messages": "warning", "fsync": "off", "synchronous_commit": "off", "wal_writer_delay": "10s",
                          "wal_writer_flush_after": "1GB", **settings}
         self.process = None
         self._run("initdb", "-D", self.cluster, "-U", USER, "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
+        if host != "127.0.0.1":
+            with open(self.cluster / "pg_hba.conf", "a", encoding="utf-8") as rules:
+                rules.write("host all all samenet trust\n")
 
     def _run(self, name, *words):
         subprocess.run([*self.prefix, str(BINARIES[-1].parent / name), *map(str, words)], check=True, stdout=subprocess.DEVNULL,
@@ -126,7 +130,7 @@ class Server:
             (out / route / "part-of-the-table.jsonl").write_text("".join(row + "\n" for row in rows), encoding="utf-8")
 
     def connection(self, **more):
-        words = {"host": "127.0.0.1", "port": self.port, "dbname": "postgres", "user": USER, "sslmode": "disable", **more}
+        words = {"host": self.host, "port": self.port, "dbname": "postgres", "user": USER, "sslmode": "disable", **more}
         return " ".join(f"{name}={value}" for name, value in words.items())
 
 

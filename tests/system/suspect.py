@@ -34,7 +34,7 @@ class Counting:
 
     EVENTS = 600
 
-    def submit(self, cluster, parallelism=4, rate=150, **changed):
+    def submit(self, cluster, parallelism=4, rate=50, **changed):
         return cluster.submit(SUSPECT, self.parameters(rate=rate, **changed), parallelism=parallelism,
                               checkpoint_interval="100ms")
 

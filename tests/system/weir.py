@@ -209,7 +209,6 @@ class Case(unittest.TestCase):
     def run_with_small_files(self, job, parameters, file_bytes_max, **options):
         """A run none of whose files may grow beyond so many bytes, until lift_file_limit(): a full disk that needs no rights."""
         def limit():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that a write fails, as on a full disk
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes_max, resource.RLIM_INFINITY))
 
         return Running(job, parameters, data=self.data, popen={"preexec_fn": limit}, **options)
