@@ -37,6 +37,9 @@ install(DIRECTORY templates DESTINATION share/weir COMPONENT dev)
 file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/share/weir)
 file(CREATE_LINK ${PROJECT_SOURCE_DIR}/templates ${PROJECT_BINARY_DIR}/share/weir/templates SYMBOLIC)
 
+# What Prometheus is told of a cluster.
+install(DIRECTORY packaging/prometheus DESTINATION share/weir)
+
 # What Debian asks of a package.
 string(TIMESTAMP date "%a, %d %b %Y %H:%M:%S +0000" UTC)
 configure_file(packaging/changelog.in ${PROJECT_BINARY_DIR}/packaging/changelog @ONLY)

@@ -51,9 +51,11 @@ double Age(double since_micros, Timestamp now) {
   return std::max(0.0, (static_cast<double>(now) - since_micros) / 1e6);
 }
 
-// Whether `other` is why an ended job is left out: it lives, or it is newer.
+// Whether `other` is why an ended job is left out: it lives, or it is newer. One that has failed is
+// left out only for a job that was submitted since, in its place: what ran beside it hides nothing.
 bool Hides(const rest::Job& other, const rest::Job& ended) {
   if (other.name() != ended.name() || other.id() == ended.id()) return false;
+  if (ended.state() == "FAILED") return other.created_at() > ended.updated_at();
   if (!other.ended()) return true;
   return std::pair(other.updated_at(), other.id()) > std::pair(ended.updated_at(), ended.id());
 }

@@ -14,7 +14,8 @@ namespace weir {
 inline constexpr const char* kMetricsContentType = "text/plain; version=0.0.4; charset=utf-8";
 
 // Of the jobs that have ended only those of the last limits::kMetricsEndedJobAge are told, and of a
-// name only the newest, unless a job of that name lives.
+// name only the newest, unless a job of that name lives. One that has failed is told in any case,
+// so that an alert sees it, unless another of its name was submitted since.
 std::string WriteMetrics(const rest::Snapshot& snapshot, Timestamp now);
 
 }  // namespace weir

@@ -104,7 +104,7 @@ TEST(MetricsTest, TwoLiveJobsOfOneNameAreToldApart) {
 TEST(MetricsTest, EndedJobsStayAWhileUnlessANewerOneHasTheirName) {
   rest::Snapshot snapshot;
   AddJob(snapshot, "a-1", "a", "FAILED");
-  AddJob(snapshot, "a-2", "a", "RUNNING");
+  AddJob(snapshot, "a-2", "a", "RUNNING").set_created_at(static_cast<double>(kNow - Seconds(9)));
   AddJob(snapshot, "b-1", "b", "FINISHED").set_restarts(1);
   AddJob(snapshot, "b-2", "b", "FAILED").set_updated_at(static_cast<double>(kNow));
   rest::Job& old = AddJob(snapshot, "c-1", "c", "FINISHED");
@@ -114,6 +114,17 @@ TEST(MetricsTest, EndedJobsStayAWhileUnlessANewerOneHasTheirName) {
   EXPECT_THAT(text, HasSubstr("weir_job_failed{job_name=\"b\"} 1\n"));
   EXPECT_THAT(text, Not(HasSubstr("job_id")));
   EXPECT_THAT(text, Not(HasSubstr("\"c\"")));
+}
+
+TEST(MetricsTest, WhatRunsBesideAFailedJobDoesNotHideIt) {
+  rest::Snapshot snapshot;
+  AddJob(snapshot, "a-1", "a", "FAILED");
+  AddJob(snapshot, "a-2", "a", "RUNNING");
+  AddJob(snapshot, "a-3", "a", "FINISHED").set_updated_at(static_cast<double>(kNow));
+  const std::string text = WriteMetrics(snapshot, kNow);
+  EXPECT_THAT(text, HasSubstr("weir_job_failed{job_name=\"a\",job_id=\"a-1\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("weir_job_failed{job_name=\"a\",job_id=\"a-2\"} 0\n"));
+  EXPECT_THAT(text, Not(HasSubstr("a-3")));
 }
 
 TEST(MetricsTest, LabelsAreEscaped) {

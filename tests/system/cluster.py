@@ -130,11 +130,14 @@ class Cluster:
         assert result.code == weir.DONE, str(result)
         return result.stdout.strip()
 
-    def get(self, path):
+    def get_text(self, path):
         scheme = "http" if self.context is None else "https"
         request = urllib.request.Request(f"{scheme}://{self.rest}{path}", headers=self.headers)
         with urllib.request.urlopen(request, timeout=30, context=self.context) as answer:
-            return json.load(answer)
+            return answer.read().decode()
+
+    def get(self, path):
+        return json.loads(self.get_text(path))
 
     def status(self, job):
         """None while nobody answers."""

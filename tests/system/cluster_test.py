@@ -7,6 +7,7 @@ cluster_test.py Jobs Kills Requests (fast); Many (slow)
 import json
 import pathlib
 import random
+import re
 import sys
 import time
 
@@ -199,6 +200,20 @@ class Requests(Counting, Numbers):
             cluster.wait_for_state(fine, "FINISHED")
             self.assertEqual(cluster.status(fine)["restarts"], 0)
         self.assert_exact()
+
+    def test_alerts_and_documents_name_metrics_that_there_are(self):
+        rules = (weir.ROOT / "packaging" / "prometheus" / "weir-rules.yml").read_text(encoding="utf-8")
+        expressions = [line for line in rules.splitlines() if line.lstrip().startswith("expr:")]
+        table = [line for line in (weir.ROOT / "docs" / "rest.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `weir_")]
+        named = set(re.findall(r"\bweir_\w+", "\n".join(expressions + table)))
+        self.assertEqual(len(expressions), rules.count("- alert:"))
+        self.assertGreater(len(named), 15)
+        with Cluster(self.folder / "cluster", workers=1) as cluster:
+            cluster.submit(weir.PIPELINE, {"input": weir.FLIGHTS / "input", "out": self.out, "id": "id", "time": "time", "rate": 100},
+                           parallelism=2)
+            wait_until("a watermark, the last to come", lambda: "weir_watermark_lag_seconds{" in cluster.get_text("/metrics"))
+            told = set(re.findall(r"^(weir_\w+)", cluster.get_text("/metrics"), re.MULTILINE))
+        self.assertEqual(named - told, set())
 
     def test_what_is_wrong_is_told_before_anything_runs(self):
         with Cluster(self.folder / "cluster", workers=1) as cluster:

@@ -154,7 +154,7 @@ class Packages(Newcomer, weir.Case):
             self.assertIn(library, self.field("weir", "Depends"))
         runtime, dev = self.contents("weir"), self.contents("weir-dev")
         for path in ("usr/bin/weir", "usr/lib/weir/jobs/libevent_pipeline.so", "usr/lib/weir/plugins/libdelay_class.so",
-                     "usr/share/doc/weir/copyright"):
+                     "usr/share/doc/weir/copyright", "usr/share/weir/prometheus/weir-rules.yml"):
             self.assertIn(path, runtime)
         for path in ("usr/include/weir/jobs/job.h", "usr/include/weir/operators/plugin.h", "usr/share/weir/templates/job/README.md.in"):
             self.assertIn(path, dev)
