@@ -6,7 +6,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-BENCHMARKS=(pipeline plugins dedup keyed memory nexmark router recovery postgres)
+BENCHMARKS=(pipeline plugins exchange dedup keyed memory nexmark router recovery postgres)
 
 # bench NAME [OPTION...]: builds what the benchmark needs and runs it.
 bench() {
@@ -18,6 +18,7 @@ bench() {
       ensure_packages "${WEIR_TEST_PACKAGES[@]}"
       targets=(weir_cli job_event_pipeline generate_events)
       ;;
+    exchange) targets=(weir_cli job_event_pipeline generate_events) ;;
     memory) targets=(weir_cli job_event_pipeline repeats) ;;
     nexmark) targets=(weir_cli job_nexmark nexmark_limit) ;;
     recovery) targets=(weir_cli job_event_pipeline) ;;
