@@ -77,6 +77,11 @@ void PostgresStager::StageNext() {
   if (wake) wake_();
 }
 
+std::unique_lock<std::mutex> PostgresStager::LockSession() {
+  std::lock_guard turn(turn_mutex_);
+  return std::unique_lock(session_mutex_);
+}
+
 StatusOr<PostgresConnection*> PostgresStager::Session() {
   if (session_ != nullptr && !session_->lost()) return session_.get();
   {
@@ -114,7 +119,7 @@ Status PostgresStager::MakeStagingTable() {
 }
 
 Status PostgresStager::Stage(const CopyBlock& block) {
-  std::lock_guard session(session_mutex_);
+  const auto session = LockSession();
   WEIR_ASSIGN_OR_RETURN(PostgresConnection * connection, Session());
   connection->CallOffBy(&abandoned_);
   const Status staged = StageOn(block);
@@ -204,7 +209,7 @@ std::optional<PostgresStager::EndedPiece> PostgresStager::EndPiece(CheckpointId 
 }
 
 Status PostgresStager::Seal(const EndedPiece& ended) {
-  std::lock_guard lock(session_mutex_);
+  const auto lock = LockSession();
   const PostgresPiece& piece = ended.piece;
   // Through the session that has staged it: a server that has crashed since may have lost rows.
   if (session_ == nullptr || session_->lost() || sessions_ != ended.session) {
@@ -217,7 +222,7 @@ Status PostgresStager::Seal(const EndedPiece& ended) {
 }
 
 Status PostgresStager::Commit(const PostgresPiece& piece) {
-  std::lock_guard lock(session_mutex_);
+  const auto lock = LockSession();
   // A session that was cut while nobody used it is no reason to begin anew: a repeated commit
   // changes nothing. But rows that are staged hang by their session.
   for (bool again = RowsOfOpenPiece() == 0;; again = false) {
@@ -229,7 +234,7 @@ Status PostgresStager::Commit(const PostgresPiece& piece) {
 }
 
 Status PostgresStager::RemovePending() {
-  std::lock_guard lock(session_mutex_);
+  const auto lock = LockSession();
   WEIR_ASSIGN_OR_RETURN(PostgresConnection * session, Session());
   PostgresLedger ledger(*session, options_.schema);
   WEIR_RETURN_IF_ERROR(ledger.MakeTables());
@@ -237,7 +242,7 @@ Status PostgresStager::RemovePending() {
 }
 
 Status PostgresStager::ClearBefore(const PostgresPiece& of_checkpoint, CheckpointId checkpoint) {
-  std::lock_guard lock(session_mutex_);
+  const auto lock = LockSession();
   WEIR_ASSIGN_OR_RETURN(PostgresConnection * session, Session());
   return PostgresLedger(*session, of_checkpoint.schema).ClearBefore(of_checkpoint, checkpoint);
 }

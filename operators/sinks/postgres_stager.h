@@ -88,6 +88,8 @@ class PostgresStager : public std::enable_shared_from_this<PostgresStager> {
   Status MakeStagingTable();
   void NoteStaged(size_t rows, std::vector<Rejected> rejected);
   uint64_t RowsOfOpenPiece() const;
+  // In turn: a commit waits for the block that is under way, not for all that follow it.
+  std::unique_lock<std::mutex> LockSession();
   StatusOr<PostgresConnection*> Session();
   std::string ColumnList();
 
@@ -110,6 +112,9 @@ class PostgresStager : public std::enable_shared_from_this<PostgresStager> {
   std::vector<Rejected> rejected_;
   std::optional<OpenPiece> piece_;  // made by whoever holds session_mutex_
 
+  // Held by whoever is the next to have session_mutex_. Without it, the thread that stages block
+  // after block takes session_mutex_ again before one that waits for it has woken up.
+  std::mutex turn_mutex_;
   // Held for as long as the server takes, so never by the task; never taken inside mutex_.
   std::mutex session_mutex_;
   // All below: guarded by session_mutex_.
