@@ -57,7 +57,7 @@ StatusOr<Progress> PostgresTableSink::Write(BatchPtr batch, Output& out) {
   draining_ = false;
   writer_.set_rejects(out);
   formatter_->Format(*batch, writer_);
-  if (writer_.block_bytes() >= options_.block_bytes) SendBlock();
+  if (writer_.block_bytes() >= stager_->block_bytes()) SendBlock();
   return GoOn(out);
 }
 
@@ -71,7 +71,7 @@ StatusOr<Progress> PostgresTableSink::Drain(DrainReason, Output& out) {
 }
 
 StatusOr<Progress> PostgresTableSink::GoOn(Output& out) {
-  const bool busy = stager_->BusyElseWake(draining_ ? 0 : options_.in_flight_bytes_max);
+  const bool busy = stager_->BusyElseWake(draining_);
   WEIR_RETURN_IF_ERROR(stager_->status());
   for (const PostgresStager::Rejected& rejected : stager_->TakeRejected()) {
     out.Reject(rejected.error, rejected.record, rejected.time);

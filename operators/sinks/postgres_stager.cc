@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "operators/sinks/postgres_table.h"
 
 namespace weir {
@@ -16,7 +18,9 @@ PostgresStager::PostgresStager(PostgresSinkOptions options, std::vector<Postgres
       // The attempt's number may have been used before, where a data folder was put back.
       prefix_(fmt::format("{}a{}_s{}_{:08x}", StagingPrefix(identity_.job_id, identity_.stage),
                           identity_.attempt, identity_.subtask,
-                          static_cast<uint32_t>(env.random.Next()))) {}
+                          static_cast<uint32_t>(env.random.Next()))),
+      // Small at first: nobody knows yet how slow the server is.
+      block_bytes_(std::min(limits::kPostgresBlockBytesMin, options_.block_bytes)) {}
 
 void PostgresStager::Append(CopyBlock block) {
   {
@@ -29,11 +33,29 @@ void PostgresStager::Append(CopyBlock block) {
   env_.io.Submit([self = shared_from_this()] { self->StageNext(); });
 }
 
-bool PostgresStager::BusyElseWake(size_t bytes_max) {
+bool PostgresStager::BusyElseWake(bool all) {
+  // All that the options allow where blocks have their full size.
+  const size_t block = block_bytes_;
+  const size_t bytes_max =
+      block < options_.block_bytes
+          ? std::min(options_.in_flight_bytes_max, block * limits::kPostgresInFlightBlocks)
+          : options_.in_flight_bytes_max;
   std::lock_guard lock(mutex_);
-  waiting_ = status_.ok() && (bytes_max == 0 ? at_work_ : in_flight_bytes_ > bytes_max);
-  wake_at_bytes_ = bytes_max / 2;
+  waiting_ = status_.ok() && (all ? at_work_ : in_flight_bytes_ > bytes_max);
+  wake_at_bytes_ = all ? 0 : bytes_max / 2;
   return waiting_;
+}
+
+// Twice or half of what it was at most, since the time that one block took says little; nothing
+// where a small one, the last before a barrier, was quick.
+void PostgresStager::NoteSpeed(size_t bytes, Duration took) {
+  const size_t block = block_bytes_, least = std::min(limits::kPostgresBlockBytesMin, block);
+  const size_t fit = bytes * limits::kPostgresBlockTime / std::max<Duration>(1, took);
+  if (took > limits::kPostgresBlockTime) {
+    block_bytes_ = std::max({least, block / 2, fit});
+  } else if (bytes * 2 >= block) {
+    block_bytes_ = std::min({options_.block_bytes, block * 2, std::max(block, fit)});
+  }
 }
 
 Status PostgresStager::status() const {
@@ -122,7 +144,9 @@ Status PostgresStager::Stage(const CopyBlock& block) {
   const auto session = LockSession();
   WEIR_ASSIGN_OR_RETURN(PostgresConnection * connection, Session());
   connection->CallOffBy(&abandoned_);
+  const int64_t began = env_.clock.MonotonicMicros();
   const Status staged = StageOn(block);
+  NoteSpeed(block.bytes.size(), env_.clock.MonotonicMicros() - began);
   connection->CallOffBy(nullptr);  // a commit is brought to its end
   return staged;
 }

@@ -5,8 +5,10 @@
 // Shared by the task, the pool, and checkpoints on their way. Blocks go out in order, one at a
 // time, each in a transaction of its own, so that no transaction is open between them. A COPY that
 // the server refuses is halved until what is refused is found; of the last few rows each is sent
-// alone, all in one go. A session that breaks while a piece is open costs the attempt: what it had
-// staged may be gone. Between pieces another one is opened.
+// alone, all in one go. How large a block should be follows from how long the last ones took: a
+// slow server gets small ones, since a checkpoint waits for what is on its way, and a commit for
+// the block that is under way. A session that breaks while a piece is open costs the attempt: what
+// it had staged may be gone. Between pieces another one is opened.
 #pragma once
 
 #include <atomic>
@@ -49,9 +51,11 @@ class PostgresStager : public std::enable_shared_from_this<PostgresStager> {
   // Of the task.
 
   void Append(CopyBlock block);
-  // True if more than `bytes_max` are on their way; then a wake-up follows when half of that is
-  // left, or when something failed. 0: when all has been staged.
-  bool BusyElseWake(size_t bytes_max);
+  // Of a block that is to be appended next, at most the option's.
+  size_t block_bytes() const { return block_bytes_; }
+  // True if as much is on its way as may be, or with `all` anything; then a wake-up follows when
+  // half of that, or nothing, is left, or when something failed.
+  bool BusyElseWake(bool all);
   // The first error. Sticky: the instance is lost.
   Status status() const;
   // What the server has refused since the last call.
@@ -79,6 +83,7 @@ class PostgresStager : public std::enable_shared_from_this<PostgresStager> {
   };
 
   void StageNext();
+  void NoteSpeed(size_t bytes, Duration took);
   Status Stage(const CopyBlock& block);
   Status StageOn(const CopyBlock& block);
   // Rows [first, last) of the block.
@@ -100,6 +105,7 @@ class PostgresStager : public std::enable_shared_from_this<PostgresStager> {
   const std::function<void()> wake_;
   const std::string prefix_;  // of names of staging tables; the session's name
   std::atomic<bool> abandoned_ = false;
+  std::atomic<size_t> block_bytes_;
 
   mutable std::mutex mutex_;
   // All below: guarded by mutex_.

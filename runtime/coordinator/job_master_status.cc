@@ -61,8 +61,9 @@ void JobMaster::FillOperators(JobStatus& status) const {
       op.state_bytes += stage.state_bytes();
       op.backpressured = std::max(op.backpressured, report.backpressured);
       if (report.last.queue_capacity_bytes() > 0) {
-        op.queue_fill = std::max(op.queue_fill, static_cast<double>(report.last.queued_bytes()) /
-                                                    report.last.queue_capacity_bytes());
+        const double fill =
+            static_cast<double>(report.last.queued_bytes()) / report.last.queue_capacity_bytes();
+        op.queue_fill = std::max(op.queue_fill, std::min(1.0, fill));
       }
       status.source_done_bytes += stage.source_done_bytes();
       status.source_total_bytes += stage.source_total_bytes();

@@ -1,22 +1,25 @@
 #include "runtime/exchange/channel.h"
 
+#include <algorithm>
+
 #include "core/check.h"
 
 namespace weir {
 
 Channel::Channel(size_t capacity_bytes, std::function<void()> wake_receiver,
-                 std::function<void()> wake_sender, size_t refund_step_bytes)
+                 std::function<void()> wake_sender, size_t refund_parts)
     : capacity_bytes_(capacity_bytes),
-      refund_step_bytes_(refund_step_bytes),
+      refund_parts_(refund_parts),
       wake_receiver_(std::move(wake_receiver)),
-      wake_sender_(std::move(wake_sender)) {
+      wake_sender_(std::move(wake_sender)),
+      window_bytes_(capacity_bytes) {
   WEIR_CHECK(capacity_bytes > 0);
 }
 
 size_t Channel::credit() const {
   if (sent_watermark_.load() > watermark_limit_.load()) return 0;
-  const size_t queued = queued_bytes();
-  return queued < capacity_bytes_ ? capacity_bytes_ - queued : 0;
+  const size_t queued = queued_bytes(), window = window_bytes();
+  return queued < window ? window - queued : 0;
 }
 
 void Channel::Send(ChannelItem item) {
@@ -53,10 +56,11 @@ std::optional<ChannelItem> Channel::Take(bool batches) {
     entries_.pop_front();
   }
   const size_t before = queued_bytes_.fetch_sub(entry->bytes, std::memory_order_relaxed);
-  bool wake = before >= capacity_bytes_ && before - entry->bytes < capacity_bytes_;
-  if (refund_step_bytes_ > 0) {
+  const size_t window = window_bytes();
+  bool wake = before >= window && before - entry->bytes < window;
+  if (refund_parts_ > 0) {
     taken_bytes_ += entry->bytes;
-    if (taken_bytes_ >= refund_step_bytes_) {
+    if (taken_bytes_ >= window / refund_parts_) {
       taken_bytes_ = 0;
       wake = true;
     }
@@ -68,8 +72,14 @@ std::optional<ChannelItem> Channel::Take(bool batches) {
 void Channel::set_watermark_limit(Timestamp limit) {
   const Timestamp before = watermark_limit_.exchange(limit);
   const Timestamp sent = sent_watermark_.load();
-  const bool remote = refund_step_bytes_ > 0 && limit != before;
+  const bool remote = refund_parts_ > 0 && limit != before;
   if (remote || (sent > before && sent <= limit)) wake_sender_();
+}
+
+void Channel::set_window_bytes(size_t bytes) {
+  bytes = std::clamp<size_t>(bytes, 1, capacity_bytes_);
+  // Whether the sender has seen that it has no credit cannot be told here, so it is woken anyhow.
+  if (window_bytes_.exchange(bytes) < bytes) wake_sender_();
 }
 
 }  // namespace weir

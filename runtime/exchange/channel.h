@@ -3,6 +3,8 @@
 //
 // Flow control is credit in bytes: the sender may send a batch while credit() > 0, cut to that many
 // bytes, but never to less than a row; control items need none. Receiving returns a batch's credit.
+// There is credit while less than a window waits here: the capacity, or less where the receiver is
+// slow, so that a barrier does not have to wait behind more than it takes in a moment.
 // While the watermark that was sent last is above the receiver's limit there is no credit either
 // (see input_gate.h), unless it says that the sender is idle. One sender and one receiver, each on
 // its own thread.
@@ -16,16 +18,25 @@
 #include <optional>
 
 #include "core/signals.h"
+#include "core/time.h"
 
 namespace weir {
+
+namespace limits {
+
+inline constexpr Duration kQueueTime = Milliseconds(250);  // until what waits in a channel is taken
+inline constexpr size_t kWindowBytesMin = 16 << 10;        // however slow the receiver is
+inline constexpr Duration kWindowInterval = Milliseconds(100);  // between looks at how slow it is
+
+}  // namespace limits
 
 class Channel {
  public:
   // The wakes are called when an item arrives and when credit comes back to a sender that had none.
-  // With a refund step, for a sender that is in another process (remote_exchange.h), it is also
-  // woken whenever so many bytes have been taken, and when the watermark limit changes.
+  // With refund parts, for a sender that is in another process (remote_exchange.h), it is also
+  // woken whenever such a part of the window has been taken, and when the watermark limit changes.
   Channel(size_t capacity_bytes, std::function<void()> wake_receiver,
-          std::function<void()> wake_sender, size_t refund_step_bytes = 0);
+          std::function<void()> wake_sender, size_t refund_parts = 0);
 
   // Sender.
   size_t credit() const;
@@ -40,11 +51,13 @@ class Channel {
   // The next item if it is not a batch.
   std::optional<ChannelItem> ReceiveControl();
   void set_watermark_limit(Timestamp limit);
+  // At least a byte, at most the capacity. What is there already stays.
+  void set_window_bytes(size_t bytes);
 
   // Any thread.
   size_t queued_bytes() const { return queued_bytes_.load(std::memory_order_relaxed); }
+  size_t window_bytes() const { return window_bytes_.load(std::memory_order_relaxed); }
   Timestamp watermark_limit() const { return watermark_limit_.load(); }
-  size_t capacity_bytes() const { return capacity_bytes_; }
 
  private:
   struct Entry {
@@ -55,10 +68,11 @@ class Channel {
   std::optional<ChannelItem> Take(bool batches);
 
   const size_t capacity_bytes_;
-  const size_t refund_step_bytes_;  // 0: none
+  const size_t refund_parts_;  // 0: none
   const std::function<void()> wake_receiver_;
   const std::function<void()> wake_sender_;
   std::atomic<size_t> queued_bytes_ = 0;
+  std::atomic<size_t> window_bytes_;
   // Each side writes one and then reads the other, in one order for both, so that none misses both.
   std::atomic<Timestamp> sent_watermark_ = kMinTimestamp;
   std::atomic<Timestamp> watermark_limit_ = kMaxTimestamp;

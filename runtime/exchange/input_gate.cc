@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/limits.h"
 
@@ -15,6 +16,7 @@ InputGate::InputGate(std::vector<Input> inputs, std::optional<Duration> drift_ma
 }
 
 StatusOr<std::optional<InputGate::Event>> InputGate::Next(int64_t now_micros) {
+  FitWindows(now_micros);
   // Watermarks that change nothing are swallowed here, so this may read several items, each channel
   // at most until it is empty.
   for (size_t quiet = 0; quiet < inputs_.size();) {
@@ -40,6 +42,7 @@ StatusOr<std::optional<InputGate::Event>> InputGate::Next(int64_t now_micros) {
 
 StatusOr<std::optional<InputGate::Event>> InputGate::Take(State& from, ChannelItem item) {
   if (auto* batch = std::get_if<BatchPtr>(&item)) {
+    from.taken_bytes += (*batch)->bytes();
     return Event(Rows{from.input.edge, from.input.input_port, std::move(*batch)});
   }
   if (auto* watermark = std::get_if<Watermark>(&item)) {
@@ -82,6 +85,27 @@ void InputGate::LimitSenders(bool lift) {
   for (const State& state : inputs_) state.input.channel->set_watermark_limit(limit);
 }
 
+void InputGate::FitWindows(int64_t now_micros) {
+  if (!windows_micros_) windows_micros_ = now_micros;
+  const int64_t elapsed = now_micros - *windows_micros_;
+  if (elapsed < limits::kWindowInterval) return;
+  windows_micros_ = now_micros;
+  for (State& state : inputs_) {
+    const double taken = static_cast<double>(std::exchange(state.taken_bytes, 0));
+    const size_t fit = std::max(limits::kWindowBytesMin,
+                                static_cast<size_t>(taken / elapsed * limits::kQueueTime));
+    Channel& channel = *state.input.channel;
+    const size_t window = channel.window_bytes(), queued = channel.queued_bytes();
+    if (fit > window) {
+      channel.set_window_bytes(fit);
+    } else if (queued > fit && !state.at_barrier) {
+      channel.set_window_bytes(fit);
+    } else if (queued < window / 2) {
+      channel.set_window_bytes(window * 2);
+    }
+  }
+}
+
 std::optional<Watermark> InputGate::MergeWatermarks() {
   Timestamp least = kMaxTimestamp;
   bool any_active = false;
@@ -107,7 +131,7 @@ size_t InputGate::queued_bytes() const {
 
 size_t InputGate::capacity_bytes() const {
   size_t bytes = 0;
-  for (const State& state : inputs_) bytes += state.input.channel->capacity_bytes();
+  for (const State& state : inputs_) bytes += state.input.channel->window_bytes();
   return bytes;
 }
 

@@ -24,6 +24,10 @@
 //     one branch while another branch gathers rows and holds their watermark. So when nothing has
 //     come at all for limits::kWatermarkHoldMax, nobody is stopped until something comes.
 //
+// What waits in a channel is to be taken within limits::kQueueTime, so that barriers come soon also
+// where the task is slow: where more than that waits, by what was taken of late, the channel's
+// window is made smaller, and larger again when more is taken or little waits.
+//
 // Owns no thread; used by the task that it belongs to.
 #pragma once
 
@@ -72,6 +76,7 @@ class InputGate {
     bool idle = false;
     bool ended = false;
     bool at_barrier = false;
+    size_t taken_bytes = 0;  // since windows_micros_
 
     bool active() const { return !ended && !idle; }
   };
@@ -80,6 +85,7 @@ class InputGate {
   // What comes of an item; nullopt: nothing that the task has to know.
   StatusOr<std::optional<Event>> Take(State& from, ChannelItem item);
   void LimitSenders(bool lift = false);
+  void FitWindows(int64_t now_micros);
 
   const std::optional<Duration> drift_max_;
   std::vector<State> inputs_;
@@ -92,6 +98,7 @@ class InputGate {
   bool lifted_ = false;
   std::optional<int64_t> taken_micros_;  // when something came last
   Watermark merged_{kMinTimestamp, false};
+  std::optional<int64_t> windows_micros_;  // when windows were looked at last
 };
 
 }  // namespace weir

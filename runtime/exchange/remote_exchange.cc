@@ -93,7 +93,6 @@ struct RemoteExchange::Incoming {
   ChannelId id;
   std::shared_ptr<const RowCodec> codec;
   std::shared_ptr<Channel> channel;
-  size_t step_bytes;
   uint64_t granted = 0;
   uint64_t received = 0;
   Timestamp told_limit = kMaxTimestamp;
@@ -158,10 +157,10 @@ std::shared_ptr<Channel> RemoteExchange::AddIncoming(int peer, ChannelId id,
                                                      size_t capacity_bytes,
                                                      std::function<void()> wake_receiver) {
   WEIR_CHECK(!started_ && !outgoing_.contains(id));
-  const size_t step = std::max<size_t>(1, capacity_bytes / limits::kCreditReturnParts);
   auto channel = std::make_shared<Channel>(capacity_bytes, std::move(wake_receiver),
-                                           Wakes::Of(wakes_, /*incoming=*/true, id), step);
-  auto in = std::make_unique<Incoming>(Incoming{peer, id, std::move(codec), channel, step});
+                                           Wakes::Of(wakes_, /*incoming=*/true, id),
+                                           limits::kCreditReturnParts);
+  auto in = std::make_unique<Incoming>(Incoming{peer, id, std::move(codec), channel});
   WEIR_CHECK(incoming_.emplace(id, std::move(in)).second);
   return channel;
 }
@@ -222,8 +221,10 @@ void RemoteExchange::Pump(Outgoing& out) {
 void RemoteExchange::Answer(Incoming& in) {
   if (!started_ || failed_) return;
   const uint64_t taken = in.received - in.channel->queued_bytes();
-  const uint64_t grant = in.channel->capacity_bytes() + taken;
-  if (grant - in.granted >= in.step_bytes) {
+  const size_t window = in.channel->window_bytes();
+  const uint64_t grant = window + taken;
+  // Less than before where the window has shrunk; what was granted stays.
+  if (grant >= in.granted + std::max<size_t>(1, window / limits::kCreditReturnParts)) {
     in.granted = grant;
     options_.send(in.peer, FrameKind::kCredit, in.id, Encode(grant));
   }
@@ -307,6 +308,10 @@ Status RemoteExchange::TakeAnswer(Outgoing& out, const Frame& frame) {
       return absl::DataLossError(
           fmt::format("a credit of {} bytes takes back one of {}", granted, out.granted));
     }
+    // Credit comes back in parts of the receiver's window; what waits here is to be no more.
+    const uint64_t part = granted - out.granted;
+    out.channel->set_window_bytes(
+        std::max<uint64_t>(limits::kWindowBytesMin, part * limits::kCreditReturnParts));
     out.granted = granted;
     Pump(out);
     return absl::OkStatus();

@@ -224,5 +224,41 @@ TEST_F(InputGateTest, WhereNothingComesNobodyIsStoppedUntilSomethingComes) {
   EXPECT_EQ(Senders(), "stopped free");
 }
 
+// The sender sends whatever there is credit for, all the time.
+TEST_F(InputGateTest, BeforeASlowTaskLittleWaitsAndBeforeAFastOneMuch) {
+  Make(2);
+  auto thousand = [] {
+    auto batch = std::make_unique<Batch<int64_t>>();
+    for (int64_t v = 0; v < 1000; ++v) batch->Add(v, v);
+    return batch;
+  };
+  const size_t batch_bytes = thousand()->bytes();
+  auto fill = [&] {
+    for (const auto& channel : channels_) {
+      while (channel->credit() > 0) channel->Send(thousand());
+    }
+  };
+  fill();
+  // A batch in a tenth of a second: some 60 KiB of each channel in a quarter of a second.
+  for (int i = 0; i < 1000; ++i) {
+    now_ += Milliseconds(100);
+    ASSERT_EQ(Next().substr(0, 9), "rows 1000");
+    fill();
+  }
+  for (const auto& channel : channels_) {
+    EXPECT_LE(channel->queued_bytes(), 60'000 + batch_bytes);
+    EXPECT_GE(channel->queued_bytes(), limits::kWindowBytesMin);
+  }
+  wakes_ = 0;
+  for (int i = 0; i < 1000; ++i) {
+    now_ += Milliseconds(1);
+    while (Next() != "nothing") {
+    }
+    fill();
+  }
+  for (const auto& channel : channels_) EXPECT_GE(channel->queued_bytes(), 1u << 20);
+  EXPECT_GT(wakes_, 0);
+}
+
 }  // namespace
 }  // namespace weir

@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <map>
+#include <random>
 
 #include "runtime/exchange/remote_exchange.h"
 #include "runtime/net/listener.h"
@@ -241,6 +242,34 @@ TEST_F(RemoteExchangeTest, ASlowReceiverStopsTheSenderAndNothingIsLostOrOvertake
   }
   Run();
   EXPECT_EQ(std::get<Barrier>(*b_->Receive()), (Barrier{9, BarrierKind::kStop, 4}));
+  EXPECT_TRUE(failures_.empty());
+}
+
+TEST_F(RemoteExchangeTest, AWindowThatChangesLosesNoCredit) {
+  constexpr size_t kCapacity = 64 << 10;
+  Open(kCapacity);
+  std::mt19937 random(3);
+  int64_t sent = 0, taken = 0;
+  for (int round = 0; round < 5'000; ++round) {
+    while (a_->credit() > 0) a_->Send(Row(sent++));
+    Run();
+    if (random() % 10 == 0) b_->set_window_bytes(random() % (random() % 2 == 0 ? 200 : kCapacity));
+    for (uint32_t n = random() % 100; n > 0; --n) {
+      auto item = b_->Receive();
+      if (!item) break;
+      ASSERT_EQ(Batch<int64_t>::Of(**std::get_if<BatchPtr>(&*item))[0], taken++);
+    }
+    Run();
+    ASSERT_TRUE(b_->queued_bytes() > 0 || a_->credit() > 0) << "in round " << round;
+  }
+  b_->set_window_bytes(1000);
+  for (int i = 0; i < 5'000; ++i) {
+    while (a_->credit() > 0) a_->Send(Row(sent++));
+    Run();
+    ASSERT_TRUE(b_->Receive().has_value());
+  }
+  EXPECT_LE(b_->queued_bytes(), 1100u);
+  EXPECT_LE(a_->queued_bytes(), limits::kWindowBytesMin + 100);
   EXPECT_TRUE(failures_.empty());
 }
 
