@@ -150,19 +150,19 @@ class Timers(KeyedCase):
 
 
 class Large(KeyedCase):
-    """20 million keys, half of them cold, within 512 MiB."""
+    """8 million keys, half of them cold, within 256 MiB."""
 
-    keys = 20_000_000
-    memory = 512 * MIB
+    keys = 8_000_000
+    memory = 256 * MIB
 
     def test_straight(self):
-        result = weir.run(VISITS, self.parameters(), data=self.data, memory="512MiB", timeout=900)
+        result = weir.run(VISITS, self.parameters(), data=self.data, memory="256MiB", timeout=900)
         self.assert_finished(result)
         self.assert_memory(result, self.memory)
         self.assert_exact()
 
     def test_ten_kills_and_a_resume_at_another_parallelism(self):
-        options = {"data": self.data, "memory": "512MiB", "checkpoint_interval": "2s"}
+        options = {"data": self.data, "memory": "256MiB", "checkpoint_interval": "1s"}
         restored, peaks, newest = [], [], 0
         for kill in range(10):
             with weir.Running(VISITS, self.parameters(), parallelism=2, **options) as running:
