@@ -6,6 +6,7 @@
 
 #include "cli/text_table.h"
 #include "core/time.h"
+#include "core/utf8.h"
 
 namespace weir::cli {
 namespace {
@@ -93,6 +94,13 @@ std::string JobText(const rest::Job& job) {
                    Time(checkpoints.last_completed_at()),
                    CheckpointNumber(checkpoints.restored_from())));
   line("savepoint", job.savepoint());
+  for (const rest::Operator& op : job.operators()) {
+    for (const rest::Subtask& subtask : op.subtasks()) {
+      if (subtask.stalled_seconds() <= 0) continue;
+      line("stalled", fmt::format("{} (subtask {}) has held its slot for {:.1f}s in one call",
+                                  op.name(), subtask.index(), subtask.stalled_seconds()));
+    }
+  }
   if (!job.operators().empty()) text += "\n" + OperatorsText(job);
   return text;
 }

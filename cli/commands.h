@@ -21,8 +21,9 @@ struct RunFlags {
   bool fresh = false;
   bool accept_duplicates = false;
   bool drop_state = false;
-  std::string output = "text";  // or json
-  bool encode_edges = false;    // a test mode: every edge through its codec
+  std::string output = "text";      // or json
+  std::string log_format = "text";  // or json
+  bool encode_edges = false;        // a test mode: every edge through its codec
 };
 int Run(const RunFlags& flags);
 
@@ -37,6 +38,7 @@ struct CoordinatorFlags {
   std::string data;
   std::string checkpoints;  // a folder; empty: <data>/checkpoints
   SecurityOptions security;
+  std::string log_format = "text";  // or json
 };
 // A cluster's head, until SIGTERM.
 int RunCoordinator(const CoordinatorFlags& flags);
@@ -45,9 +47,11 @@ struct WorkerFlags {
   std::string join;
   int slots = 0;  // 0: as many as there are cores
   std::string memory = "2GiB";
+  std::string memory_limit;  // a size, or "off"; empty: by `memory`
   std::string http = "127.0.0.1:0";
   std::string data;
   SecurityOptions security;
+  std::string log_format = "text";  // or json
 };
 // Runs tasks for a coordinator, until SIGTERM has had them moved.
 int RunWorker(const WorkerFlags& flags);

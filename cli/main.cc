@@ -45,6 +45,12 @@ void AddOutputFlag(CLI::App& command, std::string& output) {
       ->capture_default_str();
 }
 
+void AddLogFlag(CLI::App& command, std::string& format) {
+  command.add_option("--log-format", format, "Form of what it says on stderr")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+}
+
 // Of every command that asks a running cluster.
 void AddClusterFlags(CLI::App& command, weir::cli::ClusterFlags& cluster) {
   command.add_option("--coordinator", cluster.coordinator,
@@ -122,6 +128,7 @@ int main(int argc, char** argv) {
   run_command->add_option("-o,--output", run.output, "Form of the final report")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
+  AddLogFlag(*run_command, run.log_format);
   run_command
       ->add_flag("--test-encode-edges", run.encode_edges, "Send every batch through its codec")
       ->group("");
@@ -236,6 +243,7 @@ int main(int argc, char** argv) {
                                   "Folder of checkpoints, which all workers share; "
                                   "default: checkpoints in --data");
   AddSecurityFlags(*coordinator_command, coordinator.security);
+  AddLogFlag(*coordinator_command, coordinator.log_format);
 
   WorkerFlags worker;
   CLI::App* worker_command =
@@ -247,11 +255,17 @@ int main(int argc, char** argv) {
       ->add_option("--memory", worker.memory,
                    "What the engine may hold in memory, divided among the slots")
       ->capture_default_str();
+  worker_command->add_option("--memory-limit", worker.memory_limit,
+                             "What the processes of its jobs may hold in all, user code included, "
+                             "divided among the slots; "
+                             "one that holds more is ended. off: no limit; default: twice its "
+                             "share of --memory and 256MiB");
   worker_command->add_option("--http", worker.http, "Where health and metrics are answered")
       ->capture_default_str();
   worker_command->add_option("--data", worker.data, "Folder of local state; one process at a time")
       ->required();
   AddSecurityFlags(*worker_command, worker.security);
+  AddLogFlag(*worker_command, worker.log_format);
 
   CLI::App* executor_command = app.add_subcommand("executor", "")->group("");
   CLI::App* describe_command = app.add_subcommand("describe", "")->group("");

@@ -31,7 +31,8 @@ std::string Percent(double share) {
 
 }  // namespace
 
-ProgressDisplay::ProgressDisplay(std::FILE* out, bool live) : out_(out), live_(live) {}
+ProgressDisplay::ProgressDisplay(std::FILE* out, bool live, weir::Log& log)
+    : out_(out), live_(live), log_(log) {}
 
 void ProgressDisplay::Update(const JobStatus& status, int64_t now_micros) {
   if (started_micros_ == 0) started_micros_ = now_micros;
@@ -54,10 +55,10 @@ void ProgressDisplay::Update(const JobStatus& status, int64_t now_micros) {
   }
 }
 
-void ProgressDisplay::Log(std::string_view line) {
+void ProgressDisplay::Log(const LogLine& line) {
   if (live_) Erase();
-  fmt::print(out_, "weir: {}\n", line);
   std::fflush(out_);
+  log_.Write(line);
 }
 
 void ProgressDisplay::Finish(const JobStatus& status, int64_t now_micros) {
@@ -133,7 +134,7 @@ void ProgressDisplay::Erase() {
 }
 
 void ProgressDisplay::PrintLine(const JobStatus& status) {
-  std::string text = "weir: " + Summary(status);
+  std::string text = Summary(status);
   for (const OperatorStatus& op : status.operators) {
     if (op.kind != "source") continue;
     text += fmt::format(" · {} {} ({}/s)", op.name, Count(op.live.records_out),
@@ -143,8 +144,9 @@ void ProgressDisplay::PrintLine(const JobStatus& status) {
     text += fmt::format(" · {}", Percent(static_cast<double>(status.source_done_bytes) /
                                          status.source_total_bytes));
   }
-  fmt::print(out_, "{}\n", text);
-  std::fflush(out_);
+  LogLine line(text);
+  line.job = status.job_id;
+  log_.Write(line);
 }
 
 }  // namespace weir::cli

@@ -1,24 +1,25 @@
 // ProgressDisplay: what `weir run` shows on stderr while a job runs. On a terminal a table that is
-// redrawn in place; else a line every few seconds. One thread.
+// redrawn in place; else a line in the log every few seconds. One thread.
 #pragma once
 
 #include <cstdio>
 #include <map>
 #include <string>
-#include <string_view>
 
 #include "runtime/job_status.h"
+#include "runtime/log.h"
 
 namespace weir::cli {
 
 class ProgressDisplay {
  public:
-  // `live`: redraw in place. now_micros is a monotonic clock's.
-  ProgressDisplay(std::FILE* out, bool live);
+  // `live`: redraw in place, on `out`, to which the log writes too. now_micros is a monotonic
+  // clock's. The log must outlive it.
+  ProgressDisplay(std::FILE* out, bool live, weir::Log& log);
 
   void Update(const JobStatus& status, int64_t now_micros);
   // A line of its own, above the table.
-  void Log(std::string_view line);
+  void Log(const LogLine& line);
   // Leaves the last table standing.
   void Finish(const JobStatus& status, int64_t now_micros);
 
@@ -37,6 +38,7 @@ class ProgressDisplay {
 
   std::FILE* const out_;
   const bool live_;
+  weir::Log& log_;
   int64_t started_micros_ = 0;
   int64_t now_micros_ = 0;
   int64_t drawn_micros_ = 0;

@@ -7,11 +7,14 @@
 #include <thread>
 
 #include "cli/commands.h"
+#include "cli/process_log.h"
 #include "cli/progress_display.h"
 #include "cli/report.h"
 #include "cli/signals.h"
 #include "runtime/crash_handler.h"
+#include "runtime/limits.h"
 #include "runtime/local_job.h"
+#include "runtime/secrets_in_text.h"
 
 namespace weir::cli {
 namespace {
@@ -40,9 +43,9 @@ void HangUp() {
 
 // Ctrl-C and SIGTERM are a stop with a checkpoint, a second one an end at once, and SIGHUP a
 // reload; a job that has nothing to reload takes SIGHUP as any process does.
-std::function<void(int)> SignalsOf(LocalJob& job) {
-  return [&job, end = EndsAtOnceTheSecondTime([&job] {
-                  std::cerr << "weir: stopping with a checkpoint; once more stops at once\n";
+std::function<void(int)> SignalsOf(LocalJob& job, Log& log) {
+  return [&job, end = EndsAtOnceTheSecondTime([&job, &log] {
+                  log.Write("stopping with a checkpoint; once more stops at once");
                   job.RequestStop();
                 })](int signal) {
     if (signal != SIGHUP) return end(signal);
@@ -104,21 +107,28 @@ int Run(const RunFlags& flags) {
   options.accept_duplicates = flags.accept_duplicates;
   options.drop_state = flags.drop_state;
   options.encode_edges = flags.encode_edges;
+  options.stall_max = limits::kStallMax;
+  ProcessLog process(flags.log_format, LogFormat::kPlain);
+  if (process.json()) options.executors.start.set_log_format(flags.log_format);
   Environment& env = RealEnvironment();
   StatusOr<std::unique_ptr<LocalJob>> job = LocalJob::Prepare(loaded->built, options, env);
-  if (!job.ok()) return PrintError(job.status()), ExitCodeOf(job.status());
+  if (!job.ok()) return process.Fail(job.status());
 
-  signals.Watch(SignalsOf(**job));
-  ProgressDisplay display(stderr, isatty(STDERR_FILENO) != 0);
+  signals.Watch(SignalsOf(**job, process.log()));
+  ProgressDisplay display(stderr, isatty(STDERR_FILENO) != 0 && !process.json(), process.log());
   LocalJob::Observer observer;
   observer.progress = [&](const JobStatus& status) {
     display.Update(status, env.clock.MonotonicMicros());
   };
-  observer.log = [&](std::string_view line) { display.Log(line); };
+  observer.log = [&](const LogLine& line) { display.Log(line); };
   LocalJobResult result = (*job)->Run(observer);
   signals.Stop();
   display.Finish(result.status, env.clock.MonotonicMicros());
-  if (!result.status.failure.ok()) PrintError(Annotate(result.status.failure, "the job failed"));
+  if (!result.status.failure.ok()) {
+    std::string why(result.status.failure.message());
+    HideParameters(options.identity.parameters, why);
+    process.Fail(absl::UnknownError("the job failed: " + why), ExitCodeOf(result));
+  }
   std::cout << (flags.output == "json" ? ReportJson(result) : ReportTable(result));
   return FinishOutput(ExitCodeOf(result));
 }

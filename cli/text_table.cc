@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "core/check.h"
-#include "core/json.h"
+#include "core/utf8.h"
 
 namespace weir::cli {
 namespace {
@@ -17,24 +17,6 @@ size_t Width(std::string_view text) {
 }
 
 }  // namespace
-
-std::string Printable(std::string_view text) {
-  const bool utf8 = IsValidUtf8(text);
-  std::string shown;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    // U+0080 to U+009F are control characters too.
-    const bool c1 = utf8 && c == 0xC2 && static_cast<unsigned char>(text[i + 1]) < 0xA0;
-    if (c1) {
-      shown += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[++i]));
-    } else if (c < 0x20 || c == 0x7F || (!utf8 && c >= 0x80)) {
-      shown += fmt::format("\\x{:02x}", c);
-    } else {
-      shown.push_back(text[i]);
-    }
-  }
-  return shown;
-}
 
 TextTable::TextTable(std::vector<std::string> headings) {
   for (std::string& heading : headings) {

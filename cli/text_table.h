@@ -2,14 +2,9 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace weir::cli {
-
-// Control characters and what is no UTF-8 as \x1b: names of jobs and messages may be anybody's, and
-// must not drive the terminal.
-std::string Printable(std::string_view text);
 
 class TextTable {
  public:

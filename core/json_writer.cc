@@ -4,31 +4,9 @@
 #include <cmath>
 
 #include "core/json.h"
+#include "core/utf8.h"
 
 namespace weir {
-namespace {
-
-// Every byte that does not belong to a well-formed character becomes U+FFFD.
-std::string ReplaceInvalidUtf8(std::string_view bytes) {
-  std::string out;
-  out.reserve(bytes.size() + 16);
-  size_t i = 0;
-  while (i < bytes.size()) {
-    const unsigned char lead = bytes[i];
-    const size_t length = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    const std::string_view character = bytes.substr(i, length);
-    if (length == 1 || IsValidUtf8(character)) {
-      out.append(character);
-      i += character.size();
-    } else {
-      out.append("\xEF\xBF\xBD");
-      ++i;
-    }
-  }
-  return out;
-}
-
-}  // namespace
 
 struct JsonWriter::Impl {
   rapidjson::StringBuffer buffer;

@@ -70,16 +70,19 @@ class Line {
 void Describe(int signal, Line& line) {
   const CrashSite& site = CurrentCrashSite();
   line << "signal " << signal << " (" << NameOf(signal) << ") ";
-  if (site.stage == nullptr) {
+  const char* const stage = site.stage;
+  const char* const component = site.component;
+  const std::atomic<uint32_t>* const row = site.row;
+  if (stage == nullptr) {
     char thread[17] = {};
     prctl(PR_GET_NAME, thread, 0, 0, 0);
     line << "outside of operators' code, in thread " << thread;
     return;
   }
-  line << "in stage '" << site.stage << "' (subtask " << site.subtask << ")";
-  if (site.component != nullptr) line << ", " << site.component;
-  if (site.row != nullptr) {
-    line << ", at row " << site.row->load(std::memory_order_relaxed) << " of its batch";
+  line << "in stage '" << stage << "' (subtask " << site.subtask.load() << ")";
+  if (component != nullptr) line << ", " << component;
+  if (row != nullptr) {
+    line << ", at row " << row->load(std::memory_order_relaxed) << " of its batch";
   } else {
     line << ", row not known";
   }

@@ -21,6 +21,8 @@ struct SubtaskStatus {
   uint64_t backpressured_micros = 0;  // of its task
   uint64_t queue_bytes = 0;           // that wait for its task
   uint64_t state_bytes = 0;
+  uint64_t stalls = 0;          // calls that held their slot too long
+  uint64_t stalled_micros = 0;  // by such a call that still does; 0: there is none
 };
 
 struct OperatorStatus {

@@ -8,6 +8,7 @@
 #include "runtime/checkpoint/going_back.h"
 #include "runtime/crash_handler.h"
 #include "runtime/data_folder.h"
+#include "runtime/secrets_in_text.h"
 #include "runtime/worker/memory_plan.h"
 
 namespace weir {
@@ -363,7 +364,7 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
     return result;
   }
   executors_ = *std::move(executors);
-  for (const std::string& warning : warnings_) Log(warning);
+  for (const std::string& warning : warnings_) Log(LogLine::Warning(warning));
   loop_.Post([this] { master_->Start(env_.clock.MonotonicMicros()); });
   int64_t next_progress = started;
   loop_.Run([&]() -> int64_t {
@@ -419,13 +420,18 @@ void LocalJob::WriteManifest(Manifest manifest) {
 void LocalJob::CollectGarbage() {
   checkpoints_->CollectGarbage(record_, [this](const Status& status) {
     // Garbage that stays costs room, not truth; the next checkpoint tries again.
-    if (!status.ok()) Log(std::string_view(status.message().data(), status.message().size()));
+    if (!status.ok()) Log(LogLine::Warning(std::string(status.message())));
     master_->OnGarbageCollected(env_.clock.MonotonicMicros());
   });
 }
 
-void LocalJob::Log(std::string_view line) {
-  if (observer_ != nullptr && observer_->log) observer_->log(line);
+void LocalJob::Log(const LogLine& line) {
+  if (observer_ == nullptr || !observer_->log) return;
+  LogLine complete = line;
+  complete.job = record_.job_id;
+  complete.attempt = record_.attempt;
+  HideParameters(record_.identity.parameters, complete.message);
+  observer_->log(complete);
 }
 
 }  // namespace weir

@@ -23,6 +23,7 @@
 #include "runtime/executor_processes.h"
 #include "runtime/folder_claims.h"
 #include "runtime/job_status.h"
+#include "runtime/log.h"
 #include "runtime/resource_watcher.h"
 #include "runtime/worker/counting_io_pool.h"
 #include "state/checkpoint_store.h"
@@ -47,6 +48,7 @@ struct LocalJobOptions {
   bool drop_state = false;         // restore though some of the checkpoint's state would be lost
   int restarts_max = limits::kRestartsMax;
   bool encode_edges = false;
+  Duration stall_max = 0;  // as Executor::Options has it; of executors in processes the limit
   size_t memory_bytes = limits::kMemoryBytesDefault;
 };
 
@@ -61,7 +63,7 @@ class LocalJob final : private JobMaster::Host {
  public:
   struct Observer {
     std::function<void(const JobStatus&)> progress;  // a few times a second
-    std::function<void(std::string_view)> log;       // a line for people
+    std::function<void(const LogLine&)> log;
   };
 
   // Locks the data folder and decides where to start. The job and the environment must outlive the
@@ -111,7 +113,7 @@ class LocalJob final : private JobMaster::Host {
   Status SaveRecord(const JobRecord& record);
   void WriteManifest(Manifest manifest) override;
   void CollectGarbage() override;
-  void Log(std::string_view line) override;
+  void Log(const LogLine& line) override;
 
   const BuiltJob& job_;
   const LocalJobOptions options_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/limits.h"
 #include "runtime/local_executor.h"
 #include "runtime/local_job.h"
 
@@ -30,13 +31,15 @@ StatusOr<std::unique_ptr<ExecutorPool>> LocalJob::MakeExecutors() {
     processes.start.set_checkpoints(options_.data_dir + "/checkpoints");
     processes.start.set_memory_bytes(options_.memory_bytes);
     processes.start.set_encode_edges(options_.encode_edges);
-    return ExecutorProcesses::Listen(loop_, env_, std::move(processes), std::move(events),
-                                     [this](std::string_view line) { Log(line); });
+    return ExecutorProcesses::Listen(
+        loop_, env_, std::move(processes), std::move(events),
+        [this](std::string_view line) { Log(LogLine::Warning(line)); });
   }
-  return std::make_unique<LocalExecutor>(
-      job_, *store_, env_, loop_,
-      Executor::Options{work_dir, options_.encode_edges, options_.memory_bytes, {}},
-      std::move(events));
+  Executor::Options options{work_dir, options_.encode_edges, options_.memory_bytes, {}};
+  options.stall_max = options_.stall_max;
+  options.notice_lines_max = limits::kNoticeLinesMax;
+  return std::make_unique<LocalExecutor>(job_, *store_, env_, loop_, std::move(options),
+                                         std::move(events));
 }
 
 std::vector<int> LocalJob::PlaceExecutors(int parallelism) {

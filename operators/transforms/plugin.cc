@@ -134,21 +134,18 @@ void PluginOperator::CallPlugin(Output& out) {
   rows_.BeginRow(next_);
   row_.store(call.first, std::memory_order_relaxed);
 
-  // Should the plugin crash, this says which one, and at which row.
-  CrashSite& site = CurrentCrashSite();
-  const CrashSite outer =
-      std::exchange(site, {site.stage, site.subtask, library_->label().c_str(), &row_});
   int32_t code = WEIR_PLUGIN_FAILED;
   std::string thrown;
   const int64_t began = clock_->MonotonicMicros();
   try {
+    // Should the plugin crash, this says which one, and at which row.
+    const CrashComponent here(library_->label().c_str(), &row_);
     code = instance_.Process(&call);
   } catch (const std::exception& e) {
     thrown = fmt::format("let an exception out: {}", e.what());
   } catch (...) {
     thrown = "let an exception out that is no std::exception";
   }
-  site = outer;
   rows_.NoteCall(clock_->MonotonicMicros() - began);
 
   next_ = events_.size();

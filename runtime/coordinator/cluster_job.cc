@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "core/limits.h"
 #include "runtime/blob_store.h"
+#include "runtime/secrets_in_text.h"
 
 namespace weir {
 
@@ -154,8 +155,10 @@ int64_t ClusterJob::Tick(int64_t now_micros) {
 void ClusterJob::AfterEnd() {
   EndMembers();
   claims_ = FolderClaims();
-  cluster_.Log(fmt::format("{}: {}{}", id(), ToString(record_.state),
+  LogLine line(fmt::format("{}{}", ToString(record_.state),
                            record_.failure.empty() ? "" : ": " + record_.failure));
+  if (record_.state == RunState::kFailed) line.level = LogLevel::kError;
+  Log(line);
   ExportSavepoints();
 }
 
@@ -201,7 +204,7 @@ void ClusterJob::WriteManifest(Manifest manifest) {
 void ClusterJob::CollectGarbage() {
   checkpoints_.CollectGarbage(record_, [this](const Status& status) {
     // Garbage that stays costs room, not truth; the next checkpoint tries again.
-    if (!status.ok()) Log(std::string(status.message()));
+    if (!status.ok()) Log(LogLine::Warning(std::string(status.message())));
     master_->OnGarbageCollected(Now());
   });
 }
@@ -219,6 +222,12 @@ void ClusterJob::OnAttemptFailed(uint32_t attempt, const Status& why) {
   // Saved with the next attempt, or with the job's end.
 }
 
-void ClusterJob::Log(std::string_view line) { cluster_.Log(fmt::format("{}: {}", id(), line)); }
+void ClusterJob::Log(const LogLine& line) {
+  LogLine complete = line;
+  complete.job = id();
+  complete.attempt = record_.attempt;
+  HideParameters(kept_.parameters(), complete.message);
+  cluster_.Log(complete);
+}
 
 }  // namespace weir

@@ -21,6 +21,7 @@
 #include "runtime/coordinator/worker_table.h"
 #include "runtime/event_loop.h"
 #include "runtime/folder_claims.h"
+#include "runtime/log.h"
 #include "state/checkpoint_store.h"
 #include "state/object_store.h"
 #include "weir/runtime/cluster.pb.h"
@@ -40,7 +41,7 @@ class ClusterJob final : private JobMaster::Host {
     virtual void SendToExecutor(uint64_t session, const runtime::ToExecutor& message) = 0;
     virtual void CloseSession(uint64_t session) = 0;
     virtual std::string checkpoints() const = 0;  // the folder
-    virtual void Log(const std::string& line) = 0;
+    virtual void Log(const LogLine& line) = 0;
   };
 
   // DataLoss if what was kept cannot be read. All references must outlive it.
@@ -126,7 +127,7 @@ class ClusterJob final : private JobMaster::Host {
   void CollectGarbage() override;
   void OnSavepoint(CheckpointId checkpoint) override;
   void OnAttemptFailed(uint32_t attempt, const Status& why) override;
-  void Log(std::string_view line) override;
+  void Log(const LogLine& line) override;
 
   runtime::ClusterJob kept_;
   JobRecord record_;

@@ -101,7 +101,7 @@ void ClusterJob::Keep(size_t index) {
                                    }
                                  }
                                  const Status saved = Save();
-                                 if (!saved.ok()) Log(std::string(saved.message()));
+                                 if (!saved.ok()) Log(LogLine::Error(std::string(saved.message())));
                                });
 }
 
@@ -123,7 +123,7 @@ void ClusterJob::ExportSavepoints() {
       savepoint.set_failure(
           fmt::format("the job has ended as {} without a checkpoint", ToString(record_.state)));
       const Status saved = Save();
-      if (!saved.ok()) Log(std::string(saved.message()));
+      if (!saved.ok()) Log(LogLine::Error(std::string(saved.message())));
     }
   }
   if (ask) master_->RequestSavepoint(Now());

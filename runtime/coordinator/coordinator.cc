@@ -57,7 +57,7 @@ Status Coordinator::Open() {
                             },
                             [this](const std::string& line) {
                               loop_.Post([this, alive = alive_, line] {
-                                if (*alive) Log(line);
+                                if (*alive) Log(LogLine::Warning(line));
                               });
                             }));
   return absl::OkStatus();
@@ -93,7 +93,10 @@ Status Coordinator::RecoverJobs() {
 void Coordinator::Run() {
   for (auto& [id, job] : jobs_) {
     const Status begun = job->Begin();
-    if (!begun.ok()) Log(fmt::format("{}: {}", id, std::string(begun.message())));
+    if (begun.ok()) continue;
+    LogLine line = LogLine::Error(std::string(begun.message()));
+    line.job = id;
+    Log(line);
   }
   ready_ = true;
   loop_.Run([this] { return Tick(); });

@@ -47,7 +47,7 @@ struct CoordinatorOptions {
   std::string program;                     // "weir": run as `weir describe`
   std::shared_ptr<const TlsContext> tls;   // of workers and executors; null: in the clear
   std::shared_ptr<TokenAuthority> tokens;  // null: every worker that reaches it may join
-  std::function<void(std::string_view line)> log;
+  std::function<void(const LogLine& line)> log;
 };
 
 class Coordinator final : public ClusterApi, private ClusterJob::Cluster {
@@ -134,7 +134,7 @@ class Coordinator final : public ClusterApi, private ClusterJob::Cluster {
   void SendToExecutor(uint64_t session, const runtime::ToExecutor& message) override;
   void CloseSession(uint64_t session) override;
   std::string checkpoints() const override { return options_.checkpoints; }
-  void Log(const std::string& line) override { options_.log(line); }
+  void Log(const LogLine& line) override { options_.log(line); }
 
   NetworkThread& network_;
   Environment& env_;

@@ -237,7 +237,8 @@ void Coordinator::OnClosed(uint64_t id, const Status& why) {
   const Session session = std::move(found->second);
   sessions_.erase(found);
   if (session.joined) {
-    Log(fmt::format("worker {} is lost: {}", session.worker, std::string(why.message())));
+    Log(LogLine::Warning(
+        fmt::format("worker {} is lost: {}", session.worker, std::string(why.message()))));
     workers_.Remove(session.worker);
     for (auto& [name, job] : jobs_) job->OnWorkerLost(session.worker, why);
   } else if (session.executor >= 0) {
@@ -249,7 +250,9 @@ void Coordinator::OnClosed(uint64_t id, const Status& why) {
 void Coordinator::Refuse(uint64_t id, const std::string& why) {
   const auto found = sessions_.find(id);
   if (found == sessions_.end()) return;
-  Log(fmt::format("refused {}: {}", found->second.connection->peer().ToString(), why));
+  Log(LogLine::Warning(
+      fmt::format("refused {}: {}", found->second.connection->peer().ToString(), why),
+      "refused connections"));
   CloseSession(id);
 }
 

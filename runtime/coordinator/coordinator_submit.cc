@@ -10,6 +10,7 @@
 #include "runtime/checkpoint/going_back.h"
 #include "runtime/coordinator/coordinator.h"
 #include "runtime/coordinator/job_describer.h"
+#include "runtime/secrets_in_text.h"
 
 namespace weir {
 
@@ -186,7 +187,16 @@ StatusOr<runtime::JobDescription> Coordinator::Describe(runtime::DescribeJob que
     file.set_path(resource.path());
     file.set_content(*std::move(bytes));
   }
-  return DescribeInChild(options_.program, question);
+  std::string said;
+  StatusOr<runtime::JobDescription> description = DescribeInChild(options_.program, question, said);
+  if (!said.empty()) {
+    LogLine line("the process that builds the job wrote: " + said);
+    line.job = start.job_id();
+    line.flood = "builders that write";
+    HideParameters(job.parameters(), line.message);
+    Log(line);
+  }
+  return description;
 }
 
 StatusOr<rest::Submitted> Coordinator::OnDescribed(Submission& submission) {
@@ -232,9 +242,13 @@ StatusOr<rest::Submitted> Coordinator::OnDescribed(Submission& submission) {
   WEIR_ASSIGN_OR_RETURN(std::unique_ptr<ClusterJob> made,
                         ClusterJob::Make(std::move(job), env_, loop_, *this));
   ClusterJob& placed = *(jobs_[record.job_id] = std::move(made));
-  Log(fmt::format("{}: submitted", record.job_id));
+  LogLine line("submitted");
+  line.job = record.job_id;
+  Log(line);
   for (const std::string& lost : placed.kept().description().would_drop()) {
-    Log(fmt::format("{}: --drop-state: {}", record.job_id, lost));
+    line = LogLine::Warning(fmt::format("--drop-state: {}", lost));
+    line.job = record.job_id;
+    Log(line);
   }
   if (Status begun = placed.Begin(); !begun.ok()) {
     if (submission.from == 0) {  // it was never there

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstring>
 #include <thread>
 
 #include "core/child_process.h"
@@ -89,13 +90,20 @@ runtime::JobDescription DescribeJob(const runtime::DescribeJob& request, const B
 }
 
 StatusOr<runtime::JobDescription> DescribeInChild(const std::string& program,
-                                                  const runtime::DescribeJob& request) {
+                                                  const runtime::DescribeJob& request,
+                                                  std::string& said) {
   Descriptor question, answer;
   WEIR_ASSIGN_OR_RETURN(question.fd, FileInMemory("weir-describe", request.SerializeAsString()));
   WEIR_ASSIGN_OR_RETURN(answer.fd, FileInMemory("weir-description", ""));
-  WEIR_ASSIGN_OR_RETURN(ChildProcess child,
-                        ChildProcess::Start({program, {"describe"}, {question.fd, answer.fd}}));
-  WEIR_ASSIGN_OR_RETURN(const int wait_status, WaitFor(child));
+  // What does not fit is lost to the child, and takes no room here.
+  WEIR_ASSIGN_OR_RETURN(const SharedMemory error,
+                        SharedMemory::Create("weir-describe-error", limits::kLogTailBytes,
+                                             SharedMemory::Access::kWriteThere));
+  ChildProcess::Options options{program, {"describe"}, {question.fd, answer.fd}, error.fd()};
+  WEIR_ASSIGN_OR_RETURN(ChildProcess child, ChildProcess::Start(options));
+  const StatusOr<int> ended = WaitFor(child);
+  said.assign(error.data(), strnlen(error.data(), limits::kLogTailBytes));
+  WEIR_ASSIGN_OR_RETURN(const int wait_status, ended);
   runtime::JobDescription description;
   lseek(answer.fd, 0, SEEK_SET);
   if (wait_status != 0 || !description.ParseFromFileDescriptor(answer.fd)) {

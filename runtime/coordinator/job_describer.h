@@ -13,9 +13,11 @@ namespace weir {
 
 // In the coordinator: starts `program` (weir) and waits for its answer; for limits::kDescribeMax at
 // most. Blocks. An error is the job's: what is wrong with its library, its parameters, its stages'
-// check, or the checkpoint that it does not fit (OutOfRange).
+// check, or the checkpoint that it does not fit (OutOfRange). said: gets the beginning of what the
+// child wrote to stderr, at most limits::kLogTailBytes of it.
 StatusOr<runtime::JobDescription> DescribeInChild(const std::string& program,
-                                                  const runtime::DescribeJob& request);
+                                                  const runtime::DescribeJob& request,
+                                                  std::string& said);
 
 // In the child.
 inline constexpr int kDescribeRequestDescriptor = 3;

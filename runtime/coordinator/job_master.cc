@@ -49,6 +49,20 @@ JobMaster::JobMaster(const JobGraph& graph, JobRecord record, Options options, H
   }
 }
 
+void JobMaster::Log(LogLine line) const {
+  line.attempt = record_.attempt;
+  host_.Log(line);
+}
+
+void JobMaster::OnNotice(int executor, const runtime::Notice& notice) const {
+  LogLine line(notice.line());
+  if (notice.warning()) line.level = LogLevel::kWarning;
+  line.executor = executor;
+  line.op = notice.stage();
+  if (!line.op.empty()) line.subtask = static_cast<int>(notice.subtask());
+  Log(std::move(line));
+}
+
 runtime::ToExecutor JobMaster::Message() const {
   runtime::ToExecutor message;
   message.set_attempt(record_.attempt);
@@ -66,7 +80,7 @@ Status JobMaster::RecordFailure(const Status& saved) {
 void JobMaster::StartAttempt(int64_t now_micros) {
   shares_ = host_.PlaceExecutors(parallelism_);
   if (shares_.empty()) {
-    if (phase_ != Phase::kPlacing) host_.Log("waiting for free slots");
+    if (phase_ != Phase::kPlacing) Log("waiting for free slots");
     phase_ = Phase::kPlacing;
     restart_at_ = now_micros + kTickMax;
     return;
@@ -88,9 +102,9 @@ void JobMaster::StartAttempt(int64_t now_micros) {
     return End(RunState::kFailed);
   }
   ResetAttempt(now_micros);
-  host_.Log(restored_ == 0 ? fmt::format("attempt {}: a fresh start", record_.attempt)
-                           : fmt::format("attempt {}: going on from checkpoint {}", record_.attempt,
-                                         restored_));
+  Log(restored_ == 0
+          ? fmt::format("attempt {}: a fresh start", record_.attempt)
+          : fmt::format("attempt {}: going on from checkpoint {}", record_.attempt, restored_));
   host_.StartExecutors(record_.attempt, shares_);
 }
 
@@ -188,7 +202,7 @@ void JobMaster::OnMessage(int executor, const runtime::ToCoordinator& message, i
           status_.resident_bytes_max, message.executor_progress().resident_bytes_max());
       return;
     case Kind::kNotice:
-      return host_.Log(message.notice().line());
+      return OnNotice(executor, message.notice());
     case Kind::MESSAGE_NOT_SET:
       return;
   }
@@ -212,9 +226,9 @@ void JobMaster::OnTaskOpened(const runtime::TaskOpened& opened) {
     return OnFailure(RecordFailure(saved));
   }
   if (revoke_) {
-    host_.Log(restored_ == 0
-                  ? "starting over: what was committed is taken back"
-                  : fmt::format("what was committed after checkpoint {} is taken back", restored_));
+    Log(restored_ == 0
+            ? "starting over: what was committed is taken back"
+            : fmt::format("what was committed after checkpoint {} is taken back", restored_));
   }
   // All handles of the restored checkpoint are committed: what is still pending belongs to nobody.
   phase_ = Phase::kRecovering;
@@ -266,7 +280,7 @@ void JobMaster::OnCanceled(int executor, int64_t now_micros) {
   if (after_cancel_) return End(*after_cancel_);
   if (failure_.ok()) {  // behind a checkpoint, on purpose
     if (stop_requested_) return End(RunState::kSuspended);
-    host_.Log(fmt::format("starting again at parallelism {}", parallelism_));
+    Log(fmt::format("starting again at parallelism {}", parallelism_));
     return StartAttempt(now_micros);
   }
   status_.failure = failure_;
@@ -292,8 +306,8 @@ void JobMaster::OnCanceled(int executor, int64_t now_micros) {
   ++restarts_in_a_row_;
   restart_at_ = now_micros + delay;
   phase_ = Phase::kWaiting;
-  host_.Log(fmt::format("attempt {} failed: {}; trying again in {}", record_.attempt,
-                        std::string(failure_.message()), FormatDuration(delay)));
+  Log(LogLine::Warning(fmt::format("attempt {} failed: {}; trying again in {}", record_.attempt,
+                                   std::string(failure_.message()), FormatDuration(delay))));
 }
 
 void JobMaster::End(RunState state) {
@@ -302,7 +316,8 @@ void JobMaster::End(RunState state) {
   record_.failure = state == RunState::kFailed ? std::string(failure_.message()) : "";
   status_.failure = state == RunState::kFailed ? failure_ : absl::OkStatus();
   if (Status saved = SaveRecord(); !saved.ok()) {
-    host_.Log(fmt::format("cannot write the job's record: {}", std::string(saved.message())));
+    Log(LogLine::Error(
+        fmt::format("cannot write the job's record: {}", std::string(saved.message()))));
   }
 }
 

@@ -28,6 +28,7 @@
 #include "runtime/coordinator/task_report.h"
 #include "runtime/execution_plan.h"
 #include "runtime/job_status.h"
+#include "runtime/log.h"
 #include "state/job_record.h"
 #include "state/manifest.h"
 #include "weir/runtime/messages.pb.h"
@@ -58,8 +59,8 @@ class JobMaster {
     virtual void OnSavepoint(CheckpointId /*checkpoint*/) {}
     // Why an attempt has ended, however it goes on.
     virtual void OnAttemptFailed(uint32_t /*attempt*/, const Status& /*why*/) {}
-    // For people: what happened, a line.
-    virtual void Log(std::string_view line) = 0;
+    // For people: what happened, with all it is about but the job.
+    virtual void Log(const LogLine& line) = 0;
   };
 
   struct ReloadableContent {
@@ -161,6 +162,8 @@ class JobMaster {
   void OnFailure(const Status& failure);
   void OnCanceled(int executor, int64_t now_micros);
   void SendToAll(const runtime::ToExecutor& message);
+  void Log(LogLine line) const;
+  void OnNotice(int executor, const runtime::Notice& notice) const;
   void OnProgress(const runtime::TaskProgress& progress, int64_t now_micros);
   void TriggerCheckpoint(BarrierKind kind, int64_t now_micros);
   void SendTrigger();

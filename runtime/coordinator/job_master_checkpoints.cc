@@ -36,9 +36,8 @@ void JobMaster::ActivateResources(CheckpointId checkpoint) {
     if (resources_.contents[stage] == bytes) continue;
     // Of this attempt: if the checkpoint fails, nothing has been reloaded.
     ++base_counters_[stage].named["reloads"];
-    host_.Log(fmt::format("stage '{}': {} (SHA-256 {:.12}...) takes effect behind checkpoint {}",
-                          stage, options_.resources.at(stage).resource, Sha256Hex(bytes),
-                          checkpoint));
+    Log(fmt::format("stage '{}': {} (SHA-256 {:.12}...) takes effect behind checkpoint {}", stage,
+                    options_.resources.at(stage).resource, Sha256Hex(bytes), checkpoint));
   }
   // A number that no other checkpoint has ever had, so that a version is never two things.
   resources_ = {checkpoint, wanted_resources_};
@@ -66,9 +65,9 @@ void JobMaster::OnReloadRefused(const std::vector<std::string>& stages, const St
     for (auto* counters : {&base_counters_, &completed_counters_, &pending_counters_}) {
       ++(*counters)[stage].named["reloads_refused"];
     }
-    host_.Log(fmt::format(
+    Log(LogLine::Warning(fmt::format(
         "stage '{}': {} cannot be reloaded, so that version {} stays in force: {}", stage,
-        options_.resources.at(stage).resource, resources_.version, std::string(why.message())));
+        options_.resources.at(stage).resource, resources_.version, std::string(why.message()))));
   }
 }
 

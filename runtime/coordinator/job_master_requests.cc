@@ -90,7 +90,7 @@ void JobMaster::Reattach(const runtime::AttemptState& state, int64_t now_micros)
   triggered_kind_ = static_cast<BarrierKind>(state.kind());
   ResetAttempt(now_micros);
   reattached_ = true;
-  host_.Log(fmt::format("attempt {}: waiting for its executors", record_.attempt));
+  Log(fmt::format("attempt {}: waiting for its executors", record_.attempt));
 }
 
 }  // namespace weir

@@ -56,6 +56,8 @@ void JobMaster::FillOperators(JobStatus& status) const {
       subtask.backpressured_micros = report.last.backpressured_micros();
       subtask.queue_bytes = report.last.queued_bytes();
       subtask.state_bytes = stage.state_bytes();
+      subtask.stalls = stage.stalls();
+      subtask.stalled_micros = stage.stalled_micros();
       op.live += subtask.counters;
       op.watermark = std::min<Timestamp>(op.watermark, stage.watermark());
       op.state_bytes += stage.state_bytes();

@@ -26,6 +26,8 @@ rest::Subtask ViewOf(const SubtaskStatus& subtask, const ClusterJob& job, Timest
   view.set_watermark_lag_seconds(LagSeconds(subtask.watermark, now));
   view.set_queue_bytes(static_cast<double>(subtask.queue_bytes));
   view.set_state_bytes(static_cast<double>(subtask.state_bytes));
+  view.set_stalls(static_cast<double>(subtask.stalls));
+  view.set_stalled_seconds(subtask.stalled_micros / kMicros);
   return view;
 }
 
@@ -53,16 +55,20 @@ rest::Operator ViewOf(const OperatorStatus& op, const ClusterJob& job, Timestamp
   for (const auto& [name, count] : op.completed.named) {
     (*view.mutable_counters())[name] = static_cast<double>(count);
   }
-  double queue_bytes = 0, busy = 0, backpressured = 0;
+  double queue_bytes = 0, busy = 0, backpressured = 0, stalls = 0, stalled = 0;
   for (const SubtaskStatus& subtask : op.subtasks) {
     *view.add_subtasks() = ViewOf(subtask, job, now);
     queue_bytes += static_cast<double>(subtask.queue_bytes);
     busy += subtask.busy_micros / kMicros;
     backpressured += subtask.backpressured_micros / kMicros;
+    stalls += static_cast<double>(subtask.stalls);
+    stalled = std::max(stalled, subtask.stalled_micros / kMicros);
   }
   view.set_queue_bytes(queue_bytes);
   view.set_busy_seconds(busy);
   view.set_backpressured_seconds(backpressured);
+  view.set_stalls(stalls);
+  view.set_stalled_seconds(stalled);
   return view;
 }
 

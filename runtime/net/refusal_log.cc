@@ -5,12 +5,10 @@
 namespace weir {
 
 void RefusalLog::Add(std::string_view line, int64_t now_micros) {
-  if (now_micros - since_ > period_) {
-    if (count_ > lines_max_) log_(fmt::format(fmt::runtime(what_), count_ - lines_max_));
-    since_ = now_micros;
-    count_ = 0;
-  }
-  if (++count_ <= lines_max_) log_(line);
+  const std::optional<uint64_t> left_out = limit_.Admit(now_micros);
+  if (!left_out) return;
+  if (*left_out > 0) log_(fmt::format(fmt::runtime(what_), *left_out));
+  log_(line);
 }
 
 }  // namespace weir

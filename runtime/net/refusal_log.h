@@ -4,6 +4,7 @@
 // One thread at a time.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -11,6 +12,7 @@
 #include <utility>
 
 #include "core/time.h"
+#include "runtime/log_limit.h"
 
 namespace weir {
 
@@ -19,7 +21,7 @@ class RefusalLog {
   // what: "HTTP: {} more requests were refused", with the number in place of {}.
   RefusalLog(std::function<void(std::string_view line)> log, std::string what, size_t lines_max,
              Duration period)
-      : log_(std::move(log)), what_(std::move(what)), lines_max_(lines_max), period_(period) {}
+      : log_(std::move(log)), what_(std::move(what)), limit_(lines_max, period) {}
 
   // now_micros: of a monotonic clock.
   void Add(std::string_view line, int64_t now_micros);
@@ -27,10 +29,7 @@ class RefusalLog {
  private:
   const std::function<void(std::string_view line)> log_;
   const std::string what_;
-  const size_t lines_max_;
-  const Duration period_;
-  int64_t since_ = 0;  // begin of the period
-  size_t count_ = 0;   // in it
+  LogLimit limit_;
 };
 
 }  // namespace weir

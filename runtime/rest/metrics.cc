@@ -90,6 +90,11 @@ void AddFlow(const Part& part, const Labels& labels, Families& families) {
   families.Counter("weir_backpressured_seconds_total",
                    "Time that an operator's task waited for room downstream", labels,
                    part.backpressured_seconds());
+  families.Counter("weir_stalls_total", "Calls of an operator that held their slot too long",
+                   labels, part.stalls());
+  families.Gauge("weir_stalled_seconds",
+                 "How long a call of an operator holds its slot; 0: not too long", labels,
+                 part.stalled_seconds());
   if (part.watermark_lag_seconds() >= 0) {
     families.Gauge("weir_watermark_lag_seconds", "How far event time is behind the wall clock",
                    labels, part.watermark_lag_seconds());

@@ -44,8 +44,9 @@ ChainNode::ChainNode(Setup setup) : setup_(std::move(setup)) {
   };
   context.wake = raise(woken_);
   context.notify = raise(notified_);
-  context.log = [where = where(), log = std::move(context.log)](std::string_view line) {
-    log(fmt::format("{}: {}", where, line));
+  context.log = [notice = setup_.notice, stage = spec().name,
+                 subtask = context.subtask](std::string_view line) {
+    if (notice) notice(stage, subtask, line);
   };
 }
 
@@ -100,7 +101,9 @@ Status ChainNode::Guard(int64_t now_micros, Call call) {
   call_started_micros_ = now_micros;
   Status status;
   try {
-    const CrashScope here(spec().name.c_str(), setup_.context.subtask);
+    // Open() may take long; what is called with the time at hand may not.
+    const CrashScope here(spec().name.c_str(), setup_.context.subtask,
+                          /*brief=*/now_micros != 0);
     status = call();
   } catch (const std::exception& e) {
     status = absl::UnknownError(fmt::format("threw: {}", e.what()));

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -47,6 +49,10 @@ class NodeTimers final : public TimerService {
   std::optional<int64_t> wake_up_;
 };
 
+// Takes a line that an operator says (OperatorContext::log). From any thread.
+using OperatorLog =
+    std::function<void(const std::string& stage, int subtask, std::string_view line)>;
+
 class ChainNode;
 
 // Where the rows of one edge go: into the inbox of a node of the same task, or to an
@@ -66,7 +72,8 @@ class ChainNode final : public Output {
     const BuiltJob* job = nullptr;
     bool encode_edges = false;
     bool heap_state = false;  // keyed state is kept in memory alone
-    OperatorContext context;  // keyed, timers, counters and restore are set by the node
+    OperatorContext context;  // keyed, timers, counters, log and restore are set by the node
+    OperatorLog notice;       // null: nobody listens
     Restore restore;          // of the operator
     Restore keyed_restore;
   };

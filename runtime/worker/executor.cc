@@ -9,6 +9,8 @@
 #include "runtime/message_check.h"
 #include "runtime/worker/executor_messages.h"
 #include "runtime/worker/memory_plan.h"
+#include "runtime/worker/notices.h"
+#include "runtime/worker/stall_detector.h"
 #include "runtime/worker/task_wiring.h"
 #include "state/rocks_memory.h"
 
@@ -43,10 +45,12 @@ struct Executor::Attempt {
   ExecutionPlan plan;
   MemoryPlan memory;
   std::unique_ptr<SnapshotReader> reader;
+  std::unique_ptr<Notices> notices;
   std::unique_ptr<PeerLinks> links;  // null: there are no peers
   std::map<TaskId, std::unique_ptr<Task>> tasks;
   int first_subtask = 0;                     // of those that are here
   std::vector<std::unique_ptr<Slot>> slots;  // one for each of them
+  std::unique_ptr<StallDetector> stalls;     // null: nobody looks
   // Handles that no completed checkpoint has committed yet, by sink; filled on the loop's thread.
   std::map<std::pair<TaskId, int>, std::vector<std::string>> handles;
   // By the sink's stage.
@@ -180,12 +184,21 @@ Status Executor::Deploy(uint32_t number, const runtime::Deploy& deploy) {
                     "over with --fresh",
                     deploy.restore_checkpoint(), std::string(reloaded.status().message())));
   }
+  attempt_->notices = std::make_unique<Notices>(
+      env_.clock, options_.notice_lines_max, [this](const runtime::Notice& notice) {
+        Post([this, notice] { send_(NoticeMessage(attempt_->number, notice)); });
+      });
+  if (options_.stall_max > 0) {
+    attempt_->stalls =
+        std::make_unique<StallDetector>(env_.clock, options_.stall_max, *attempt_->notices);
+  }
   attempt_->first_subtask = static_cast<int>(place.first_subtask());
   for (uint32_t i = 0; i < place.subtasks(); ++i) {
     const int subtask = attempt_->first_subtask + static_cast<int>(i);
     attempt_->slots.push_back(options_.make_slot
                                   ? options_.make_slot(subtask)
                                   : std::make_unique<ThreadSlot>(subtask, env_.clock));
+    if (attempt_->stalls != nullptr) attempt_->stalls->Watch(subtask, *attempt_->slots.back());
   }
   if (deploy.executors_size() > 1) {
     WEIR_CHECK(options_.make_links);
@@ -231,12 +244,8 @@ void Executor::MakeTasks(const std::optional<Manifest>& restored,
   wiring.context.job_id = attempt.job_id;
   wiring.context.attempt = attempt.number;
   wiring.context.env = &attempt.env;
-  wiring.context.log = [this](std::string_view line) {
-    Post([this, line = std::string(line)] {
-      runtime::ToCoordinator message = Message();
-      message.mutable_notice()->set_line(line);
-      send_(message);
-    });
+  wiring.notice = [notices = attempt.notices.get()](const auto& stage, int subtask, auto line) {
+    notices->Say(stage, subtask, line);
   };
   wiring.local_dir = attempt.local_dir;
   wiring.restored = restored ? &*restored : nullptr;
@@ -383,25 +392,15 @@ void Executor::OnSnapshot(TaskId id, CheckpointId checkpoint,
 }
 
 void Executor::Acknowledge(TaskId id, CheckpointId checkpoint, std::vector<StageSnapshot> stages) {
-  runtime::ToCoordinator message = Message();
-  runtime::CheckpointAck& ack = *message.mutable_checkpoint_ack();
-  ack.set_checkpoint(checkpoint);
-  ack.mutable_task()->set_group(id.group);
-  ack.mutable_task()->set_subtask(id.subtask);
   for (StageSnapshot& stage : stages) {
-    if (!stage.op.handles.empty()) {
-      // A checkpoint that failed leaves its handles to the next one.
-      std::vector<std::string>& handles = attempt_->handles[{id, stage.stage}];
-      handles.insert(handles.end(), std::make_move_iterator(stage.op.handles.begin()),
-                     std::make_move_iterator(stage.op.handles.end()));
-      stage.op.handles = handles;
-    }
-    runtime::StageState& state = *ack.add_stages();
-    state.set_stage(stage.stage);
-    state.set_snapshot(SubtaskState{std::move(stage.op), std::move(stage.keyed)}.Serialize());
-    stage.counters.Write(*state.mutable_counters());
+    if (stage.op.handles.empty()) continue;
+    // A checkpoint that failed leaves its handles to the next one.
+    std::vector<std::string>& handles = attempt_->handles[{id, stage.stage}];
+    handles.insert(handles.end(), std::make_move_iterator(stage.op.handles.begin()),
+                   std::make_move_iterator(stage.op.handles.end()));
+    stage.op.handles = handles;
   }
-  send_(message);
+  send_(CheckpointAckMessage(attempt_->number, id, checkpoint, std::move(stages)));
 }
 
 void Executor::Commit(CheckpointId checkpoint) {
@@ -465,6 +464,7 @@ void Executor::FinishCommit(const runtime::FinishCommit& finish) {
 
 void Executor::Cancel() {
   if (attempt_ == nullptr) return;
+  if (attempt_->stalls != nullptr) attempt_->stalls->Stop();
   for (auto& slot : attempt_->slots) slot->Join();
   // Wakes slots; holds channels that wake it.
   if (attempt_->links != nullptr) attempt_->links->Close();
@@ -485,7 +485,13 @@ void Executor::SendProgress() {
   if (attempt_ == nullptr) return;
   SendProcess();
   for (auto& [id, task] : attempt_->tasks) {
-    const TaskProgressReport report = task->progress();
+    TaskProgressReport report = task->progress();
+    for (auto& stage : report.stages) {
+      if (attempt_->stalls == nullptr) break;
+      const auto stalls = attempt_->stalls->Of(job_.graph.stages[stage.stage].name, id.subtask);
+      stage.stalls = stalls.count;
+      stage.stalled = stalls.held;
+    }
     if (!report.stages.empty()) send_(TaskProgressMessage(attempt_->number, id, report));
   }
 }

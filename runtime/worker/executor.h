@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -51,6 +52,10 @@ class Executor final : public TaskListener {
     // of CountingIoPool.
     std::function<std::unique_ptr<Slot>(int index)> make_slot;
     std::function<bool()> help_io;
+    // A call of an operator that holds its slot longer is told of; 0: nobody looks.
+    Duration stall_max = 0;
+    // Of one operator, in limits::kLogPeriod.
+    size_t notice_lines_max = std::numeric_limits<size_t>::max();
   };
   // All references must outlive the executor. `send` is called on the loop's thread.
   Executor(const BuiltJob& job, CheckpointStore& store, Environment& env, EventQueue& loop,

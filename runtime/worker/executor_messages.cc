@@ -1,6 +1,9 @@
 #include "runtime/worker/executor_messages.h"
 
 #include <string>
+#include <utility>
+
+#include "state/manifest.h"
 
 namespace weir {
 
@@ -23,6 +26,28 @@ runtime::ToCoordinator CanceledMessage(uint32_t attempt) {
   return message;
 }
 
+runtime::ToCoordinator CheckpointAckMessage(uint32_t attempt, TaskId id, CheckpointId checkpoint,
+                                            std::vector<StageSnapshot> stages) {
+  runtime::ToCoordinator message = MessageOf(attempt);
+  runtime::CheckpointAck& ack = *message.mutable_checkpoint_ack();
+  ack.set_checkpoint(checkpoint);
+  ack.mutable_task()->set_group(id.group);
+  ack.mutable_task()->set_subtask(id.subtask);
+  for (StageSnapshot& stage : stages) {
+    runtime::StageState& state = *ack.add_stages();
+    state.set_stage(stage.stage);
+    state.set_snapshot(SubtaskState{std::move(stage.op), std::move(stage.keyed)}.Serialize());
+    stage.counters.Write(*state.mutable_counters());
+  }
+  return message;
+}
+
+runtime::ToCoordinator NoticeMessage(uint32_t attempt, const runtime::Notice& notice) {
+  runtime::ToCoordinator message = MessageOf(attempt);
+  *message.mutable_notice() = notice;
+  return message;
+}
+
 runtime::ToCoordinator TaskProgressMessage(uint32_t attempt, TaskId id,
                                            const TaskProgressReport& report) {
   runtime::ToCoordinator message = MessageOf(attempt);
@@ -36,6 +61,8 @@ runtime::ToCoordinator TaskProgressMessage(uint32_t attempt, TaskId id,
     to.set_watermark(stage.watermark);
     to.set_busy_micros(stage.busy_micros);
     to.set_state_bytes(stage.state_bytes);
+    to.set_stalls(stage.stalls);
+    to.set_stalled_micros(stage.stalled);
     to.set_source_done_bytes(stage.source.done_bytes);
     to.set_source_total_bytes(stage.source.total_bytes);
   }

@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <iostream>
 #include <memory>
 #include <utility>
 
+#include "core/process_memory.h"
 #include "runtime/crash_handler.h"
 #include "runtime/event_loop.h"
+#include "runtime/limits.h"
+#include "runtime/log.h"
 #include "runtime/net/network_thread.h"
 #include "runtime/worker/attempt_answers.h"
 #include "runtime/worker/coordinator_link.h"
@@ -32,6 +34,7 @@ Status RunExecutorProcess(const runtime::ExecutorStart& start,
                           const std::function<StatusOr<const BuiltJob*>()>& load,
                           Environment& env) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  RaiseOomScore(limits::kExecutorOomScore);
   InstallCrashHandler();
   SetCrashFile(start.crash_file());
   WEIR_ASSIGN_OR_RETURN(const Address coordinator, ParseAddress(start.coordinator()));
@@ -42,6 +45,15 @@ Status RunExecutorProcess(const runtime::ExecutorStart& start,
                           LoadTls({start.tls().cert(), start.tls().key(), start.tls().ca()}));
   }
 
+  // Here before the network thread, which writes to it.
+  Log log(ParseLogFormat(start.log_format()), env.clock);
+  const auto say = [&log, &start](const std::string& text) {
+    LogLine line = LogLine::Warning(text, "connections between executors");
+    line.job = start.job_id();
+    line.attempt = start.attempt();
+    line.executor = static_cast<int>(start.executor());
+    log.Write(line);
+  };
   NetworkThread network;
   PeerMesh::Options mesh;
   mesh.connection = secured;
@@ -51,11 +63,8 @@ Status RunExecutorProcess(const runtime::ExecutorStart& start,
   mesh.executors = static_cast<int>(start.executors());
   mesh.secret = start.secret();
   if (!start.host().empty()) mesh.listen.host = start.host();
-  WEIR_ASSIGN_OR_RETURN(
-      std::unique_ptr<ExecutorLinks> links,
-      ExecutorLinks::Listen(network, std::move(mesh), [](const std::string& line) {
-        std::cerr << "weir: " << line << "\n";
-      }));
+  WEIR_ASSIGN_OR_RETURN(std::unique_ptr<ExecutorLinks> links,
+                        ExecutorLinks::Listen(network, std::move(mesh), say));
 
   EventLoop loop(env.clock);
   std::unique_ptr<Executor> executor;  // used on the loop's thread, which is this one
@@ -98,6 +107,8 @@ Status RunExecutorProcess(const runtime::ExecutorStart& start,
   options.encode_edges = start.encode_edges();
   options.memory_bytes = start.memory_bytes();
   options.make_links = [&links] { return std::move(links); };
+  options.stall_max = limits::kStallMax;
+  options.notice_lines_max = limits::kNoticeLinesMax;
   executor = std::make_unique<Executor>(**job, store, env, loop, std::move(options), send);
   int64_t next_progress = 0;
   loop.Run([&]() -> int64_t {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/crash_site.h"
 #include "core/limits.h"
 
 namespace weir {
@@ -16,7 +17,8 @@ Task::Task(Setup setup) : setup_(std::move(setup)) {
                           .job = setup_.job,
                           .encode_edges = setup_.encode_edges,
                           .heap_state = setup_.heap_state,
-                          .context = setup_.context};
+                          .context = setup_.context,
+                          .notice = setup_.notice};
     node.context.subtask = setup_.id.subtask;
     node.context.parallelism = setup_.plan->parallelism;
     node.context.memory_bytes = setup_.memory->instance_bytes[stage];
@@ -68,6 +70,7 @@ void Task::Open() {
   }
   if (Status status = Reload(setup_.reloaded); !status.ok()) return Fail(status);
   phase_ = Phase::kOpen;
+  PublishProgress(0);  // what is told of the first call, should it never end
   setup_.listener->OnOpened(setup_.id);
 }
 
@@ -96,7 +99,9 @@ Status Task::Reload(std::shared_ptr<const ReloadedStages> reloaded) {
 
 void Task::OnCheckpointComplete(CheckpointId checkpoint) {
   for (auto& node : nodes_) {
-    if (node->op() != nullptr) node->op()->OnCheckpointComplete(checkpoint);
+    if (node->op() == nullptr) continue;
+    const CrashScope here(node->spec().name.c_str(), setup_.id.subtask, /*brief=*/true);
+    node->op()->OnCheckpointComplete(checkpoint);
   }
 }
 
@@ -323,6 +328,7 @@ void Task::FreezeAll() {
   const CheckpointId checkpoint = barrier_->checkpoint;
   for (auto& node : nodes_) {
     Piece& piece = pieces->emplace_back(Piece{node->stage(), node->where(), node->counters()});
+    const CrashScope here(node->spec().name.c_str(), setup_.id.subtask, /*brief=*/true);
     if (node->sink() != nullptr && barrier_->kind != BarrierKind::kCheckpoint) {
       node->sink()->EndPieces();
     }

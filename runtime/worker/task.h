@@ -53,6 +53,8 @@ struct TaskProgressReport {
     Timestamp watermark = kMinTimestamp;
     uint64_t busy_micros = 0;
     uint64_t state_bytes = 0;
+    uint64_t stalls = 0;  // as StallDetector has them; set by the executor
+    Duration stalled = 0;
     SourceProgress source;
   };
   std::vector<Stage> stages;
@@ -74,6 +76,7 @@ class Task {
     const ExecutionPlan* plan = nullptr;
     const MemoryPlan* memory = nullptr;
     OperatorContext context;               // job id, attempt, env, wake; the rest is set per node
+    OperatorLog notice;                    // as ChainNode::Setup has it
     std::string local_dir;                 // of the attempt; each node gets a folder below it
     std::map<int, Restore> restore;        // by stage
     std::map<int, Restore> keyed_restore;  // by stage

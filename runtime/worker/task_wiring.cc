@@ -124,6 +124,7 @@ std::map<TaskId, WiredTask> WireTasks(const TaskWiring& wiring) {
       task.setup.coalesce_delay = wiring.coalesce_delay;
       task.setup.context = wiring.context;
       task.setup.context.wake = wiring.waker(subtask);
+      task.setup.notice = wiring.notice;
       for (int stage : plan.groups[group].stages) {
         const bool sink = wiring.job->graph.stages[stage].role == StageRole::kSink;
         if (sink && subtask == 0) task.recoveries[stage] = RecoveryOf(wiring, stage);

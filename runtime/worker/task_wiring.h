@@ -45,6 +45,7 @@ struct TaskWiring {
   TaskListener* listener = nullptr;
 
   OperatorContext context;             // job id, attempt and env
+  OperatorLog notice;                  // as ChainNode::Setup has it
   std::string local_dir;               // of the attempt
   const Manifest* restored = nullptr;  // null: a fresh start. Only needed during the call
   SnapshotReader* reader = nullptr;    // of the restored checkpoint; outlives the tasks' Open()

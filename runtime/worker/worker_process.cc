@@ -1,16 +1,16 @@
 #include "runtime/worker/worker_process.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "core/limits.h"
+#include "core/process_memory.h"
 #include "core/shared_memory.h"
 #include "runtime/crash_handler.h"
 #include "runtime/data_folder.h"
+#include "runtime/limits.h"
 #include "runtime/security/security_options.h"
 
 namespace weir {
@@ -18,17 +18,6 @@ namespace {
 
 std::string NameOf(const runtime::ExecutorRef& ref) {
   return fmt::format("{}-{}-{}", ref.job_id(), ref.attempt(), ref.executor());
-}
-
-// The end of what an executor wrote to its log.
-std::string TailOf(Disk& disk, const std::string& path) {
-  const StatusOr<FileInfo> info = disk.Stat(path);
-  StatusOr<std::unique_ptr<ReadableFile>> file = disk.OpenForRead(path);
-  if (!info.ok() || !file.ok()) return "";
-  std::string tail(std::min<uint64_t>(info->size, limits::kLogTailBytes), '\0');
-  const StatusOr<size_t> read = (*file)->ReadAt(info->size - tail.size(), tail.data(), tail.size());
-  tail.resize(read.value_or(0));
-  return tail;
 }
 
 }  // namespace
@@ -130,8 +119,9 @@ void WorkerProcess::OnClosed(const Status& why) {
   ++generation_;
   connect_at_ = now + limits::kReconnectInterval;
   if (joined_.exchange(false) || now >= complained_at_ + limits::kComplainInterval) {
-    options_.log(fmt::format("the coordinator at {} is not reached, trying again: {}",
-                             options_.join.ToString(), std::string(why.message())));
+    options_.log(
+        LogLine::Warning(fmt::format("the coordinator at {} is not reached, trying again: {}",
+                                     options_.join.ToString(), std::string(why.message()))));
     complained_at_ = now;
   }
   // What it waited for would be sent by the connection that is gone.
@@ -218,7 +208,7 @@ void WorkerProcess::Start(const runtime::StartExecutor& start) {
   if (!missing.empty()) return waiting_.push_back(start);
   const Status started = StartNow(start);
   if (started.ok()) return;
-  ReportEnd({start.executor(), {}, ""},
+  ReportEnd({start.executor(), {}, "", 0, {}},
             fmt::format("cannot be started: {}", std::string(started.message())), true);
 }
 
@@ -251,15 +241,16 @@ Status WorkerProcess::StartNow(const runtime::StartExecutor& given) {
   }
   start.set_work(folder + "/state");
   start.set_crash_file(folder + "/crash");
+  start.set_log_format(options_.log_format);
+  WEIR_ASSIGN_OR_RETURN(OutputFile output, OutputFile::Create(folder + "/log"));
   WEIR_ASSIGN_OR_RETURN(const int question,
                         FileInMemory("weir-executor-start", start.SerializeAsString()));
-  const int log = open((folder + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  ChildProcess::Options child{options_.program, {"executor"}, {question}, log};
+  ChildProcess::Options child{options_.program, {"executor"}, {question}, output.descriptor()};
   StatusOr<ChildProcess> process = ChildProcess::Start(child);
   close(question);
-  if (log >= 0) close(log);
   WEIR_RETURN_IF_ERROR(process.status());
-  running_[name] = {given.executor(), *std::move(process), folder};
+  running_[name] = {given.executor(), *std::move(process), folder, MemoryLimitOf(start),
+                    std::move(output)};
   return absl::OkStatus();
 }
 
@@ -274,7 +265,7 @@ void WorkerProcess::OnBlob(const runtime::Blob& blob) {
       continue;
     }
     ReportEnd(
-        {start.executor(), {}, ""},
+        {start.executor(), {}, "", 0, {}},
         fmt::format("cannot be started: blob {}: {}", blob.sha256(), std::string(stored.message())),
         true);
   }
@@ -294,6 +285,12 @@ void WorkerProcess::EndExecutor(const runtime::ExecutorRef& ref) {
 }
 
 void WorkerProcess::ReportEnd(const Running& running, std::string how, bool by_itself) {
+  LogLine line(how);
+  if (by_itself) line = LogLine::Warning(how, "executors that ended");
+  line.job = running.ref.job_id();
+  line.attempt = running.ref.attempt();
+  line.executor = static_cast<int>(running.ref.executor());
+  options_.log(line);
   runtime::FromWorker message;
   runtime::ExecutorEnded& ended = *message.mutable_executor_ended();
   *ended.mutable_executor() = running.ref;
@@ -302,15 +299,50 @@ void WorkerProcess::ReportEnd(const Running& running, std::string how, bool by_i
   if (!running.folder.empty()) {
     StatusOr<std::string> crash = ReadCrashFile(env_.disk, running.folder + "/crash");
     if (crash.ok()) ended.set_crash(*std::move(crash));
-    ended.set_log_tail(TailOf(env_.disk, running.folder + "/log"));
+    ended.set_log_tail(running.output.Tail(limits::kLogTailBytes));
     (void)env_.disk.RemoveTree(running.folder);  // what stays is removed by the next worker
   }
   Send(message);
 }
 
+uint64_t WorkerProcess::MemoryLimitOf(const runtime::ExecutorStart& start) const {
+  if (!options_.memory_limit_bytes) return 0;
+  if (*options_.memory_limit_bytes == 0) {
+    return 2 * start.memory_bytes() + limits::kExecutorMemorySlackBytes;
+  }
+  const double share =
+      static_cast<double>(start.memory_bytes()) / static_cast<double>(options_.memory_bytes);
+  return static_cast<uint64_t>(static_cast<double>(*options_.memory_limit_bytes) * share);
+}
+
+// One that takes all the memory there is would take its neighbours with it.
+void WorkerProcess::EndTheGreedy() {
+  for (auto at = running_.begin(); at != running_.end();) {
+    Running& running = at->second;
+    const pid_t pid = running.process.pid();
+    const uint64_t held = running.memory_bytes_max == 0 ? 0 : ResidentBytesOf(pid);
+    if (held <= running.memory_bytes_max) {
+      ++at;
+      continue;
+    }
+    running.process.End();
+    ReportEnd(running,
+              fmt::format("process {} was ended by its worker: it held {} of memory, its limit is "
+                          "{} (--memory-limit of weir worker)",
+                          pid, FormatSize(held), FormatSize(running.memory_bytes_max)),
+              true);
+    at = running_.erase(at);
+  }
+}
+
 int64_t WorkerProcess::Tick() {
   const int64_t now = env_.clock.MonotonicMicros();
+  if (now >= look_at_memory_at_) {
+    EndTheGreedy();
+    look_at_memory_at_ = now + limits::kMemoryLookInterval;
+  }
   for (auto at = running_.begin(); at != running_.end();) {
+    at->second.output.Bound();
     const pid_t pid = at->second.process.pid();
     const std::optional<int> ended = at->second.process.Ended();
     if (!ended) {
@@ -328,7 +360,7 @@ int64_t WorkerProcess::Tick() {
     tell_at_ = now + limits::kHeartbeatInterval;
   }
   if (leave_by_ != 0 && now >= leave_by_) {
-    options_.log("leaving though not everything has been moved in time");
+    options_.log(LogLine::Warning("leaving though not everything has been moved in time"));
     Finish(absl::OkStatus());
   }
   return now + limits::kSuperviseInterval;

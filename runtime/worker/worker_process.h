@@ -15,6 +15,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,10 @@
 #include "core/environment.h"
 #include "runtime/blob_store.h"
 #include "runtime/event_loop.h"
+#include "runtime/log.h"
 #include "runtime/net/connection.h"
 #include "runtime/net/network_thread.h"
+#include "runtime/worker/output_file.h"
 #include "weir/runtime/cluster.pb.h"
 #include "weir/runtime/rest/api.pb.h"
 
@@ -40,7 +43,12 @@ struct WorkerOptions {
   std::shared_ptr<const TlsContext> tls;
   TlsFiles tls_files;
   std::string token;  // that it joins with; empty: none
-  std::function<void(std::string_view line)> log;
+  // What the processes of its executors may have resident, all together: each its share, by its
+  // slots. 0: twice its share of memory_bytes, and limits::kExecutorMemorySlackBytes. nullopt: no
+  // limit.
+  std::optional<uint64_t> memory_limit_bytes = 0;
+  std::string log_format;  // that its executors are to write in
+  std::function<void(const LogLine& line)> log;
 };
 
 class WorkerProcess {
@@ -63,7 +71,9 @@ class WorkerProcess {
   struct Running {
     runtime::ExecutorRef ref;
     ChildProcess process;
-    std::string folder;  // empty: it could not be started
+    std::string folder;             // empty: it could not be started
+    uint64_t memory_bytes_max = 0;  // 0: no limit
+    OutputFile output;
   };
 
   WorkerProcess(NetworkThread& network, Environment& env, WorkerOptions options);
@@ -75,6 +85,8 @@ class WorkerProcess {
   Status StartNow(const runtime::StartExecutor& start);
   void EndExecutor(const runtime::ExecutorRef& ref);
   void ReportEnd(const Running& running, std::string how, bool by_itself);
+  uint64_t MemoryLimitOf(const runtime::ExecutorStart& start) const;
+  void EndTheGreedy();
   void OnBlob(const runtime::Blob& blob);
   void Send(const runtime::FromWorker& message);
   int64_t Tick();
@@ -98,6 +110,7 @@ class WorkerProcess {
   std::vector<runtime::StartExecutor> waiting_;  // for blobs
   std::vector<std::string> asked_for_;           // blobs
   int64_t leave_by_ = 0;                         // 0: it is to stay
+  int64_t look_at_memory_at_ = 0;
   Status result_;
 };
 

@@ -36,7 +36,7 @@ class Host final : public JobMaster::Host {
     writing.push_back(manifest.checkpoint);
   }
   void CollectGarbage() override { ++collections; }
-  void Log(std::string_view) override {}
+  void Log(const LogLine&) override {}
 
   std::optional<uint32_t> starting;
   int executors = 0;

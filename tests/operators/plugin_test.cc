@@ -227,10 +227,10 @@ TEST(PluginTest, ACrashIsSaidToBeThePluginsOnlyWhileItRuns) {
   const CrashScope scope("stage", 3);
   PluginBed bed("unruly");
   bed.Run({{"keep"}, {"throw"}});
-  EXPECT_STREQ(CurrentCrashSite().stage, "stage");
-  EXPECT_EQ(CurrentCrashSite().subtask, 3);
-  EXPECT_EQ(CurrentCrashSite().component, nullptr);
-  EXPECT_EQ(CurrentCrashSite().row, nullptr);
+  EXPECT_STREQ(CurrentCrashSite().stage.load(), "stage");
+  EXPECT_EQ(CurrentCrashSite().subtask.load(), 3);
+  EXPECT_EQ(CurrentCrashSite().component.load(), nullptr);
+  EXPECT_EQ(CurrentCrashSite().row.load(), nullptr);
 }
 
 TEST(PluginDeathTest, ACrashNamesThePluginAndTheRow) {
@@ -240,7 +240,8 @@ TEST(PluginDeathTest, ACrashNamesThePluginAndTheRow) {
   const auto crash = [&bed] {
     std::signal(SIGABRT, [](int) {
       const CrashSite& site = CurrentCrashSite();
-      fprintf(stderr, "%s, %s, row %u\n", site.stage, site.component, site.row->load());
+      fprintf(stderr, "%s, %s, row %u\n", site.stage.load(), site.component.load(),
+              site.row.load()->load());
       _exit(1);
     });
     bed.Run({{"keep"}, {"throw"}, {"crash"}, {"keep"}});

@@ -138,7 +138,7 @@ class Cluster final : public JobMaster::Host {
       master_->OnGarbageCollected(Now());
     });
   }
-  void Log(std::string_view line) override { log_ += std::string(line) + "\n"; }
+  void Log(const LogLine& line) override { log_ += line.message + "\n"; }
 
  private:
   int64_t Now() { return env_.clock.MonotonicMicros(); }

@@ -38,7 +38,10 @@ class FakeHost final : public JobMaster::Host {
   void WriteManifest(Manifest m) override { manifests.push_back(std::move(m)); }
   void CollectGarbage() override { ++collections; }
   void OnSavepoint(CheckpointId checkpoint) override { savepoints.push_back(checkpoint); }
-  void Log(std::string_view line) override { log += std::string(line) + "\n"; }
+  void Log(const LogLine& line) override {
+    log += line.message + "\n";
+    lines.push_back(line);
+  }
 
   runtime::ToExecutor Last() const { return sent.back(); }
 
@@ -52,7 +55,8 @@ class FakeHost final : public JobMaster::Host {
   runtime::AttemptState attempt;
   std::vector<CheckpointId> savepoints;
   Status disk;
-  std::string log;
+  std::string log;  // messages
+  std::vector<LogLine> lines;
   int collections = 0;
 };
 

@@ -49,6 +49,24 @@ TEST_F(JobMasterTest, ACheckpointGoesThroughItsPhases) {
   EXPECT_EQ(host_.Last().trigger_checkpoint().checkpoint(), 11u);
 }
 
+TEST_F(JobMasterTest, WhatAnOperatorSaysIsLoggedWithWhereItBelongs) {
+  Run();
+  runtime::ToCoordinator message = Message();
+  runtime::Notice& notice = *message.mutable_notice();
+  notice.set_line("has held slot 1 for 120 ms");
+  notice.set_stage("source");
+  notice.set_subtask(1);
+  notice.set_warning(true);
+  master_->OnMessage(0, message, now_);
+  const LogLine& line = host_.lines.back();
+  EXPECT_EQ(line.message, "has held slot 1 for 120 ms");
+  EXPECT_EQ(line.level, LogLevel::kWarning);
+  EXPECT_EQ(line.attempt, 5u);
+  EXPECT_EQ(line.executor, 0);
+  EXPECT_EQ(line.op, "source");
+  EXPECT_EQ(line.subtask, 1);
+}
+
 TEST_F(JobMasterTest, ThatACheckpointIsCompleteIsInTheRecordBeforeAnythingIsCommitted) {
   record_.crashes = 2;
   Run();

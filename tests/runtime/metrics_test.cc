@@ -45,6 +45,8 @@ TEST(MetricsTest, WhatAlertsNeed) {
   subtask.set_watermark_lag_seconds(0.5);
   subtask.set_busy_seconds(1.25);
   subtask.set_backpressured_seconds(2.5);
+  subtask.set_stalls(2);
+  subtask.set_stalled_seconds(12.5);
   subtask.set_queue_bytes(4096);
   subtask.set_state_bytes(1e9);
   const std::string text = WriteMetrics(snapshot, kNow);
@@ -56,6 +58,8 @@ TEST(MetricsTest, WhatAlertsNeed) {
   EXPECT_THAT(text, HasSubstr("\nweir_watermark_lag_seconds" + at + "0.5\n"));
   EXPECT_THAT(text, HasSubstr("\nweir_busy_seconds_total" + at + "1.25\n"));
   EXPECT_THAT(text, HasSubstr("\nweir_backpressured_seconds_total" + at + "2.5\n"));
+  EXPECT_THAT(text, HasSubstr("\nweir_stalls_total" + at + "2\n"));
+  EXPECT_THAT(text, HasSubstr("\nweir_stalled_seconds" + at + "12.5\n"));
   EXPECT_THAT(text, HasSubstr("\nweir_queue_bytes" + at + "4096\n"));
   EXPECT_THAT(text, HasSubstr("\nweir_state_bytes" + at + "1000000000\n"));
   EXPECT_THAT(text, HasSubstr("\nweir_memory_bytes{job_name=\"a\"} 500000000\n"));

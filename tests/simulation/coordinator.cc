@@ -239,8 +239,8 @@ void SimCoordinator::CollectGarbage() {
   });
 }
 
-void SimCoordinator::Log(std::string_view line) {
-  cluster_.world.Tell("{}: {}", process_.name(), line);
+void SimCoordinator::Log(const LogLine& line) {
+  cluster_.world.Tell("{}: {}", process_.name(), line.message);
 }
 
 }  // namespace weir::simulation

@@ -59,7 +59,7 @@ class SimCoordinator final : private JobMaster::Host {
   void WriteManifest(Manifest manifest) override;
   void SettleManifest(std::shared_ptr<Manifest> manifest);
   void CollectGarbage() override;
-  void Log(std::string_view line) override;
+  void Log(const LogLine& line) override;
 
   Cluster& cluster_;
   SimProcess& process_;

@@ -221,7 +221,7 @@ class NumberJobTest : public ::testing::Test {
     WEIR_CHECK(local.ok());
     running_ = local->get();
     LocalJobResult result =
-        (*local)->Run({nullptr, [this](std::string_view line) { log_ += line; }});
+        (*local)->Run({nullptr, [this](const LogLine& line) { log_ += line.message; }});
     running_ = nullptr;
     return result;
   }

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -92,9 +93,7 @@ class Cluster:
 
         wait_until("the coordinator listens", listening)
         if self.rest is None:
-            line = next(line for line in self.coordinator.said().splitlines() if "workers join" in line)
-            self.rest = line.split("://")[1].split(",")[0]
-            self.rpc = line.rsplit(" ", 1)[1]
+            self.rest, self.rpc = re.search(r"REST on \w+://([^\s,]+), workers join ([^\s\"]+)", self.coordinator.said()).groups()
 
     def start_worker(self):
         name = f"worker-{self.started}"

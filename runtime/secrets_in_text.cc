@@ -1,0 +1,43 @@
+#include "runtime/secrets_in_text.h"
+
+#include <absl/strings/str_replace.h>
+#include <re2/re2.h>
+
+namespace weir {
+namespace {
+
+// A shorter value says nothing, and would tear words apart.
+constexpr size_t kValueBytesMin = 4;
+constexpr const char* kHidden = "***";
+
+#define WEIR_SECRET_WORDS \
+  "pass(?:word|wd|phrase)|secret|token|credential|api[_-]?key|private[_-]?key|access[_-]?key"
+
+}  // namespace
+
+bool IsSecretName(std::string_view name) {
+  static const RE2 words("(?i)" WEIR_SECRET_WORDS);
+  return RE2::PartialMatch({name.data(), name.size()}, words);
+}
+
+std::string HideSecrets(std::string_view text) {
+  static const RE2 assigned("(?i)([\\w.-]*(?:" WEIR_SECRET_WORDS
+                            ")[\\w.-]*\\s*=\\s*)(?:\"[^\"]*\"|'[^']*'|[^\\s,;&'\")]+)");
+  static const RE2 member("(?i)([\"'][\\w.-]*(?:" WEIR_SECRET_WORDS
+                          ")[\\w.-]*[\"']\\s*:\\s*)(?:\"(?:[^\"\\\\]|\\\\.)*\"|'[^']*'|[^\\s,}]+)");
+  static const RE2 url("([A-Za-z][\\w+.-]*://[^/\\s:@]*):[^/\\s@]+@");
+  static const RE2 bearer("(?i)(\\bbearer\\s+)[\\w.~+/=-]+");
+  std::string hidden(text);
+  RE2::GlobalReplace(&hidden, assigned, "\\1***");
+  RE2::GlobalReplace(&hidden, member, "\\1\"***\"");
+  RE2::GlobalReplace(&hidden, url, "\\1:***@");
+  RE2::GlobalReplace(&hidden, bearer, "\\1***");
+  return hidden;
+}
+
+void HideParameter(std::string_view name, std::string_view value, std::string& text) {
+  if (value.size() < kValueBytesMin || !IsSecretName(name)) return;
+  absl::StrReplaceAll({{absl::string_view(value.data(), value.size()), kHidden}}, &text);
+}
+
+}  // namespace weir
