@@ -116,6 +116,7 @@ StatusOr<ChildProcess> ExecutorProcesses::StartProcess(int executor, int executo
   start.set_executors(executors);
   start.set_work(fmt::format("{}/executor-{}", options_.folder, executor));
   start.set_crash_file(crash_file);
+  start.set_parent(getpid());
   WEIR_ASSIGN_OR_RETURN(const int fd,
                         FileInMemory("weir-executor-start", start.SerializeAsString()));
   ChildProcess::Options child{options_.program, {"executor"}, {fd}};

@@ -34,6 +34,9 @@ Status RunExecutorProcess(const runtime::ExecutorStart& start,
                           const std::function<StatusOr<const BuiltJob*>()>& load,
                           Environment& env) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != start.parent()) {  // it may have died before
+    return absl::UnavailableError("the process that started this executor is gone");
+  }
   RaiseOomScore(limits::kExecutorOomScore);
   InstallCrashHandler();
   SetCrashFile(start.crash_file());

@@ -241,6 +241,7 @@ Status WorkerProcess::StartNow(const runtime::StartExecutor& given) {
   }
   start.set_work(folder + "/state");
   start.set_crash_file(folder + "/crash");
+  start.set_parent(getpid());
   start.set_log_format(options_.log_format);
   WEIR_ASSIGN_OR_RETURN(OutputFile output, OutputFile::Create(folder + "/log"));
   WEIR_ASSIGN_OR_RETURN(const int question,

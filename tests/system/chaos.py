@@ -290,6 +290,8 @@ def main():
             while time.monotonic() - started < flags.minutes * 60 and not wrong:
                 wrong = chaos.round(rounds)
                 rounds += 1
+                if clusters.orphans():
+                    wrong.append(f"executors without a worker: {clusters.orphans()}")
                 say(f"chaos: round {rounds}: {'exact' if not wrong else wrong}; faults so far: {dict(chaos.faults)}")
             if wrong:
                 for log in sorted(chaos.cluster.folder.glob("*.log")):

@@ -175,6 +175,18 @@ class Cluster:
         wait_until(f"{number} workers", lambda: len(self.get("/v1/workers")["workers"]) == number, timeout)
 
 
+def orphans():
+    """Ids of executors whose worker is gone."""
+    found = []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            parent = (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            if parent == "1" and words[:2] == [os.fsencode(weir.WEIR), b"executor"]:
+                found.append(int(folder.name))
+    return found
+
+
 def wait_until(what, condition, timeout=60):
     deadline = time.monotonic() + timeout
     while not condition():
