@@ -21,7 +21,7 @@ bench() {
     exchange) targets=(weir_cli job_event_pipeline generate_events) ;;
     memory) targets=(weir_cli job_event_pipeline repeats) ;;
     nexmark) targets=(weir_cli job_nexmark nexmark_limit) ;;
-    recovery) targets=(weir_cli job_event_pipeline) ;;
+    recovery) targets=(weir_cli job_event_pipeline job_keyed_load) ;;
     dedup | keyed) targets=("$1_bench" "$1_limit") ;;
     router)
       "$WEIR_ROOT/scripts/build.sh" router_bench

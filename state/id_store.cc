@@ -9,6 +9,7 @@
 #include "core/codec.h"
 #include "state/database_capture.h"
 #include "state/generation_queue.h"
+#include "state/id_loader.h"
 #include "state/id_store_files.h"
 
 namespace weir {
@@ -123,9 +124,13 @@ IdStore::IdStore(IdStoreOptions options, std::shared_ptr<Shared> shared)
     : options_(std::move(options)),
       slice_width_(options_.window / kReach),
       shared_(std::move(shared)),
-      spills_(std::make_unique<IoSequence>(options_.env->io)) {}
+      spills_(std::make_unique<IoSequence>(options_.env->io)),
+      loader_(std::make_unique<IdLoader>(*shared_->files, options_.env->io, options_.notify)) {}
 
-IdStore::~IdStore() { spills_.reset(); }
+IdStore::~IdStore() {
+  spills_.reset();
+  loader_.reset();
+}
 
 StatusOr<std::unique_ptr<IdStore>> IdStore::Open(IdStoreOptions options, const Restore& restore) {
   if (options.window <= 0 || options.window % kReach != 0) {
@@ -159,31 +164,57 @@ StatusOr<std::unique_ptr<IdStore>> IdStore::Open(IdStoreOptions options, const R
   auto store = std::unique_ptr<IdStore>(new IdStore(std::move(options), std::move(shared)));
   store->floor_ = floor;
   if (!snapshots.empty()) {
-    store->paged_ = store->PagedOfRestored();
-    if (store->paged_ != 0) store->shared_->files->MergeQuietSlices();
-    Status status = store->shared_->files->ForEach([&](int64_t slice, const Fingerprint& id) {
-      store->CountIn(slice, 1);
-      if (store->paged_ & IdFilter::Only(slice)) return;
-      store->filter_.Add(id, slice, kNoPosition, store->live_slices_, /*all_live=*/true);
-    });
+    Status status = store->TakeUp();
     if (!status.ok()) return Annotate(status, fmt::format("stage '{}'", store->options_.stage));
   }
   return store;
 }
 
-// So many of the oldest slices that the ids of the others fit.
-IdFilter::Slices IdStore::PagedOfRestored() const {
-  const std::map<int64_t, uint64_t> counts = shared_->files->CountIds();
-  uint64_t ids = 0;
-  for (const auto& [slice, count] : counts) ids += count;
+// What the files hold. So many of the oldest slices are paged that the ids of the others fit; these
+// are loaded, the newest first: that is where most of what comes next belongs.
+Status IdStore::TakeUp() {
+  WEIR_ASSIGN_OR_RETURN(const auto counts, shared_->files->CountIds());
+  for (const auto& [slice, count] : counts) CountIn(slice, count);
   const size_t files_bytes = std::min(shared_->files->memory_bytes(), options_.memory_bytes_max);
-  IdFilter::Slices paged = 0;
+  uint64_t ids = size_;
   for (const auto& [slice, count] : counts) {
     if (ids <= (options_.memory_bytes_max - files_bytes) / kFilterBytesPerId) break;
-    paged |= IdFilter::Only(slice);
+    paged_ |= IdFilter::Only(slice);
     ids -= count;
   }
-  return paged;
+  if (paged_ != 0) shared_->files->MergeQuietSlices();
+  std::vector<int64_t> unloaded;
+  for (auto slice = counts.rbegin(); slice != counts.rend(); ++slice) {
+    if (!(paged_ & IdFilter::Only(slice->first))) unloaded.push_back(slice->first);
+  }
+  shared_->files->Refresh();
+  loader_->Begin(std::move(unloaded));
+  FindUnloaded();
+  return absl::OkStatus();
+}
+
+void IdStore::FindUnloaded() {
+  unloaded_ = 0;
+  for (const int64_t slice : loader_->slices()) unloaded_ |= IdFilter::Only(slice);
+}
+
+Status IdStore::Load() {
+  if (loader_->idle()) return absl::OkStatus();
+  StatusOr<const IdLoader::Chunk*> next = loader_->Next();
+  if (!next.ok()) return Annotate(next.status(), fmt::format("stage '{}'", options_.stage));
+  const IdLoader::Chunk* chunk = *next;
+  if (chunk == nullptr) return absl::OkStatus();
+  // Some may be there already: accepted and written before the reading began.
+  const std::vector<Fingerprint>& ids = chunk->ids;
+  for (size_t i = 0; i < std::min(kPrefetchDistance, ids.size()); ++i) filter_.Prefetch(ids[i]);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (i + kPrefetchDistance < ids.size()) filter_.Prefetch(ids[i + kPrefetchDistance]);
+    filter_.Add(ids[i], chunk->slice, kNoPosition, live_slices_, /*all_live=*/true);
+  }
+  if (chunk->last) FindUnloaded();
+  if (loader_->idle()) loader_->Stop();
+  PageIfFull();
+  return absl::OkStatus();
 }
 
 int64_t IdStore::SliceOf(Timestamp time) const {
@@ -210,12 +241,23 @@ void IdStore::TakeNotice() {
 }
 
 size_t IdStore::memory_bytes() const {
-  return filter_.bytes() + log_.bytes() + shared_->files->memory_bytes();
+  return filter_.bytes() + log_.bytes() + shared_->files->memory_bytes() + loader_->memory_bytes();
 }
 
-// One more slice at a time; a sweep over the filter follows before the next.
+size_t IdStore::unloaded_slices() const { return loader_->slices().size(); }
+
+// One more slice at a time; a sweep over the filter follows before the next. What is not loaded yet
+// stays where it is in any case.
 void IdStore::PageIfFull() {
-  if (sweeping_ || size_ == 0 || memory_bytes() <= options_.memory_bytes_max) return;
+  if (sweeping_ || live_.empty() || memory_bytes() <= options_.memory_bytes_max) return;
+  if (unloaded_ != 0) {
+    paged_ |= unloaded_;
+    unloaded_ = 0;
+    loader_->Stop();
+    shared_->files->MergeQuietSlices();
+    sweeping_ = true;
+    return;
+  }
   auto oldest = std::find_if(live_.begin(), live_.end(), [this](const auto& slice) {
     return !(paged_ & IdFilter::Only(slice.first));
   });
@@ -230,6 +272,7 @@ void IdStore::PageIfFull() {
 
 StatusOr<bool> IdStore::Ready() {
   TakeNotice();
+  WEIR_RETURN_IF_ERROR(Load());
   StatusOr<bool> ready = shared_->generations.Ready(
       UnwrittenBytes(), options_.unwritten_bytes_max, [this] { return log_.Cut(floor_); },
       *spills_);
@@ -248,7 +291,8 @@ std::unique_ptr<Frozen> IdStore::Freeze(CheckpointId) {
 // files have been asked about all of them together, and are then judged in order. Equal ids stay in
 // order among themselves, since from the first one on the filter knows them all: what made an id
 // wait, be it of a slice that was freed, is not forgotten before the batch is done. While
-// slices are paged, what the filter does not know may be known to the files, so all ids wait.
+// slices are paged or unloaded, what the filter does not know may be known to the files, so all ids
+// wait.
 Status IdStore::Accept(std::span<const Fingerprint> ids, std::span<const int64_t> slices,
                        std::span<Verdict> verdicts) {
   WEIR_CHECK(slices.size() == ids.size() && verdicts.size() == ids.size());
@@ -263,8 +307,9 @@ Status IdStore::Accept(std::span<const Fingerprint> ids, std::span<const int64_t
     }
     if (slices[row] < floor_) {
       verdicts[row] = Verdict::kLate;
-    } else if (paged_ == 0 && filter_.AddIfUnknown(ids[row], slices[row], log_.end(), live_slices_,
-                                                   AllLive() || !hits_.empty())) {
+    } else if (OnlyInFiles() == 0 &&
+               filter_.AddIfUnknown(ids[row], slices[row], log_.end(), live_slices_,
+                                    AllLive() || !hits_.empty())) {
       CountIn(slices[row], 1);
       log_.Append({ids[row], slices[row]});
       verdicts[row] = Verdict::kAccepted;
@@ -303,7 +348,7 @@ Status IdStore::FindInFiles(std::span<const Fingerprint> ids, std::span<const in
     const int64_t slice = slices[hits_[i].row];
     hits_[i].duplicate = IsInLog(id, slice);
     if (hits_[i].duplicate) continue;
-    IdFilter::Slices found = paged_;
+    IdFilter::Slices found = OnlyInFiles();
     filter_.ForEach(id, [&](IdFilter::Slices found_in, uint32_t) { found |= found_in; });
     found &= IdFilter::Around(slice, kReach);
     if (found == 0) continue;
@@ -351,7 +396,9 @@ void IdStore::RaiseFloor(int64_t floor) {
     live_slices_ = 0;
     for (const auto& [slice, ids] : live_) live_slices_ |= IdFilter::Only(slice);
     paged_ &= live_slices_;
-    if (size_ == 0) {
+    loader_->Drop(floor_ - kReach);
+    FindUnloaded();
+    if (live_.empty()) {
       filter_.Clear();
       sweeping_ = false;
     } else if (filter_.size() > size_ + size_ / 2) {

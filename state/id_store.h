@@ -21,9 +21,15 @@
 // each file, is asked about every id that a paged slice may hold. That is slower and exact all the
 // same.
 //
+// A restore reads no id: the filter is empty at first, and the restored slices are *unloaded*: the
+// files are asked about every id that they may hold. Those that fit are loaded while the task goes
+// on (id_loader.h), a chunk at a time: by Ready() and Load(). What is accepted meanwhile is in the
+// filter and stays there, so that it lacks nothing but what the files held when the store was
+// opened.
+//
 // Used by the one task that owns it, but for what Freeze() returns. Order: Open; then Ready,
-// Accept, RaiseFloor, Freeze in any order, Accept only after Ready said yes. The destructor waits
-// for a spill that is under way; frozen generations may outlive the store.
+// Accept, RaiseFloor, Freeze, Load in any order, Accept only after Ready said yes. The destructor
+// waits for a spill and for a chunk that are under way; frozen generations may outlive the store.
 #pragma once
 
 #include <bit>
@@ -45,6 +51,8 @@
 
 namespace weir {
 
+class IdLoader;
+
 struct IdStoreOptions {
   std::string stage;            // for messages
   Duration window = Hours(24);  // a multiple of kReach microseconds, at least one
@@ -52,7 +60,8 @@ struct IdStoreOptions {
   KeyGroupRange key_groups;
   std::string local_dir;  // exists and is empty; removed by its owner after the attempt
   Environment* env = nullptr;
-  std::function<void()> wake;  // called, from any thread, when Ready() may have become true
+  std::function<void()> wake;    // called, from any thread, when Ready() may have become true
+  std::function<void()> notify;  // the same, when Load() has something to do; may be null
   size_t unwritten_bytes_max = limits::kFrozenBytesMax;  // ids in memory alone before a spill
   size_t kept_bytes = limits::kIdsKeptBytes;             // written ids that stay in memory
   size_t memory_bytes_max = SIZE_MAX;  // of all that memory_bytes() counts, before slices are paged
@@ -88,6 +97,9 @@ class IdStore {
   // False: as many ids as may be wait to be written; `wake` will be called. An error is a write's
   // that failed.
   StatusOr<bool> Ready();
+  // After a restore: puts the next ids that were read into the filter, if there are any; for about
+  // a millisecond at most. An error is that of the reading.
+  Status Load();
   // Judges the ids in order, as if each were given by itself. REQUIRES: spans of one length; slices
   // from SliceOf().
   Status Accept(std::span<const Fingerprint> ids, std::span<const int64_t> slices,
@@ -102,6 +114,7 @@ class IdStore {
 
   uint64_t size() const { return size_; }  // live ids
   int paged_slices() const { return std::popcount(paged_); }
+  size_t unloaded_slices() const;
   size_t memory_bytes() const;
 
  private:
@@ -116,13 +129,16 @@ class IdStore {
   void TakeNotice();
   void SweepSome();
   void PageIfFull();
-  IdFilter::Slices PagedOfRestored() const;
+  Status TakeUp();
+  void FindUnloaded();
+  IdFilter::Slices OnlyInFiles() const { return paged_ | unloaded_; }
   size_t UnwrittenBytes() const;
 
   const IdStoreOptions options_;
   const Duration slice_width_;
   const std::shared_ptr<Shared> shared_;
   std::unique_ptr<IoSequence> spills_;
+  std::unique_ptr<IdLoader> loader_;
 
   int64_t floor_ = kSliceMin;
   uint64_t size_ = 0;
@@ -135,6 +151,8 @@ class IdStore {
   IdFilter filter_;
   bool sweeping_ = false;
   IdFilter::Slices paged_ = 0;  // of these the filter knows only what is in the log
+  IdFilter::Slices unloaded_ =
+      0;  // of these it may lack what the files held at first; none is paged
   IdLog log_;
   uint64_t written_ = 0;  // log positions below it are in the files
 

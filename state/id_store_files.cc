@@ -408,26 +408,37 @@ Status IdFiles::Find(std::span<Query> queries) {
   return absl::OkStatus();
 }
 
-std::map<int64_t, uint64_t> IdFiles::CountIds() const {
+StatusOr<std::map<int64_t, uint64_t>> IdFiles::CountIds() const {
   std::map<int64_t, uint64_t> counts;
   for (const auto& [slice, family] : *families_) {
-    uint64_t count = 0;
-    db_->GetIntProperty(family.get(), rocksdb::DB::Properties::kEstimateNumKeys, &count);
-    counts[slice] = count;
+    rocksdb::TablePropertiesCollection tables;
+    WEIR_RETURN_IF_ERROR(FromRocks(db_->GetPropertiesOfAllTables(family.get(), &tables),
+                                   "reading " + db_->GetName()));
+    for (const auto& [name, table] : tables) counts[slice] += table->num_entries;
   }
   return counts;
 }
 
-Status IdFiles::ForEach(const std::function<void(int64_t, const Fingerprint&)>& visit) {
-  rocksdb::ReadOptions read;
-  read.fill_cache = false;
-  read.readahead_size = 1 << 20;
-  for (const auto& [slice, family] : *families_) {
-    std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(read, family.get()));
-    for (it->SeekToFirst(); it->Valid(); it->Next()) visit(slice, FromKey(it->key()));
-    WEIR_RETURN_IF_ERROR(FromRocks(it->status(), "reading " + db_->GetName()));
+std::unique_ptr<IdFiles::SliceReader> IdFiles::ReadSlice(int64_t slice) const {
+  auto reader = std::make_unique<SliceReader>();
+  reader->db_ = db_.get();
+  const auto family = task_families_->find(slice);
+  if (family != task_families_->end()) reader->family_ = family->second;
+  return reader;
+}
+
+StatusOr<bool> IdFiles::SliceReader::Read(size_t count, std::vector<Fingerprint>& ids) {
+  if (family_ == nullptr) return false;
+  if (it_ == nullptr) {
+    rocksdb::ReadOptions read;
+    read.fill_cache = false;
+    read.readahead_size = 256 << 10;
+    it_.reset(db_->NewIterator(read, family_.get()));
+    it_->SeekToFirst();
   }
-  return absl::OkStatus();
+  for (; count > 0 && it_->Valid(); --count, it_->Next()) ids.push_back(FromKey(it_->key()));
+  WEIR_RETURN_IF_ERROR(FromRocks(it_->status(), "reading " + db_->GetName()));
+  return it_->Valid();
 }
 
 StatusOr<std::unique_ptr<DatabaseCapture>> IdFiles::CaptureNow() {

@@ -4,11 +4,10 @@
 // Ids arrive by the file only: a write sorts generations of the log, writes one file per slice and
 // hands them over; RocksDB merges them in the background. A slice is freed by dropping its family.
 // Writing, capturing and opening belong on the I/O pool, one call at a time; Find() is the task's
-// and may run beside them.
+// and may run beside them, as may a SliceReader.
 #pragma once
 
 #include <atomic>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -68,10 +67,25 @@ class IdFiles {
   // What RocksDB holds in memory to find ids: filters and indexes of all files. Any thread.
   size_t memory_bytes() const { return memory_bytes_.load(std::memory_order_relaxed); }
 
-  // How many ids each slice has, more or less.
-  std::map<int64_t, uint64_t> CountIds() const;
-  // Calls visit(slice, id) for all ids, by slice.
-  Status ForEach(const std::function<void(int64_t slice, const Fingerprint& id)>& visit);
+  // How many ids each slice has. What a write that failed left behind counts until it is merged
+  // with what the next one wrote again. For after opening: it looks into every file.
+  StatusOr<std::map<int64_t, uint64_t>> CountIds() const;
+
+  // Reads the ids of a slice as they lie in the files at the first call. Any thread, one at a time;
+  // must not outlive the files.
+  class SliceReader {
+   public:
+    // Appends up to `count` ids. False: that was all there is.
+    StatusOr<bool> Read(size_t count, std::vector<Fingerprint>& ids);
+
+   private:
+    friend class IdFiles;
+    rocksdb::DB* db_ = nullptr;
+    std::shared_ptr<rocksdb::ColumnFamilyHandle> family_;  // null: there is no such slice
+    std::unique_ptr<rocksdb::Iterator> it_;                // goes before the family
+  };
+  // The task's.
+  std::unique_ptr<SliceReader> ReadSlice(int64_t slice) const;
 
  private:
   using Families = std::map<int64_t, std::shared_ptr<rocksdb::ColumnFamilyHandle>>;

@@ -37,6 +37,7 @@ Status DedupBase::Open(OperatorContext& context) {
   options.local_dir = context.local_dir;
   options.env = context.env;
   options.wake = context.wake;
+  options.notify = context.notify;
   // Up to twice as many bytes may be unwritten; sorting and writing them takes up to twice as much
   // again. What is left is for finding ids.
   options.unwritten_bytes_max = std::min(options_.unwritten_bytes_max, context.memory_bytes / 16);
@@ -144,6 +145,12 @@ StatusOr<Progress> DedupBase::OnWatermark(Timestamp watermark, Output&) {
   } else {
     store_->RaiseFloor(store_->SliceOf(watermark) - IdStore::kReach);
   }
+  return Progress::kDone;
+}
+
+// More of the restored ids was read; it goes on without rows, too.
+StatusOr<Progress> DedupBase::OnTimer(TimerKind, Timestamp, Output&) {
+  WEIR_RETURN_IF_ERROR(store_->Load());
   return Progress::kDone;
 }
 

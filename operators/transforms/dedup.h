@@ -65,6 +65,7 @@ class DedupBase : public Operator {
   StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override;
   StatusOr<Progress> Resume(Output& out) override;
   StatusOr<Progress> OnWatermark(Timestamp watermark, Output& out) override;
+  StatusOr<Progress> OnTimer(TimerKind kind, Timestamp time, Output& out) override;
   std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) override;
   void Close() override;
   // Slices between the inputs' watermarks cannot be freed: a window's worth of them is enough.

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <deque>
+#include <semaphore>
 
 #include "testing/memory_snapshots.h"
 #include "testing/operator_bed.h"
@@ -341,6 +343,38 @@ TEST_F(DedupTest, AWindowThatCannotBeCutIsRefused) {
   Status status = dedup.Open(bed_.context);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("dedup"));
+}
+
+// A job whose input is quiet does not stay slow for it: each chunk of ids that was read is taken
+// when the operator is notified, and the next one asked for.
+TEST_F(DedupTest, RestoredIdsAreLoadedWithoutRows) {
+  constexpr int kIds = 3 * (16 << 10);  // three chunks
+  std::deque<std::string> ids;
+  std::vector<std::pair<Order, Timestamp>> rows;
+  for (int i = 0; i < kIds; ++i) rows.push_back({{ids.emplace_back(std::to_string(i)), i}, 0});
+  MemorySnapshots snapshots;
+  OrderDedup dedup({.window = kWindow}, KeyOf);
+  ASSERT_TRUE(dedup.Open(bed_.context).ok());
+  Feed(dedup, rows, out_);
+  OperatorBed bed;
+  bed.restore = RestoreFor(0, 1, {dedup.Freeze(1)->Write(snapshots).value()}, snapshots);
+  NewFolder(bed);
+  std::counting_semaphore<> notified(0);
+  bed.context.notify = [&] { notified.release(); };
+  OrderDedup restored({.window = kWindow}, KeyOf);
+  ASSERT_TRUE(restored.Open(bed.context).ok());
+  RecordingOutput out;
+  for (int chunk = 0; chunk < 3; ++chunk) {
+    ASSERT_TRUE(notified.try_acquire_for(std::chrono::seconds(60))) << chunk;
+    const auto progress = restored.OnTimer(TimerKind::kNotified, 0, out);
+    ASSERT_TRUE(progress.ok()) << progress.status();
+    EXPECT_EQ(*progress, Progress::kDone);
+  }
+  Feed(restored, rows, out);
+  EXPECT_EQ(bed.counters.Named("duplicates"), static_cast<uint64_t>(kIds));
+  EXPECT_THAT(out.emitted, IsEmpty());
+  restored.Close();
+  dedup.Close();
 }
 
 }  // namespace
