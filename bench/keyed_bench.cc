@@ -1,5 +1,6 @@
-// keyed_bench FOLDER [HOT_KEYS [ALL_KEYS]]: what keyed state costs: a process operator that counts
-// the rows of each key, in batches of 1,024, with a real checkpoint store in FOLDER.
+// keyed_bench FOLDER [HOT_KEYS [ALL_KEYS [TEXT_BYTES]]]: what keyed state costs: a process operator
+// that counts the rows of each key, in batches of 1,024, with a real checkpoint store in FOLDER;
+// with a text of TEXT_BYTES (0) beside each count.
 //
 //   updates  of HOT_KEYS (1 million), each as likely as any other: CPU time of all threads, three
 //            checkpoints ten seconds apart included, the last of them to its end
@@ -48,13 +49,31 @@ std::unique_ptr<weir::KeyedStore> MakeStore(const std::string& folder, weir::Env
   return Require(weir::MakeRocksKeyedStore(options, {}));
 }
 
+struct Counted {
+  int64_t count = 0;
+  std::string text;
+  BOOST_DESCRIBE_CLASS(Counted, (), (count, text), (), ())
+};
+
 struct Count {
   weir::ValueState<int64_t> count;
+  weir::ValueState<Counted> counted;
+  size_t text_bytes = 0;
   weir::Status Open(weir::KeyedStore& store) {
-    WEIR_ASSIGN_OR_RETURN(count, weir::ValueState<int64_t>::Register(store, "count"));
+    if (text_bytes == 0) {
+      WEIR_ASSIGN_OR_RETURN(count, weir::ValueState<int64_t>::Register(store, "count"));
+    } else {
+      WEIR_ASSIGN_OR_RETURN(counted, weir::ValueState<Counted>::Register(store, "counted"));
+    }
     return absl::OkStatus();
   }
   weir::Status Process(const Event&, weir::ProcessContext<Event>& context) {
+    if (text_bytes > 0) {
+      WEIR_ASSIGN_OR_RETURN(auto before, counted.Get(context.key()));
+      Counted now = before ? *std::move(before) : Counted{0, std::string(text_bytes, 'x')};
+      ++now.count;
+      return counted.Set(context.key(), now);
+    }
     WEIR_ASSIGN_OR_RETURN(const auto before, count.Get(context.key()));
     return count.Set(context.key(), before.value_or(0) + 1);
   }
@@ -74,10 +93,10 @@ class NoOutput final : public weir::Output {
 
 class Keyed {
  public:
-  explicit Keyed(const std::string& folder)
+  Keyed(const std::string& folder, size_t text_bytes)
       : checkpoints_(env_, bench::MakeFolder(folder, "checkpoints")),
         store_(MakeStore(folder, env_, [this] { wakes_.release(); })),
-        operator_(Count{}, KeyOf{}) {
+        operator_(Count{.text_bytes = text_bytes}, KeyOf{}) {
     weir::OperatorContext context;
     context.keyed = store_.get();
     context.env = &env_;
@@ -148,6 +167,7 @@ class Keyed {
       }
     }
     checkpoints_.Wait();
+    report.Add("state_bytes", static_cast<double>(store_->bytes()));
     pauses.AddTo(report, "pause");
     freezes.AddTo(report, "freeze");
     calls.AddTo(report, "process");
@@ -188,11 +208,14 @@ class Keyed {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2 || argc > 4) bare::Fail("usage: keyed_bench FOLDER [HOT_KEYS [ALL_KEYS]]");
+  if (argc < 2 || argc > 5) {
+    bare::Fail("usage: keyed_bench FOLDER [HOT_KEYS [ALL_KEYS [TEXT_BYTES]]]");
+  }
   const uint64_t hot_keys = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1'000'000;
   const uint64_t all_keys = argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 20'000'000;
+  const uint64_t text_bytes = argc > 4 ? std::strtoull(argv[4], nullptr, 10) : 0;
   const std::string folder(argv[1]);
-  Keyed keyed(folder);
+  Keyed keyed(folder, text_bytes);
   bench::Report report;
   keyed.Fill(0, hot_keys);
   keyed.MeasureUpdates(hot_keys, report);
