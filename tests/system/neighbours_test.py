@@ -153,7 +153,7 @@ class Stalls(Neighbours):
     def test_a_run_on_this_machine_names_it_too(self):
         for workers in (0, 1):
             until, out = self.folder / f"go-on-{workers}", self.folder / f"out-{workers}"
-            parameters = self.parameters(out=out, until=until, **{"break": "sleep", "break-at": 150})
+            parameters = self.parameters(out=out, until=until, rate=100, **{"break": "sleep", "break-at": 150})
             with weir.Running(SUSPECT, parameters, data=self.folder / f"data-{workers}", workers=workers) as running:
                 self.assertTrue(running.wait_until("the stall is told", lambda: re.search(
                     r"(?m)^weir: stage 'touchy' \(subtask 0\): has held slot 0 for \d+ ms in one call", running.stderr())))
