@@ -246,6 +246,19 @@ TEST_F(IdStoreRestoreTest, SlicesThatTheFloorFreesAreLoadedNoMore) {
   }
 }
 
+TEST_F(IdStoreRestoreTest, ASweepLeavesASliceThatIsLoadedInPart) {
+  auto first = Open(Options());
+  EXPECT_EQ(AcceptAll(*first, 0, kIdsPerSlice, 10), Verdict::kAccepted);
+  auto store = OpenLazy(Checkpoint(*first));
+  LoadAChunk(*store);
+  ASSERT_EQ(store->unloaded_slices(), 1u);
+  EXPECT_EQ(AcceptAll(*store, 1'000'000, 4 * kIdsPerSlice, 1), Verdict::kAccepted);
+  store->RaiseFloor(10);  // frees slice 1, which is most of the filter
+  for (int i = 0; i < 20; ++i) AcceptOne(*store, 2'000'000 + i, 10);  // each sweeps some
+  LoadAll(*store);
+  EXPECT_EQ(AcceptAll(*store, 0, kIdsPerSlice, 10), Verdict::kDuplicate);
+}
+
 // The filter knows slices modulo 64.
 TEST_F(IdStoreRestoreTest, SlicesThatAreAlikeInTheFilterAreToldApart) {
   auto first = Open(Options());
