@@ -13,6 +13,9 @@ constexpr const char* kHidden = "***";
 #define WEIR_SECRET_WORDS \
   "pass(?:word|wd|phrase)|secret|token|credential|api[_-]?key|private[_-]?key|access[_-]?key"
 
+// In quotes, with what is escaped in it.
+#define WEIR_QUOTED R"re("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')re"
+
 }  // namespace
 
 bool IsSecretName(std::string_view name) {
@@ -21,17 +24,20 @@ bool IsSecretName(std::string_view name) {
 }
 
 std::string HideSecrets(std::string_view text) {
+  // Bytes, not characters: what is hidden may be no UTF-8.
   static const RE2 assigned("(?i)([\\w.-]*(?:" WEIR_SECRET_WORDS
-                            ")[\\w.-]*\\s*=\\s*)(?:\"[^\"]*\"|'[^']*'|[^\\s,;&'\")]+)");
+                            ")[\\w.-]*\\s*=\\s*)(?:" WEIR_QUOTED "|[^\\s,;&'\")]+)",
+                            RE2::Latin1);
   static const RE2 member("(?i)([\"'][\\w.-]*(?:" WEIR_SECRET_WORDS
-                          ")[\\w.-]*[\"']\\s*:\\s*)(?:\"(?:[^\"\\\\]|\\\\.)*\"|'[^']*'|[^\\s,}]+)");
-  static const RE2 url("([A-Za-z][\\w+.-]*://[^/\\s:@]*):[^/\\s@]+@");
-  static const RE2 bearer("(?i)(\\bbearer\\s+)[\\w.~+/=-]+");
+                          ")[\\w.-]*[\"']\\s*:\\s*)(?:" WEIR_QUOTED "|[^\\s,}]+)",
+                          RE2::Latin1);
+  static const RE2 url("([A-Za-z][\\w+.-]*://[^/\\s:@]*):[^/\\s@]+@", RE2::Latin1);
+  static const RE2 header("(?i)(\\b(?:bearer|basic)\\s+)[\\w.~+/=-]{8,}", RE2::Latin1);
   std::string hidden(text);
   RE2::GlobalReplace(&hidden, assigned, "\\1***");
   RE2::GlobalReplace(&hidden, member, "\\1\"***\"");
   RE2::GlobalReplace(&hidden, url, "\\1:***@");
-  RE2::GlobalReplace(&hidden, bearer, "\\1***");
+  RE2::GlobalReplace(&hidden, header, "\\1***");
   return hidden;
 }
 

@@ -19,7 +19,16 @@ rocksdb::WriteOptions Synced() {
 }  // namespace
 
 struct DurableMap::Impl {
-  std::unique_ptr<rocksdb::DB> db;
+  const std::string folder;
+  std::unique_ptr<rocksdb::DB> db;  // null after a write that failed, until it is opened again
+
+  Status OpenAgain();
+  // A database is not written to behind an error: a log that ended in the middle of a record would
+  // hide what comes after it.
+  Status Write(const rocksdb::Status& done, const std::string& what) {
+    if (!done.ok()) db.reset();
+    return FromRocks(done, what);
+  }
 };
 
 DurableMap::DurableMap(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -27,6 +36,13 @@ DurableMap::DurableMap(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 DurableMap::~DurableMap() = default;
 
 StatusOr<std::unique_ptr<DurableMap>> DurableMap::Open(const std::string& folder) {
+  auto impl = std::make_unique<Impl>(Impl{folder, nullptr});
+  WEIR_RETURN_IF_ERROR(impl->OpenAgain());
+  return std::unique_ptr<DurableMap>(new DurableMap(std::move(impl)));
+}
+
+Status DurableMap::Impl::OpenAgain() {
+  if (db != nullptr) return absl::OkStatus();
   rocksdb::Options options;
   options.create_if_missing = true;
   options.paranoid_checks = true;
@@ -35,27 +51,29 @@ StatusOr<std::unique_ptr<DurableMap>> DurableMap::Open(const std::string& folder
   options.keep_log_file_num = 2;
   // A log that ends within a record was cut by a crash before its write had returned.
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  rocksdb::DB* db = nullptr;
-  const rocksdb::Status opened = rocksdb::DB::Open(options, folder, &db);
+  rocksdb::DB* found = nullptr;
+  const rocksdb::Status opened = rocksdb::DB::Open(options, folder, &found);
   if (opened.IsIOError() && opened.ToString().find("lock") != std::string::npos) {
     return absl::UnavailableError(folder + " is in use by another process");
   }
   WEIR_RETURN_IF_ERROR(FromRocks(opened, "open " + folder));
-  auto impl = std::make_unique<Impl>();
-  impl->db.reset(db);
-  return std::unique_ptr<DurableMap>(new DurableMap(std::move(impl)));
+  db.reset(found);
+  return absl::OkStatus();
 }
 
 Status DurableMap::Put(std::string_view key, std::string_view value) {
-  return FromRocks(impl_->db->Put(Synced(), ToSlice(key), ToSlice(value)),
-                   "write " + std::string(key));
+  WEIR_RETURN_IF_ERROR(impl_->OpenAgain());
+  return impl_->Write(impl_->db->Put(Synced(), ToSlice(key), ToSlice(value)),
+                      "write " + std::string(key));
 }
 
 Status DurableMap::Remove(std::string_view key) {
-  return FromRocks(impl_->db->Delete(Synced(), ToSlice(key)), "remove " + std::string(key));
+  WEIR_RETURN_IF_ERROR(impl_->OpenAgain());
+  return impl_->Write(impl_->db->Delete(Synced(), ToSlice(key)), "remove " + std::string(key));
 }
 
 StatusOr<std::map<std::string, std::string>> DurableMap::Load(std::string_view prefix) {
+  WEIR_RETURN_IF_ERROR(impl_->OpenAgain());
   std::map<std::string, std::string> entries;
   std::unique_ptr<rocksdb::Iterator> at(impl_->db->NewIterator({}));
   for (at->Seek(ToSlice(prefix)); at->Valid() && at->key().starts_with(ToSlice(prefix));

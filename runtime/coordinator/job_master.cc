@@ -99,7 +99,8 @@ void JobMaster::StartAttempt(int64_t now_micros) {
   if (Status saved = SaveRecord(); !saved.ok()) {
     // Without a durable attempt number, names of files could be used twice.
     failure_ = RecordFailure(saved);
-    return End(RunState::kFailed);
+    if (options_.restarts_max || !IsRetryable(saved)) return End(RunState::kFailed);
+    return TryAgain(now_micros);
   }
   ResetAttempt(now_micros);
   Log(restored_ == 0
@@ -299,6 +300,10 @@ void JobMaster::OnCanceled(int executor, int64_t now_micros) {
     }
     return End(RunState::kFailed);
   }
+  TryAgain(now_micros);
+}
+
+void JobMaster::TryAgain(int64_t now_micros) {
   Duration delay = limits::kRestartDelayMin;
   for (int i = 0; i < restarts_in_a_row_ && delay < limits::kRestartDelayMax; ++i) delay *= 2;
   delay = std::min(delay, limits::kRestartDelayMax);

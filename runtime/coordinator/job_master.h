@@ -172,6 +172,8 @@ class JobMaster {
   void MaybeTrigger(int64_t now_micros);
   Manifest MakeManifest() const;
   // Ends the attempt; `after` says as what the job ends, nullopt: it restarts.
+  // In a while, longer with each failure in a row.
+  void TryAgain(int64_t now_micros);
   void CancelAttempt(std::optional<RunState> after);
   void End(RunState state);
   void FillOperators(JobStatus& status) const;

@@ -78,8 +78,9 @@ void Channel::set_watermark_limit(Timestamp limit) {
 
 void Channel::set_window_bytes(size_t bytes) {
   bytes = std::clamp<size_t>(bytes, 1, capacity_bytes_);
-  // Whether the sender has seen that it has no credit cannot be told here, so it is woken anyhow.
-  if (window_bytes_.exchange(bytes) < bytes) wake_sender_();
+  // Whether the sender has seen that it has no credit cannot be told here, so it is woken anyhow:
+  // also where the window shrinks, if it looked at what was queued before some of that was taken.
+  if (window_bytes_.exchange(bytes) != bytes) wake_sender_();
 }
 
 }  // namespace weir

@@ -285,7 +285,8 @@ void WorkerProcess::EndExecutor(const runtime::ExecutorRef& ref) {
   running_.erase(found);
 }
 
-void WorkerProcess::ReportEnd(const Running& running, std::string how, bool by_itself) {
+void WorkerProcess::ReportEnd(const Running& running, std::string how, bool by_itself,
+                              std::string crash_of_job) {
   LogLine line(how);
   if (by_itself) line = LogLine::Warning(how, "executors that ended");
   line.job = running.ref.job_id();
@@ -299,7 +300,7 @@ void WorkerProcess::ReportEnd(const Running& running, std::string how, bool by_i
   ended.set_by_itself(by_itself);
   if (!running.folder.empty()) {
     StatusOr<std::string> crash = ReadCrashFile(env_.disk, running.folder + "/crash");
-    if (crash.ok()) ended.set_crash(*std::move(crash));
+    ended.set_crash(crash.ok() ? *std::move(crash) : std::move(crash_of_job));
     ended.set_log_tail(running.output.Tail(limits::kLogTailBytes));
     (void)env_.disk.RemoveTree(running.folder);  // what stays is removed by the next worker
   }
@@ -331,7 +332,7 @@ void WorkerProcess::EndTheGreedy() {
               fmt::format("process {} was ended by its worker: it held {} of memory, its limit is "
                           "{} (--memory-limit of weir worker)",
                           pid, FormatSize(held), FormatSize(running.memory_bytes_max)),
-              true);
+              true, "with too much memory");
     at = running_.erase(at);
   }
 }

@@ -84,7 +84,9 @@ class WorkerProcess {
   void Start(const runtime::StartExecutor& start);
   Status StartNow(const runtime::StartExecutor& start);
   void EndExecutor(const runtime::ExecutorRef& ref);
-  void ReportEnd(const Running& running, std::string how, bool by_itself);
+  // crash_of_job: what counts as a crash though the executor has left no word of one.
+  void ReportEnd(const Running& running, std::string how, bool by_itself,
+                 std::string crash_of_job = "");
   uint64_t MemoryLimitOf(const runtime::ExecutorStart& start) const;
   void EndTheGreedy();
   void OnBlob(const runtime::Blob& blob);

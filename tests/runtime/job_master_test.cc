@@ -171,6 +171,28 @@ TEST_F(JobMasterTest, WithoutALimitItTriesAgainAsLongAsTheReasonIsOutside) {
   EXPECT_EQ(host_.record.failure, "no number");
 }
 
+TEST_F(JobMasterTest, WithoutALimitItWaitsForTheDiskOfItsRecord) {
+  options_.restarts_max = std::nullopt;
+  Run();
+  const uint32_t attempt = host_.record.attempt;
+  host_.disk = absl::ResourceExhaustedError("No space left on device");
+  Fail(absl::ResourceExhaustedError("No space left on device"));
+  Canceled();
+  for (int i = 0; i < 5; ++i) {
+    now_ += limits::kRestartDelayMax;
+    Tick();
+    EXPECT_FALSE(master_->ended());
+    EXPECT_EQ(host_.record.attempt, attempt) << "nothing starts without a durable number";
+  }
+  host_.disk = absl::OkStatus();
+  now_ += limits::kRestartDelayMax;
+  Tick();
+  EXPECT_GT(host_.record.attempt, attempt);
+  Opened();
+  Recovered();
+  EXPECT_FALSE(master_->ended());
+}
+
 TEST_F(JobMasterTest, ABoundedJobEndsWithAFinalCheckpoint) {
   Run();
   Finished();

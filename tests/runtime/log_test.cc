@@ -107,6 +107,11 @@ TEST_F(LogTest, SecretsAreLeftOut) {
   EXPECT_EQ(HideSecrets(R"({"user":"a","token":"b\"c","n":1})"),
             R"({"user":"a","token":"***","n":1})");
   EXPECT_EQ(HideSecrets("Authorization: Bearer abc.def-1"), "Authorization: Bearer ***");
+  EXPECT_EQ(HideSecrets("Authorization: Basic dTpodW50ZXI="), "Authorization: Basic ***");
+  EXPECT_EQ(HideSecrets("password=\"hunter\xff"
+                        "2\", password='it\\'s a tail' secret=\xff"
+                        "b"),
+            "password=***, password=*** secret=***");
   EXPECT_EQ(HideSecrets("https://u:p@host/a and http://host:80/b@c"),
             "https://u:***@host/a and http://host:80/b@c");
 }

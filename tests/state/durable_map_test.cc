@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,6 +34,33 @@ TEST(DurableMapTest, KeepsWhatWasPutAndForgetsWhatWasRemoved) {
               ElementsAre(Pair("job/a", "4"), Pair("job/b", std::string("2\0", 2))));
   ASSERT_TRUE((*map)->Remove("job/a").ok());
   EXPECT_THAT(*(*map)->Load("job/"), ElementsAre(Pair("job/b", std::string("2\0", 2))));
+}
+
+// The limit of a file's size stands for the full disk.
+TEST(DurableMapTest, IsWrittenAgainWhenThereIsRoomAgain) {
+  TempDir dir;
+  auto map = DurableMap::Open(dir / "map");
+  ASSERT_TRUE(map.ok()) << map.status();
+  ASSERT_TRUE((*map)->Put("before", "1").ok());
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{64 << 10, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const std::string large(100 << 10, 'x');
+  std::vector<Status> refused;
+  for (int i = 0; i < 3; ++i) refused.push_back((*map)->Put("large", large));
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  for (const Status& status : refused) EXPECT_FALSE(status.ok());
+
+  ASSERT_TRUE((*map)->Put("behind", "2").ok());
+  ASSERT_TRUE((*map)->Put("large", large).ok());
+  map->reset();
+  map = DurableMap::Open(dir / "map");
+  ASSERT_TRUE(map.ok()) << map.status();
+  EXPECT_THAT(*(*map)->Load(""),
+              ElementsAre(Pair("before", "1"), Pair("behind", "2"), Pair("large", large)));
 }
 
 TEST(DurableMapTest, AProcessThatIsKilledHasLostNothingThatItPut) {

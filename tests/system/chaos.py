@@ -5,7 +5,7 @@ and to the server, and faults at random moments.
     chaos.py --minutes 3 [--seed N] [--only KIND]
 
 Where namespaces may be made, each worker is behind a link of its own, with TLS and tokens, and links are cut; where disks may be mounted,
-that of the checkpoints is full now and then. Elsewhere it says what it leaves out.
+that of the coordinator and the checkpoints is full now and then. Elsewhere it says what it leaves out.
 
 Rounds of about a minute: jobs are submitted, faults strike until they have ended, and then an account of its own says what is lost
 and what is doubled. The last line is a JSON object with what was seen; exit code 1 if anything was lost or doubled, or a job failed.
@@ -71,7 +71,7 @@ class Chaos:
         self.random = random.Random(seed)
         self.ends = contextlib.ExitStack()
         self.links = if_permitted("links that are cut", lambda: Links(LINKS))
-        self.disk = if_permitted("a disk that is full", lambda: FullDisk(folder / "checkpoints"))
+        self.disk = if_permitted("a disk that is full", lambda: FullDisk(folder / "cluster" / "coordinator"))
         for part in (self.links, self.disk):
             if part:
                 self.ends.callback(part.close)
@@ -93,8 +93,7 @@ class Chaos:
             self.kinds = [(kind, weight) for kind, weight in self.kinds if kind.__name__ == only]
 
     def make_cluster(self, folder):
-        flags = ["--checkpoints", self.disk.folder] if self.disk else []
-        options = {"workers": WORKERS, "slots": SLOTS, "coordinator_flags": flags}
+        options = {"workers": WORKERS, "slots": SLOTS}
         return LinkedCluster(folder, self.links, **options) if self.links else clusters.Cluster(folder, **options)
 
     # Faults. Each leaves the cluster with all its processes running, or about to be.

@@ -14,11 +14,10 @@ class FullDisk:
         self.ballast = self.folder / "ballast"
 
     def fill(self):
-        with open(self.ballast, "wb") as file:
+        with open(self.ballast, "wb", buffering=0) as file:
             try:
                 while True:
-                    file.write(bytes(1 << 20))
-                    file.flush()
+                    file.write(bytes(64 << 10))
             except OSError:
                 pass
 

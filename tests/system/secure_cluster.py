@@ -26,7 +26,7 @@ class SecureCluster(Cluster):
     """Every process with the certificate and a token file of its own."""
 
     def __init__(self, folder, addresses=("127.0.0.9",), coordinator_flags=(), **options):
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         make_certificates(folder, addresses)
         name = "node-1.example"
         self.tls = ["--tls-cert", folder / f"{name}.pem", "--tls-key", folder / f"{name}.key", "--tls-ca", folder / "ca.pem"]
