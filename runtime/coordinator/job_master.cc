@@ -338,7 +338,8 @@ int64_t JobMaster::Tick(int64_t now_micros) {
   }
   if (phase_ == Phase::kWaiting) {
     // The outcome of a manifest must be known before anything else is done with the job.
-    const bool open = checkpoints_->phase() == CheckpointCoordinator::Phase::kWriting;
+    const bool open = checkpoints_ != nullptr &&  // none before the first attempt
+                      checkpoints_->phase() == CheckpointCoordinator::Phase::kWriting;
     if (!open && now_micros >= restart_at_) StartAttempt(now_micros);
     return open ? now_micros + kTickMax : std::max(restart_at_, now_micros + 1000);
   }

@@ -171,6 +171,22 @@ TEST_F(JobMasterTest, WithoutALimitItTriesAgainAsLongAsTheReasonIsOutside) {
   EXPECT_EQ(host_.record.failure, "no number");
 }
 
+TEST_F(JobMasterTest, TheFirstAttemptWaitsForTheDiskToo) {
+  options_.restarts_max = std::nullopt;
+  host_.disk = absl::ResourceExhaustedError("No space left on device");
+  Start();
+  for (int i = 0; i < 3; ++i) {
+    now_ += limits::kRestartDelayMax;
+    Tick();
+  }
+  EXPECT_FALSE(master_->ended());
+  EXPECT_TRUE(host_.started.empty());
+  host_.disk = absl::OkStatus();
+  now_ += limits::kRestartDelayMax;
+  Tick();
+  EXPECT_EQ(host_.started.size(), 1u);
+}
+
 TEST_F(JobMasterTest, WithoutALimitItWaitsForTheDiskOfItsRecord) {
   options_.restarts_max = std::nullopt;
   Run();
