@@ -55,21 +55,10 @@ sanitized() {
   run_ctest "tests with $name" "$WEIR_ROOT/build-$preset" sanitize "$(nproc)" "$@"
 }
 
-# No test crashes the machine, so its files need no disk: in memory the many small ones of the crash tests cost a third.
-in_memory() {
-  local free_kib
-  free_kib="$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)"
-  if [[ -z "${TMPDIR:-}" && -w /dev/shm && "${free_kib:-0}" -gt $((8 << 20)) ]]; then
-    TMPDIR=/dev/shm "$@"
-  else
-    "$@"
-  fi
-}
-
 ensure_packages "${WEIR_TEST_PACKAGES[@]}"
 "$WEIR_ROOT/scripts/build.sh"
-# Most of the time they wait: for rows that come at a rate, and for each other's processes.
-run_ctest "fast tests" "$WEIR_ROOT/build" fast "$((4 * $(nproc)))" in_memory
+# Most of the time they wait: for the disk, and for rows that come at a rate.
+run_ctest "fast tests" "$WEIR_ROOT/build" fast "$((4 * $(nproc)))"
 if ((all)); then
   run_ctest "slow tests" "$WEIR_ROOT/build" slow "$((2 * $(nproc)))"
   sanitized asan "ASan and UBSan"
