@@ -4,8 +4,8 @@ add_compile_options(-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initi
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
 
 if(WEIR_SANITIZE)
-  # Instrumented code takes three times as long to compile with -O2, and twice as long with the checks that are left out here:
-  # a null pointer ends the process anyway, and ASan knows an object of another type or place by its bounds.
+  # With -O2 and every check a heavy file takes 2.4 times as long to compile as like this. The checks that are left out are the most
+  # expensive ones: a null pointer ends the process anyway; wrong types and alignment go unnoticed where they do no harm here.
   set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
   add_compile_options(-fsanitize=${WEIR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   if(WEIR_SANITIZE MATCHES undefined)
@@ -32,7 +32,7 @@ function(weir_never_sanitize target)
 endfunction()
 
 # weir_compile_quickly(TARGET target | SOURCES files): no row passes through it (tests, commands, what coordinates), so less
-# optimization costs nobody anything, and the build is a fifth shorter.
+# optimization costs nobody anything, and they compile in a fifth less time.
 function(weir_compile_quickly kind)
   set(options "$<$<CONFIG:RelWithDebInfo>:-O1>")
   if(kind STREQUAL TARGET)

@@ -429,7 +429,7 @@ void LocalJob::Log(const LogLine& line) {
   if (observer_ == nullptr || !observer_->log) return;
   LogLine complete = line;
   complete.job = record_.job_id;
-  complete.attempt = record_.attempt;
+  if (complete.attempt == 0) complete.attempt = record_.attempt;
   HideParameters(record_.identity.parameters, complete.message);
   observer_->log(complete);
 }

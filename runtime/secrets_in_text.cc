@@ -32,7 +32,8 @@ std::string HideSecrets(std::string_view text) {
                           ")[\\w.-]*[\"']\\s*:\\s*)(?:" WEIR_QUOTED "|[^\\s,}]+)",
                           RE2::Latin1);
   static const RE2 url("([A-Za-z][\\w+.-]*://[^/\\s:@]*):[^/\\s@]+@", RE2::Latin1);
-  static const RE2 header("(?i)(\\b(?:bearer|basic)\\s+)[\\w.~+/=-]{8,}", RE2::Latin1);
+  static const RE2 header("(?i)((?:\\bbearer|authorization:\\s*basic)\\s+)[\\w.~+/=-]+",
+                          RE2::Latin1);
   std::string hidden(text);
   RE2::GlobalReplace(&hidden, assigned, "\\1***");
   RE2::GlobalReplace(&hidden, member, "\\1\"***\"");

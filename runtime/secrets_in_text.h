@@ -12,7 +12,7 @@ namespace weir {
 bool IsSecretName(std::string_view name);
 
 // The text with *** for the values in name=value and "name": "value" where IsSecretName(name), for
-// the password in a URL, and for what follows "Bearer".
+// the password in a URL, and for what follows "Bearer" or "Authorization: Basic".
 std::string HideSecrets(std::string_view text);
 
 // Replaces a job's parameter wherever the text holds its value, if IsSecretName(name).

@@ -225,7 +225,7 @@ void ClusterJob::OnAttemptFailed(uint32_t attempt, const Status& why) {
 void ClusterJob::Log(const LogLine& line) {
   LogLine complete = line;
   complete.job = id();
-  complete.attempt = record_.attempt;
+  if (complete.attempt == 0) complete.attempt = record_.attempt;
   HideParameters(kept_.parameters(), complete.message);
   cluster_.Log(complete);
 }

@@ -100,6 +100,7 @@ void JobMaster::StartAttempt(int64_t now_micros) {
     // Without a durable attempt number, names of files could be used twice.
     failure_ = RecordFailure(saved);
     if (options_.restarts_max || !IsRetryable(saved)) return End(RunState::kFailed);
+    status_.failure = failure_;
     return TryAgain(now_micros);
   }
   ResetAttempt(now_micros);

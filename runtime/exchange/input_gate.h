@@ -26,7 +26,7 @@
 //
 // What waits in a channel is to be taken within limits::kQueueTime, so that barriers come soon also
 // where the task is slow: where more than that waits, by what was taken of late, the channel's
-// window is made smaller, and larger again when more is taken or little waits.
+// window is made smaller, never below kWindowBytesMin, and larger when more is taken or less waits.
 //
 // Owns no thread; used by the task that it belongs to.
 #pragma once

@@ -181,6 +181,7 @@ TEST_F(JobMasterTest, TheFirstAttemptWaitsForTheDiskToo) {
   }
   EXPECT_FALSE(master_->ended());
   EXPECT_TRUE(host_.started.empty());
+  EXPECT_THAT(std::string(master_->status(now_).failure.message()), HasSubstr("No space left"));
   host_.disk = absl::OkStatus();
   now_ += limits::kRestartDelayMax;
   Tick();

@@ -4,7 +4,6 @@
 cluster_test.py Jobs Kills Requests (fast); Many (slow)
 """
 
-import json
 import pathlib
 import random
 import re

@@ -15,7 +15,6 @@ class Links:
         self.name = f"weir{os.getpid() % 100_000}"  # a device's name has 15 characters at most
         network = f"10.213.{os.getpid() % 250 + 1}"
         self.host, self.addresses = f"{network}.1", [f"{network}.{10 + link}" for link in range(number)]
-        self.cut_ones = set()
         try:
             _ip("link", "add", self.name, "type", "bridge")
             _ip("address", "add", f"{self.host}/24", "dev", self.name)
@@ -32,17 +31,6 @@ class Links:
             self.close()
             raise
 
-    @staticmethod
-    def why_not():
-        """None where namespaces may be made."""
-        try:
-            Links(1).close()
-        except FileNotFoundError:
-            return "there is no command `ip`"
-        except subprocess.CalledProcessError as error:
-            return error.stderr.strip()
-        return None
-
     def space(self, link):
         return f"{self.name}-{link}"
 
@@ -53,11 +41,9 @@ class Links:
     def cut(self, link):
         """From now on whatever is sent is lost, in both directions, and nobody is told."""
         _ip("link", "set", self.space(link), "nomaster")
-        self.cut_ones.add(link)
 
     def mend(self, link):
         _ip("link", "set", self.space(link), "master", self.name)
-        self.cut_ones.discard(link)
 
     def close(self):
         for link in range(len(self.addresses)):
