@@ -6,8 +6,8 @@
 //   plain  weir: ...
 //
 // A message may quote anything: bytes that are no UTF-8 become U+FFFD in json, \xff in text,
-// control characters are escaped, so that no record can forge a line, and what looks like a password or a
-// token is left out (runtime/secrets_in_text.h).
+// control characters are escaped, so that no record can forge a line, and what looks like a
+// password or a token is left out (runtime/secrets_in_text.h).
 //
 // Owned by the command; may be written to from any thread. Written through at once.
 #pragma once
