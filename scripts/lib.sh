@@ -113,6 +113,8 @@ build_in() {
   for target in "$@"; do
     targets+=(--target "$target")
   done
-  (cd "$WEIR_ROOT" && cmake --preset "$preset" -B "$folder" --log-level=WARNING &&
+  # ccache, where there is one, then knows a file again in another checkout.
+  (cd "$WEIR_ROOT" && export CCACHE_BASEDIR="${CCACHE_BASEDIR-$WEIR_ROOT}" CCACHE_NOHASHDIR="${CCACHE_NOHASHDIR-1}" &&
+    cmake --preset "$preset" -B "$folder" --log-level=WARNING &&
     cmake --build "$folder" --parallel "$(nproc)" "${targets[@]}") >&2
 }

@@ -300,7 +300,7 @@ class DataFolder(CommandCase):
 
     def test_from_a_checkpoint_with_other_parameters(self):
         self.suspended()
-        checkpoint = max(self.data.glob("checkpoints/*/chk-*/manifest.pb"), key=lambda path: int(path.parent.name[4:])).parent
+        checkpoint = weir.newest_checkpoint(self.data)
         result = self.run_pipeline("--from", checkpoint, parameters=self.with_parameters(rate=5000))
         self.assert_finished(result)
         self.assertEqual(result.report["checkpoints"]["restored_from"], int(checkpoint.name[4:]))
@@ -348,15 +348,11 @@ class DataFolder(CommandCase):
         self.assertIsNone(result.report["checkpoints"]["restored_from"])
         self.assert_all_came_out()
 
-    def newest_checkpoint(self):
-        manifests = self.data.glob("checkpoints/*/chk-*/manifest.pb")
-        return max(manifests, key=lambda path: int(path.parent.name[4:])).parent
-
     def test_another_out_cannot_take_back_what_was_committed_and_is_refused(self):
         parameters = self.suspended()
         before = self.tree(self.out)
         other = self.with_parameters(out=self.folder / "other")
-        for flags in (["--fresh"], ["--from", self.newest_checkpoint()]):
+        for flags in (["--fresh"], ["--from", weir.newest_checkpoint(self.data)]):
             with self.subTest(flags=flags):
                 result = self.run_pipeline(*flags, parameters=other)
                 self.assert_code(result, weir.CONFIGURATION)
@@ -399,7 +395,7 @@ class DataFolder(CommandCase):
 
     def test_a_checkpoint_that_does_not_fit_is_65_and_changes_nothing(self):
         parameters = self.suspended()
-        result = self.run_pipeline("--from", self.newest_checkpoint(), parameters=self.with_parameters(window="1h"))
+        result = self.run_pipeline("--from", weir.newest_checkpoint(self.data), parameters=self.with_parameters(window="1h"))
         self.assert_code(result, 65)
         self.assert_says(result, "window", "dedup")
         # The run as it was goes on.
@@ -409,7 +405,7 @@ class DataFolder(CommandCase):
     def test_from_a_checkpoint_whose_results_were_taken_back_is_refused(self):
         parameters = self.suspended()
         numbers = sorted(weir.completed_checkpoints(self.data))
-        newest = self.newest_checkpoint()
+        newest = weir.newest_checkpoint(self.data)
         oldest = newest.parent / f"chk-{numbers[0]}"
         with weir.Running(weir.PIPELINE, parameters, "--from", oldest, data=self.data, checkpoint_interval="10m") as running:
             running.wait_until("revoked files", lambda: any(self.out.glob("warehouse/.revoked/part-*")))

@@ -282,7 +282,7 @@ class GoingWrong(PluginCase):
         self.write(*acts)
         stateful = self.with_parameters(plugins="stateful", **{"plugin.stateful.key": "type"})
         self.assert_finished(self.run_pipeline(parameters=stateful))
-        checkpoint = max(self.data.glob("checkpoints/*/chk-*"), key=lambda path: int(path.name[4:]))
+        checkpoint = weir.newest_checkpoint(self.data)
         as_integer = {**stateful, "plugin.stateful.mean": "integer"}
         result = self.run_pipeline("--from", checkpoint, parameters=as_integer)
         self.assert_code(result, 65)
@@ -420,7 +420,7 @@ class Identity(PluginCase):
         with open(self.place / "libunruly.so", "ab") as file:
             file.write(b"\0")  # as good a library as before
         self.refused("plugin unruly")
-        checkpoint = max(self.data.glob("checkpoints/*/chk-*/manifest.pb"), key=lambda path: int(path.parent.name[4:])).parent
+        checkpoint = weir.newest_checkpoint(self.data)
         self.assert_finished(self.run_pipeline("--from", checkpoint))
         self.assertEqual(sum(lines_by_route(self.out)["warehouse"].values()), 200)
 

@@ -198,7 +198,7 @@ class Small(ReloadCase):
         with weir.Running(weir.PIPELINE, self.parameters(rate=4_000), **options) as running:
             self.wait_for_results(running)
             running.kill()
-        checkpoint = max(self.data.glob("checkpoints/*/chk-*"), key=lambda path: int(path.name[4:]))
+        checkpoint = weir.newest_checkpoint(self.data)
         self.next_version()
         result = weir.run(weir.PIPELINE, self.parameters(rate=5_000), "--from", checkpoint, **options)
         self.assert_finished(result)

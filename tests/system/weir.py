@@ -93,6 +93,11 @@ def completed_checkpoints(data):
     return found
 
 
+def newest_checkpoint(data):
+    """Folder of the newest complete checkpoint. The end of a run may leave the folder of a younger one that is not complete."""
+    return max(pathlib.Path(data).glob("checkpoints/*/chk-*/manifest.pb"), key=lambda path: int(path.parent.name[4:])).parent
+
+
 class Running:
     """A `weir run` in the background, in a process group of its own. Its end is the end of the `with` block at the latest."""
 
