@@ -8,10 +8,11 @@
 //   };
 //
 // Built in: bool, integers, enums, float and double, string, string_view, optional, vector, map,
-// tuple, and structs described by Boost.Describe. A decoded string_view points into the bytes it
-// was decoded from: keep their slab. Members may be added to a struct and removed from it; bytes
-// written before are read by name (DecodeAs), and a member that they do not have keeps its
-// initialiser. Behind the struct, in its namespace,
+// tuple, and structs described by Boost.Describe (a vector of structs without members is refused by
+// the compiler). A decoded string_view points into the bytes it was decoded from: keep their slab.
+// Members may be added to a struct and removed from it; bytes written before are read by name
+// (DecodeAs), and a member that they do not have keeps its initialiser. Behind the struct, in its
+// namespace,
 //
 //   WEIR_RENAMED(Departure, delay, "delay_minutes")
 //

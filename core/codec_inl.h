@@ -159,6 +159,29 @@ struct Codec<std::optional<T>> {
 };
 
 template <class T>
+concept Described = boost::describe::has_describe_members<T>::value && !std::is_enum_v<T>;
+template <class T>
+using DescribedMembers = boost::describe::describe_members<T, boost::describe::mod_public |
+                                                                  boost::describe::mod_inherited>;
+
+// Whether values of a type are encoded as no bytes at all: a struct or tuple with nothing in it
+// that is.
+template <class T>
+struct TakesNoBytes : std::false_type {};
+template <class... Ts>
+struct TakesNoBytes<std::tuple<Ts...>> : std::conjunction<TakesNoBytes<Ts>...> {};
+template <Described T>
+struct TakesNoBytes<T> {
+  static constexpr bool value = [] {
+    bool none = true;
+    boost::mp11::mp_for_each<DescribedMembers<T>>([&](auto d) {
+      none &= TakesNoBytes<std::decay_t<decltype(std::declval<T&>().*d.pointer)>>::value;
+    });
+    return none;
+  }();
+};
+
+template <class T>
 struct Codec<std::vector<T>> {
   static Schema Describe() { return {Schema::Kind::kList, "", {{"", Codec<T>::Describe()}}}; }
   static void Encode(const std::vector<T>& value, std::string& out) {
@@ -167,6 +190,7 @@ struct Codec<std::vector<T>> {
   }
   template <class DecodeOne>
   static bool DecodeElements(ByteReader& in, std::vector<T>& value, DecodeOne decode_one) {
+    static_assert(!TakesNoBytes<T>::value, "keep how many there are: nothing else is in the list");
     uint64_t n;
     // Every element takes at least a byte, so a longer claim is a lie.
     if (!in.Varint(n) || n > in.remaining()) return false;
@@ -221,6 +245,7 @@ struct Codec<std::map<K, V>> {
   }
   template <class DecodeOne>
   static bool DecodeEntries(ByteReader& in, std::map<K, V>& value, DecodeOne decode_one) {
+    static_assert(!TakesNoBytes<std::tuple<K, V>>::value, "such a map has one entry at most");
     uint64_t n;
     if (!in.Varint(n) || n > in.remaining()) return false;
     value.clear();
@@ -335,13 +360,9 @@ struct Codec<std::tuple<Ts...>> {
   }
 };
 
-template <class T>
-concept Described = boost::describe::has_describe_members<T>::value && !std::is_enum_v<T>;
-
 template <Described T>
 struct Codec<T> {
-  using Members = boost::describe::describe_members<T, boost::describe::mod_public |
-                                                           boost::describe::mod_inherited>;
+  using Members = DescribedMembers<T>;
   template <class D>
   using MemberType = std::decay_t<decltype(std::declval<T&>().*D::pointer)>;
 

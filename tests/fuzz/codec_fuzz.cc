@@ -32,7 +32,7 @@ struct Whole {
   std::map<std::string, std::vector<int>> lists;
   std::tuple<int, std::string_view> pair;
   Nothing nothing;
-  std::vector<Nothing> nothings;
+  std::vector<std::optional<Nothing>> nothings;
   BOOST_DESCRIBE_CLASS(Whole, (),
                        (flag, number, count, colour, ratio, text, parts, lists, pair, nothing,
                         nothings),
