@@ -222,13 +222,12 @@ void JobAttempt::OnFailed(TaskId, const Status& status) {
   if (failure_.ok()) failure_ = status;
 }
 
-void JobAttempt::OnSnapshot(TaskId task, CheckpointId checkpoint,
-                            StatusOr<std::vector<StageSnapshot>> stages) {
+void JobAttempt::OnSnapshot(TaskId task, CheckpointId checkpoint, StatusOr<TaskSnapshot> snapshot) {
   std::lock_guard lock(mutex_);
-  if (stages.ok()) {
-    acks_[task] = *std::move(stages);
+  if (snapshot.ok()) {
+    acks_[task] = std::move(snapshot->stages);
   } else if (failure_.ok()) {
-    failure_ = Annotate(stages.status(), fmt::format("checkpoint {}", checkpoint));
+    failure_ = Annotate(snapshot.status(), fmt::format("checkpoint {}", checkpoint));
   }
 }
 

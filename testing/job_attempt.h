@@ -59,8 +59,7 @@ class JobAttempt final : public TaskListener {
   void OnOpened(TaskId) override {}
   void OnFinished(TaskId task) override { finished_.insert(task); }
   void OnFailed(TaskId task, const Status& status) override;
-  void OnSnapshot(TaskId task, CheckpointId checkpoint,
-                  StatusOr<std::vector<StageSnapshot>> stages) override;
+  void OnSnapshot(TaskId task, CheckpointId checkpoint, StatusOr<TaskSnapshot> snapshot) override;
 
   Status CheckStages();
   Status MakeTasks();

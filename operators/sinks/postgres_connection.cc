@@ -1,7 +1,10 @@
 #include "operators/sinks/postgres_connection.h"
 
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -140,6 +143,10 @@ StatusOr<std::unique_ptr<PostgresConnection>> PostgresConnection::Open(
       pg, [](void*, const char*) {}, nullptr);
   WEIR_RETURN_IF_ERROR(opened->WaitToConnect(NowMicros() + limits::kPostgresConnectMax));
   PQsetErrorVerbosity(pg, PQERRORS_DEFAULT);
+  // What the kernel holds, and the other side has no room for, would be sent in front of anything
+  // else: megabytes, by default. A socket that is none of TCP has no such option.
+  const int unsent_max = static_cast<int>(limits::kPostgresUnsentBytesMax);
+  setsockopt(PQsocket(pg), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof(unsent_max));
   if (PQsetnonblocking(pg, 1) != 0) return opened->Lost("cannot be made non-blocking");
   WEIR_ASSIGN_OR_RETURN(Result shown, opened->Run("SHOW synchronous_commit"));
   const bool applied = !shown.rows.empty() && shown.rows[0][0] == "remote_apply";
@@ -285,9 +292,17 @@ StatusOr<PostgresConnection::Result> PostgresConnection::Run(const std::string& 
   return result;
 }
 
-Status PostgresConnection::SendData(std::string_view data, Duration answer_max) {
+// Lines may be cut anywhere but at the end.
+StatusOr<size_t> PostgresConnection::SendData(std::string_view data, Duration answer_max,
+                                              Duration time_max) {
+  const std::string_view all = data;
+  const int64_t until = NowMicros() + time_max;
   while (!data.empty()) {
-    const std::string_view piece = data.substr(0, kSendBytes);
+    std::string_view piece = data.substr(0, kSendBytes);
+    if (data.size() < all.size() && NowMicros() >= until) {
+      if (all[all.size() - data.size() - 1] == '\n') break;
+      piece = piece.substr(0, std::min(piece.find('\n'), piece.size() - 1) + 1);
+    }
     const int sent = PQputCopyData(connection_.get(), piece.data(), static_cast<int>(piece.size()));
     if (sent < 0) return Lost(FirstLine(PQerrorMessage(connection_.get())));
     if (sent == 1) data.remove_prefix(piece.size());
@@ -296,13 +311,15 @@ Status PostgresConnection::SendData(std::string_view data, Duration answer_max) 
   for (;;) {
     const int ended = PQputCopyEnd(connection_.get(), nullptr);
     if (ended < 0) return Lost(FirstLine(PQerrorMessage(connection_.get())));
-    if (ended == 1) return absl::OkStatus();
+    if (ended == 1) return all.size() - data.size();
     WEIR_RETURN_IF_ERROR(Wait(true, answer_max));
   }
 }
 
-Status PostgresConnection::Copy(const std::string& statements, std::string_view data) {
+StatusOr<size_t> PostgresConnection::Copy(const std::string& statements, std::string_view data,
+                                          Duration time_max) {
   if (lost_) return absl::UnavailableError("the connection is lost");
+  const int64_t began = NowMicros();
   if (PQsendQuery(connection_.get(), statements.c_str()) == 0) {
     return Lost(FirstLine(PQerrorMessage(connection_.get())));
   }
@@ -311,9 +328,12 @@ Status PostgresConnection::Copy(const std::string& statements, std::string_view 
   if (*ready == nullptr || PQresultStatus(ready->get()) != PGRES_COPY_IN) {
     return Lost("the server began no COPY");
   }
-  WEIR_RETURN_IF_ERROR(SendData(data, limits::kPostgresAnswerMax));
+  const Duration answered = NowMicros() - began;
+  round_trip_ = round_trip_ == 0 ? answered : std::min(round_trip_, answered);
+  WEIR_ASSIGN_OR_RETURN(const size_t sent, SendData(data, limits::kPostgresAnswerMax, time_max));
   const Status done = Last(limits::kPostgresAnswerMax).status();
-  return done.ok() ? done : RollBack(done);
+  if (!done.ok()) return RollBack(done);
+  return sent;
 }
 
 StatusOr<std::vector<Status>> PostgresConnection::RunEach(const std::string& statement,

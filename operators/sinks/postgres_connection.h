@@ -57,8 +57,9 @@ class PostgresConnection {
   // the transaction that was open is rolled back.
   StatusOr<Result> Run(const std::string& statements,
                        Duration answer_max = limits::kPostgresAnswerMax);
-  // Statements among which there is one COPY ... FROM STDIN, which gets `data`.
-  Status Copy(const std::string& statements, std::string_view data);
+  // Statements among which there is one COPY ... FROM STDIN, which gets `data`, lines of its text
+  // format; where they do not go out within time_max, only the first of them. How many bytes went.
+  StatusOr<size_t> Copy(const std::string& statements, std::string_view data, Duration time_max);
   // One statement with parameters, run once for each of the `rows`, each in a transaction of its
   // own; all are sent in one go. What became of each: OK or IsRefusedValue(). Any other error is
   // the call's, and then nobody knows which have run.
@@ -70,6 +71,8 @@ class PostgresConnection {
   // "SET LOCAL synchronous_commit = ...": what the transaction commits is durable, whatever the
   // session's default. Sessions begin with it off.
   const std::string& durable() const { return durable_; }
+  // The quickest answer to a COPY's beginning so far, which has no work in it; 0: there was none.
+  Duration round_trip() const { return round_trip_; }
   // An error broke the session; every further call fails.
   bool lost() const { return lost_; }
 
@@ -91,7 +94,7 @@ class PostgresConnection {
   StatusOr<ResultPtr> Next(Duration answer_max);
   // Reads results to the end; the last one, or the first error.
   StatusOr<ResultPtr> Last(Duration answer_max);
-  Status SendData(std::string_view data, Duration answer_max);
+  StatusOr<size_t> SendData(std::string_view data, Duration answer_max, Duration time_max);
   Status ReadEach(size_t rows, Duration answer_max, std::vector<Status>& outcomes);
   Status Lost(std::string_view what);
   Status RollBack(const Status& why);
@@ -100,6 +103,7 @@ class PostgresConnection {
   std::string durable_;
   const std::atomic<bool>* called_off_ = nullptr;
   bool lost_ = false;
+  Duration round_trip_ = 0;
 };
 
 }  // namespace weir

@@ -13,10 +13,12 @@ namespace limits {
 
 inline constexpr size_t kPostgresBlockBytes = 1 << 20;  // of rows, as COPY takes them, in one COPY
 inline constexpr size_t kPostgresBlockBytesMin = 16 << 10;         // where the server is slow
-inline constexpr Duration kPostgresBlockTime = Milliseconds(200);  // that a block should take
+inline constexpr Duration kPostgresBlockTime = Milliseconds(100);  // that a block should take
 inline constexpr size_t kPostgresInFlightBytesMax =
-    8 << 20;  // of one sink subtask, on their way to the server
-inline constexpr size_t kPostgresInFlightBlocks = 3;  // where the server is slow
+    8 << 20;  // of one sink subtask, on their way to the server, however fast that is
+inline constexpr size_t kPostgresUnsentBytesMax =
+    64 << 10;  // that the kernel takes of a session before the server has room for them
+inline constexpr size_t kPostgresInFlightBlocks = 2;  // one under way, and the one behind it
 inline constexpr size_t kPostgresSieveRows =
     64;  // rows of a refused COPY that are then sent one by one, all in one go
 inline constexpr size_t kPostgresErrorBytesMax = 1000;  // of the server's message for one row

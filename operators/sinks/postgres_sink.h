@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 
+#include "operators/pace.h"
 #include "operators/sink.h"
 #include "operators/sinks/copy_rows.h"
 #include "operators/sinks/postgres_options.h"
@@ -20,7 +21,7 @@ namespace weir {
 class PostgresStager;
 
 // Calls as operators/sink.h has them. Errors of the server as postgres_connection.h has them.
-class PostgresTableSink final : public Sink {
+class PostgresTableSink final : public Sink, public Pace {
  public:
   PostgresTableSink(PostgresSinkOptions options, std::unique_ptr<CopyFormatter> formatter);
   ~PostgresTableSink() override;
@@ -35,6 +36,7 @@ class PostgresTableSink final : public Sink {
   // Unimplemented if it is to revoke.
   Status Recover(const Recovery& recovery) override;
   Status Committed(CheckpointId checkpoint, std::span<const std::string> handles) override;
+  size_t batch_bytes() const override;
   void Close() override;
 
  private:

@@ -7,6 +7,18 @@
 #include "operators/sinks/postgres_table.h"
 
 namespace weir {
+namespace {
+
+// The rows from `first` on that have about so many bytes, at least one; what would be left of the
+// block, if it were less than that, too.
+size_t EndOfPart(const CopyBlock& block, size_t first, size_t bytes) {
+  const size_t begin = first == 0 ? 0 : block.ends[first - 1];
+  if (block.bytes.size() - begin < 2 * bytes) return block.rows();
+  const auto end = std::lower_bound(block.ends.begin() + first, block.ends.end(), begin + bytes);
+  return end - block.ends.begin() + 1;
+}
+
+}  // namespace
 
 PostgresStager::PostgresStager(PostgresSinkOptions options, std::vector<PostgresColumn> columns,
                                Identity identity, Environment& env, std::function<void()> wake)
@@ -34,16 +46,15 @@ void PostgresStager::Append(CopyBlock block) {
 }
 
 bool PostgresStager::BusyElseWake(bool all) {
-  // All that the options allow where blocks have their full size.
-  const size_t block = block_bytes_;
-  const size_t bytes_max =
-      block < options_.block_bytes
-          ? std::min(options_.in_flight_bytes_max, block * limits::kPostgresInFlightBlocks)
-          : options_.in_flight_bytes_max;
   std::lock_guard lock(mutex_);
-  waiting_ = status_.ok() && (all ? at_work_ : in_flight_bytes_ > bytes_max);
-  wake_at_bytes_ = all ? 0 : bytes_max / 2;
+  waiting_ = status_.ok() && (all ? at_work_ : Full());
+  waiting_for_all_ = all;
   return waiting_;
+}
+
+bool PostgresStager::Full() const {
+  return queue_.size() >= limits::kPostgresInFlightBlocks ||
+         in_flight_bytes_ > options_.in_flight_bytes_max;
 }
 
 // Twice or half of what it was at most, since the time that one block took says little; nothing
@@ -70,29 +81,34 @@ std::vector<PostgresStager::Rejected> PostgresStager::TakeRejected() {
 
 void PostgresStager::Abandon() { abandoned_ = true; }
 
-// One block, and then another turn of the pool, so that others have theirs.
+// One block, or a part of it, and then another turn of the pool, so that others have theirs.
 void PostgresStager::StageNext() {
-  CopyBlock block;
+  const CopyBlock* block;  // stays where it is, since nobody else takes one away
   {
     std::lock_guard lock(mutex_);
-    block = std::move(queue_.front());
-    queue_.pop_front();
+    block = &queue_.front();
   }
-  const size_t bytes = block.memory_bytes();
-  const Status staged = abandoned_ ? absl::CancelledError("called off") : Stage(block);
+  const size_t first = staged_rows_;
+  const StatusOr<size_t> staged =
+      abandoned_ ? absl::CancelledError("called off")
+                 : Stage(*block, first, EndOfPart(*block, first, block_bytes_));
   bool more = false, wake = false;
   {
     std::lock_guard lock(mutex_);
-    in_flight_bytes_ -= bytes;
     if (!staged.ok()) {
-      status_.Update(staged);
-      for (const CopyBlock& left : queue_) in_flight_bytes_ -= left.memory_bytes();
+      status_.Update(staged.status());
       queue_.clear();
+      in_flight_bytes_ = staged_rows_ = 0;
+    } else if (*staged < block->rows()) {
+      staged_rows_ = *staged;
+    } else {
+      in_flight_bytes_ -= block->memory_bytes();
+      queue_.pop_front();
+      staged_rows_ = 0;
     }
     more = !queue_.empty();
     at_work_ = more;
-    wake = waiting_ &&
-           (!status_.ok() || !more || (wake_at_bytes_ > 0 && in_flight_bytes_ <= wake_at_bytes_));
+    wake = waiting_ && (!status_.ok() || !more || (!waiting_for_all_ && !Full()));
     if (wake) waiting_ = false;
   }
   if (more) env_.io.Submit([self = shared_from_this()] { self->StageNext(); });
@@ -140,25 +156,29 @@ Status PostgresStager::MakeStagingTable() {
   return absl::OkStatus();
 }
 
-Status PostgresStager::Stage(const CopyBlock& block) {
+StatusOr<size_t> PostgresStager::Stage(const CopyBlock& block, size_t first, size_t last) {
   const auto session = LockSession();
   WEIR_ASSIGN_OR_RETURN(PostgresConnection * connection, Session());
   connection->CallOffBy(&abandoned_);
   const int64_t began = env_.clock.MonotonicMicros();
-  const Status staged = StageOn(block);
-  NoteSpeed(block.bytes.size(), env_.clock.MonotonicMicros() - began);
+  const StatusOr<size_t> staged = StageOn(block, first, last);
+  if (staged.ok()) {
+    // However far away the server is, no block is so small that it would be nearer.
+    NoteSpeed(block.Lines(first, *staged).size(),
+              env_.clock.MonotonicMicros() - began - 2 * connection->round_trip());
+  }
   connection->CallOffBy(nullptr);  // a commit is brought to its end
   return staged;
 }
 
-Status PostgresStager::StageOn(const CopyBlock& block) {
+StatusOr<size_t> PostgresStager::StageOn(const CopyBlock& block, size_t first, size_t last) {
   bool open;
   {
     std::lock_guard lock(mutex_);
     open = piece_.has_value();
   }
   if (!open) WEIR_RETURN_IF_ERROR(MakeStagingTable());
-  return StageRows(block, 0, block.rows());
+  return StageRows(block, first, last);
 }
 
 std::string PostgresStager::ColumnList() {
@@ -178,24 +198,30 @@ uint64_t PostgresStager::RowsOfOpenPiece() const {
   return piece_ ? piece_->rows : 0;
 }
 
-Status PostgresStager::StageRows(const CopyBlock& block, size_t first, size_t last) {
-  const Status copied = CopyLines(block, first, last);
-  if (!IsRefusedValue(copied)) return copied;
+StatusOr<size_t> PostgresStager::StageRows(const CopyBlock& block, size_t first, size_t last) {
+  const StatusOr<size_t> copied = CopyLines(block, first, last);
+  if (!IsRefusedValue(copied.status())) return copied;
   if (last - first <= limits::kPostgresSieveRows) return Sieve(block, first, last);
   const size_t middle = first + (last - first) / 2;
-  WEIR_RETURN_IF_ERROR(StageRows(block, first, middle));
-  return StageRows(block, middle, last);
+  WEIR_ASSIGN_OR_RETURN(const size_t staged, StageRows(block, first, middle));
+  return staged < middle ? staged : StageRows(block, middle, last);
 }
 
-Status PostgresStager::CopyLines(const CopyBlock& block, size_t first, size_t last) {
-  WEIR_RETURN_IF_ERROR(session_->Copy(
-      fmt::format("COPY {} ({}) FROM STDIN", staging_, ColumnList()), block.Lines(first, last)));
-  NoteStaged(last - first, {});
-  return absl::OkStatus();
+StatusOr<size_t> PostgresStager::CopyLines(const CopyBlock& block, size_t first, size_t last) {
+  WEIR_ASSIGN_OR_RETURN(
+      const size_t bytes,
+      session_->Copy(fmt::format("COPY {} ({}) FROM STDIN", staging_, ColumnList()),
+                     block.Lines(first, last), limits::kPostgresBlockTime));
+  const size_t begin = first == 0 ? 0 : block.ends[first - 1];
+  const auto end =
+      std::upper_bound(block.ends.begin() + first, block.ends.begin() + last, begin + bytes);
+  const size_t staged = end - block.ends.begin();
+  NoteStaged(staged - first, {});
+  return staged;
 }
 
 // What each of the rows does alone is what counts.
-Status PostgresStager::Sieve(const CopyBlock& block, size_t first, size_t last) {
+StatusOr<size_t> PostgresStager::Sieve(const CopyBlock& block, size_t first, size_t last) {
   std::vector<PostgresConnection::Row> rows;
   for (size_t i = first; i < last; ++i) rows.push_back(ParseCopyLine(block.Lines(i, i + 1)));
   std::vector<std::string> places;
@@ -213,7 +239,7 @@ Status PostgresStager::Sieve(const CopyBlock& block, size_t first, size_t last) 
   }
   const size_t staged = outcomes.size() - rejected.size();
   NoteStaged(staged, std::move(rejected));
-  return absl::OkStatus();
+  return last;
 }
 
 std::optional<PostgresStager::EndedPiece> PostgresStager::EndPiece(CheckpointId checkpoint) {

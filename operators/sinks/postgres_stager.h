@@ -6,9 +6,11 @@
 // time, each in a transaction of its own, so that no transaction is open between them. A COPY that
 // the server refuses is halved until what is refused is found; of the last few rows each is sent
 // alone, all in one go. How large a block should be follows from how long the last ones took: a
-// slow server gets small ones, since a checkpoint waits for what is on its way, and a commit for
-// the block that is under way. A session that breaks while a piece is open costs the attempt: what
-// it had staged may be gone. Between pieces another one is opened.
+// slow server gets small ones, since a checkpoint waits for what is on its way, a few blocks, and a
+// commit for the block that is under way. A block that was made while the server was faster goes in
+// parts of the size that is right by now, and a COPY that takes too long is ended with what it has.
+// A session that breaks while a piece is open costs the attempt: what it had staged may be gone.
+// Between pieces another one is opened.
 #pragma once
 
 #include <atomic>
@@ -54,7 +56,7 @@ class PostgresStager : public std::enable_shared_from_this<PostgresStager> {
   // Of a block that is to be appended next, at most the option's.
   size_t block_bytes() const { return block_bytes_; }
   // True if as much is on its way as may be, or with `all` anything; then a wake-up follows when
-  // half of that, or nothing, is left, or when something failed.
+  // that is not so any more, or when something failed.
   bool BusyElseWake(bool all);
   // The first error. Sticky: the instance is lost.
   Status status() const;
@@ -82,14 +84,16 @@ class PostgresStager : public std::enable_shared_from_this<PostgresStager> {
     uint64_t rows = 0;
   };
 
+  bool Full() const;  // REQUIRES: mutex_ is held
   void StageNext();
   void NoteSpeed(size_t bytes, Duration took);
-  Status Stage(const CopyBlock& block);
-  Status StageOn(const CopyBlock& block);
-  // Rows [first, last) of the block.
-  Status StageRows(const CopyBlock& block, size_t first, size_t last);
-  Status CopyLines(const CopyBlock& block, size_t first, size_t last);
-  Status Sieve(const CopyBlock& block, size_t first, size_t last);
+  // All below: rows [first, last) of the block, or where the server is slow only the first of them,
+  // at least one; the row behind those.
+  StatusOr<size_t> Stage(const CopyBlock& block, size_t first, size_t last);
+  StatusOr<size_t> StageOn(const CopyBlock& block, size_t first, size_t last);
+  StatusOr<size_t> StageRows(const CopyBlock& block, size_t first, size_t last);
+  StatusOr<size_t> CopyLines(const CopyBlock& block, size_t first, size_t last);
+  StatusOr<size_t> Sieve(const CopyBlock& block, size_t first, size_t last);
   Status MakeStagingTable();
   void NoteStaged(size_t rows, std::vector<Rejected> rejected);
   uint64_t RowsOfOpenPiece() const;
@@ -109,11 +113,12 @@ class PostgresStager : public std::enable_shared_from_this<PostgresStager> {
 
   mutable std::mutex mutex_;
   // All below: guarded by mutex_.
-  std::deque<CopyBlock> queue_;
-  bool at_work_ = false;  // some thread of the pool
+  std::deque<CopyBlock> queue_;  // the first is under way
+  size_t staged_rows_ = 0;       // of the first of them
+  bool at_work_ = false;         // some thread of the pool
   size_t in_flight_bytes_ = 0;
-  size_t wake_at_bytes_ = 0;
   bool waiting_ = false;
+  bool waiting_for_all_ = false;
   Status status_;
   std::vector<Rejected> rejected_;
   std::optional<OpenPiece> piece_;  // made by whoever holds session_mutex_

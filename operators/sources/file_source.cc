@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/hash.h"
+#include "operators/pace.h"
 
 namespace weir {
 namespace {
@@ -273,7 +274,7 @@ StatusOr<PollResult> FileSource::Poll(Output& out) {
     MoveWatermark(Arrival());
     return PollResult{PollResult::kIdle, watch_->next_poll()};
   }
-  size_t lines_max = options_.batch_rows;
+  size_t lines_max = std::clamp<size_t>(BatchBytesFor(out) / row_bytes_, 1, options_.batch_rows);
   if (limiter_) {
     lines_max = limiter_->Allowed(env_->clock.MonotonicMicros(), lines_max);
     if (lines_max == 0) return PollResult{PollResult::kIdle, limiter_->NextTime()};
@@ -290,7 +291,10 @@ StatusOr<PollResult> FileSource::Poll(Output& out) {
   counters_->dropped += replayed.dropped() + DropBefore(options_.from_time, *batch);
   if (limiter_) limiter_->Take(lines);
   MoveWatermark(arrival);
-  if (!batch->empty()) out.Emit(0, std::move(batch));
+  if (!batch->empty()) {
+    row_bytes_ = std::max<size_t>(1, batch->bytes() / batch->rows());
+    out.Emit(0, std::move(batch));
+  }
   return PollResult{PollResult::kMore};
 }
 

@@ -132,6 +132,7 @@ class FileSource final : public Source {
   std::vector<FolderWatch::Change> changes_;
   uint64_t next_order_ = 0;
   std::optional<RateLimiter> limiter_;
+  size_t row_bytes_ = 256;  // of the last batch's rows on average; a guess until there was one
   // Each split that is not finished is in one of these.
   std::deque<Split*> unopened_;
   std::priority_queue<InOrder, std::vector<InOrder>, std::greater<>> by_time_;

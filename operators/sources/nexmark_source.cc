@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/hash.h"
+#include "operators/pace.h"
 
 namespace weir {
 namespace {
@@ -70,6 +71,7 @@ StatusOr<PollResult> NexmarkSource::Poll(Output& out) {
   Split& split = splits_[next_.top().second];
   const uint64_t number = next_.top().first;
   uint64_t n = std::min(kBlockEvents - number % kBlockEvents, end_ - number);
+  n = std::clamp<uint64_t>(BatchBytesFor(out) / row_bytes_, 1, n);
   if (limiter_) {
     n = limiter_->Allowed(clock_->MonotonicMicros(), n);
     if (n == 0) return PollResult{PollResult::kIdle, limiter_->NextTime()};
@@ -85,6 +87,7 @@ StatusOr<PollResult> NexmarkSource::Poll(Output& out) {
   next_.pop();
   if (next < end_) next_.push({next, at});
   MoveWatermark();
+  row_bytes_ = std::max<size_t>(1, batch->bytes() / n);
   out.Emit(0, std::move(batch));
   return PollResult{PollResult::kMore};
 }

@@ -57,7 +57,8 @@ class NexmarkSource final : public Source {
   // By the number of their next event; those that have one.
   std::priority_queue<NumberAndSplit, std::vector<NumberAndSplit>, std::greater<>> next_;
   std::optional<RateLimiter> limiter_;
-  uint64_t events_ = 0;  // of this subtask's splits, made so far
+  size_t row_bytes_ = 256;  // of the last batch's rows on average; a guess until there was one
+  uint64_t events_ = 0;     // of this subtask's splits, made so far
   Timestamp watermark_ = kMinTimestamp;
 };
 

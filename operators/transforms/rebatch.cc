@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "operators/pace.h"
 #include "operators/transforms/open_rows.h"
 
 namespace weir {
@@ -98,16 +99,17 @@ void RebatchOperator::AddPiece(BatchPtr batch, Output& out) {
   size_t rows = open_->rows();
   size_t bytes = open_bytes_;
   bool full = false;
+  size_t bytes_max = BatchBytesFor(out);
+  if (options_.bytes > 0) bytes_max = std::min(bytes_max, options_.bytes);
   for (size_t i = 0; i < segment_of.size(); ++i) {
-    if (full || (rows > 0 && options_.bytes > 0 && bytes + row_bytes_[i] > options_.bytes)) {
+    if (full || (rows > 0 && row_bytes_[i] > bytes_max - std::min(bytes, bytes_max))) {
       ++segment;
       rows = bytes = 0;
     }
     segment_of[i] = segment;
     ++rows;
     bytes += row_bytes_[i];
-    full = (options_.rows > 0 && rows >= options_.rows) ||
-           (options_.bytes > 0 && bytes >= options_.bytes);
+    full = (options_.rows > 0 && rows >= options_.rows) || bytes >= bytes_max;
   }
 
   if (segment > 0) {

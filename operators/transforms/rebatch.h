@@ -2,7 +2,8 @@
 //
 // It emits a batch as soon as it has `rows` rows, or when the next row would take it over `bytes`
 // (one row that is bigger is a batch of its own), or when `delay` has passed since its first row
-// came, and what is open at the end of the input. A batch of the input may make several.
+// came, and what is open at the end of the input. A batch of the input may make several. Where what
+// follows is slow (operators/pace.h), fewer bytes are enough.
 //
 // The open batch is state: it stays where it is at a barrier and may outlive a checkpoint. After a
 // restart at another parallelism every one of its rows is taken up exactly once (open_rows.h).

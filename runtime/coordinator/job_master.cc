@@ -184,7 +184,7 @@ void JobMaster::OnMessage(int executor, const runtime::ToCoordinator& message, i
       if (phase_ == Phase::kRecovering) OnRunning(now_micros);
       return;
     case Kind::kCheckpointAck:
-      return OnAck(message.checkpoint_ack());
+      return OnAck(message.checkpoint_ack(), now_micros);
     case Kind::kCommitted:
       return OnCommitted(executor, message.committed());
     case Kind::kCommitFinished:
@@ -253,6 +253,7 @@ void JobMaster::OnRunning(int64_t now_micros) {
   if (triggered_ != 0) {  // by a coordinator that was here before
     const bool stands = last_completed_ == triggered_;
     checkpoints_->TakeUp(triggered_kind_, stands, now_micros);
+    way_.Start(triggered_, now_micros);
     return stands ? SendCommit() : SendTrigger();
   }
   MaybeTrigger(now_micros);

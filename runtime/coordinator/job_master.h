@@ -25,6 +25,7 @@
 #include "core/limits.h"
 #include "jobs/graph.h"
 #include "runtime/checkpoint/checkpoint_coordinator.h"
+#include "runtime/checkpoint/checkpoint_way.h"
 #include "runtime/coordinator/task_report.h"
 #include "runtime/execution_plan.h"
 #include "runtime/job_status.h"
@@ -151,7 +152,7 @@ class JobMaster {
   // The attempt has been waited for and runs (again).
   void OnRunning(int64_t now_micros);
   void OnTaskOpened(const runtime::TaskOpened& opened);
-  void OnAck(const runtime::CheckpointAck& ack);
+  void OnAck(const runtime::CheckpointAck& ack, int64_t now_micros);
   void OnCommitted(int executor, const runtime::Committed& committed);
   void OnCommitFinished(const runtime::CommitFinished& finished, int64_t now_micros);
   // There is an attempt that executors may have something to say of.
@@ -194,6 +195,7 @@ class JobMaster {
   CheckpointId triggered_ = 0;  // the last checkpoint of this attempt
   BarrierKind triggered_kind_ = BarrierKind::kCheckpoint;
   std::unique_ptr<CheckpointCoordinator> checkpoints_;  // of the attempt
+  CheckpointWay way_;                                   // of the last checkpoint
   std::set<int> committed_;  // executors, of the checkpoint whose handles are being committed
   runtime::FinishCommit finish_commit_;
   std::set<int> canceled_;  // executors that the attempt has no more

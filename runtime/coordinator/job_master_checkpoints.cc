@@ -18,6 +18,7 @@ void JobMaster::TriggerCheckpoint(BarrierKind kind, int64_t now_micros) {
   if (Status saved = SaveRecord(); !saved.ok()) return OnFailure(RecordFailure(saved));
   const Barrier barrier = checkpoints_->Trigger(kind, now_micros);
   WEIR_CHECK(barrier.checkpoint == triggered_);
+  way_.Start(triggered_, now_micros);
   SendTrigger();
 }
 
@@ -87,8 +88,9 @@ void JobMaster::MaybeTrigger(int64_t now_micros) {
   }
 }
 
-void JobMaster::OnAck(const runtime::CheckpointAck& ack) {
+void JobMaster::OnAck(const runtime::CheckpointAck& ack, int64_t now_micros) {
   if (phase_ != Phase::kRunning || !checkpoints_->OnAck(ack)) return;
+  way_.OnGathered(ack, now_micros);
   Manifest manifest = MakeManifest();
   pending_counters_.clear();
   for (const StageState& stage : manifest.stages) pending_counters_[stage.name] = stage.counters;
@@ -181,6 +183,8 @@ void JobMaster::OnCommitFinished(const runtime::CommitFinished& finished, int64_
     return;
   }
   status_.last_checkpoint_micros = checkpoints_->last_duration_micros();
+  way_.OnCommitted(now_micros);
+  if (way_.slow()) Log(LogLine::Warning(way_.ToText(graph_, plan_), "slow checkpoint"));
   const BarrierKind kind = checkpoints_->current().kind;
   if (kind == BarrierKind::kSavepoint || (kind == BarrierKind::kStop && stop_requested_)) {
     host_.OnSavepoint(checkpoints_->current().checkpoint);

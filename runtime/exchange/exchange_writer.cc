@@ -4,6 +4,7 @@
 
 #include "core/key_group.h"
 #include "core/limits.h"
+#include "operators/pace.h"
 
 namespace weir {
 
@@ -31,7 +32,7 @@ void ExchangeWriter::Add(BatchPtr batch, int64_t now_micros) {
   }
   StartWaiting(now_micros);
   for (size_t c = 0; c < staged_.size(); ++c) {
-    if (staged_[c] && staged_[c]->rows() >= limits::kBatchRowsDefault) SendFrom(c, false);
+    if (Full(c)) SendFrom(c, false);
   }
 }
 
@@ -51,13 +52,33 @@ void ExchangeWriter::StartWaiting(int64_t now_micros) {
   if (!flush_due_) flush_due_ = now_micros + options_.coalesce_delay;
 }
 
+// Each receiver gets a part of what is added, about the same, and that should be half of its window
+// at most.
+size_t ExchangeWriter::batch_bytes() const {
+  size_t window = kAnyBatchBytes;
+  for (const auto& channel : options_.channels) {
+    if (channel->narrow()) window = std::min(window, channel->window_bytes());
+  }
+  if (window == kAnyBatchBytes) return window;
+  return std::max<size_t>(1, window * options_.channels.size() / 2);
+}
+
+// As many rows as go out without waiting for company.
+bool ExchangeWriter::Full(size_t c) const {
+  const BatchPtr& staged = staged_[c];
+  if (staged == nullptr || staged->empty()) return false;
+  const Channel& channel = *options_.channels[c];
+  return staged->rows() >= limits::kBatchRowsDefault ||
+         (channel.narrow() && staged->bytes() >= channel.window_bytes() / limits::kWindowBatches);
+}
+
 // Sends as much as the channel's credit allows; with `partial`, also less than a full batch. True
 // if nothing is left that should go.
 bool ExchangeWriter::SendFrom(size_t c, bool partial) {
   BatchPtr& staged = staged_[c];
   Channel& channel = *options_.channels[c];
   while (staged != nullptr && !staged->empty()) {
-    if (!partial && staged->rows() < limits::kBatchRowsDefault) return true;
+    if (!partial && !Full(c)) return true;
     const size_t credit = channel.credit();
     if (credit == 0) {
       congested_ = true;

@@ -1,8 +1,13 @@
 // ExchangeWriter: the sending end of one edge from one task to the tasks of another group.
 //
 // Deals rows out by key group (or all to one channel), lets them wait for company until there are
-// limits::kBatchRowsDefault of them, a millisecond has passed, or a control item follows, and cuts
-// batches to the credit of their channel. Used by its task only.
+// limits::kBatchRowsDefault of them, or as many as make a part of a window that is narrow, a
+// millisecond has passed, or a control item follows, and cuts batches to the credit of their
+// channel. Used by its task only.
+//
+// What waits here is in front of the next barrier, as what is in the channels is. So it is bounded
+// by what the receivers take, too: the task stops where a part of a window waits for credit, and
+// makes batches of the size that batch_bytes() tells.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +20,12 @@
 #include "runtime/exchange/channel.h"
 
 namespace weir {
+
+namespace limits {
+
+inline constexpr size_t kWindowBatches = 4;  // that a narrow window holds, at the least
+
+}  // namespace limits
 
 class ExchangeWriter {
  public:
@@ -34,6 +45,8 @@ class ExchangeWriter {
 
   Watermark watermark() const { return watermark_; }
 
+  // Of the next batch that is added, as operators/pace.h has it.
+  size_t batch_bytes() const;
   // True while full batches wait for credit.
   bool congested() const { return congested_; }
   // Sends full batches, and everything else that has waited its time. Call after credit came back
@@ -49,6 +62,7 @@ class ExchangeWriter {
   std::optional<int64_t> flush_due() const { return flush_due_; }
 
  private:
+  bool Full(size_t channel) const;
   bool SendFrom(size_t channel, bool partial);
   ChannelItem AsSent(BatchPtr batch) const;
   void StartWaiting(int64_t now_micros);

@@ -8,10 +8,20 @@
 #include "core/limits.h"
 
 namespace weir {
+namespace {
+
+constexpr int kLooksSmoothed = 4;
+// Nobody knows yet how slow the task is.
+constexpr size_t kFirstWindowBytes = 64 << 10;
+
+}  // namespace
 
 InputGate::InputGate(std::vector<Input> inputs, std::optional<Duration> drift_max)
     : drift_max_(drift_max) {
-  for (Input& input : inputs) inputs_.push_back({.input = std::move(input)});
+  for (Input& input : inputs) {
+    input.channel->set_window_bytes(kFirstWindowBytes);
+    inputs_.push_back({.input = std::move(input)});
+  }
   LimitSenders();
 }
 
@@ -43,6 +53,7 @@ StatusOr<std::optional<InputGate::Event>> InputGate::Next(int64_t now_micros) {
 StatusOr<std::optional<InputGate::Event>> InputGate::Take(State& from, ChannelItem item) {
   if (auto* batch = std::get_if<BatchPtr>(&item)) {
     from.taken_bytes += (*batch)->bytes();
+    taken_bytes_ += (*batch)->bytes();
     return Event(Rows{from.input.edge, from.input.input_port, std::move(*batch)});
   }
   if (auto* watermark = std::get_if<Watermark>(&item)) {
@@ -54,6 +65,7 @@ StatusOr<std::optional<InputGate::Event>> InputGate::Take(State& from, ChannelIt
           fmt::format("the barrier of checkpoint {} arrived while checkpoint {} is being aligned",
                       barrier->checkpoint, barrier_.checkpoint));
     }
+    if (aligned_ == 0) aligning_micros_ = *taken_micros_;
     from.at_barrier = true;
     barrier_ = *barrier;
     if (++aligned_ < inputs_.size()) return std::optional<Event>();
@@ -91,17 +103,19 @@ void InputGate::FitWindows(int64_t now_micros) {
   if (elapsed < limits::kWindowInterval) return;
   windows_micros_ = now_micros;
   for (State& state : inputs_) {
-    const double taken = static_cast<double>(std::exchange(state.taken_bytes, 0));
+    if (state.at_barrier) continue;  // nothing can be taken from it
+    // Of the last few looks, since a sink takes a block at once, and then nothing for a while.
+    const double taken = static_cast<double>(std::exchange(state.taken_bytes, 0)) / elapsed;
+    state.taken_per_micro += (taken - state.taken_per_micro) / kLooksSmoothed;
     const size_t fit = std::max(limits::kWindowBytesMin,
-                                static_cast<size_t>(taken / elapsed * limits::kQueueTime));
+                                static_cast<size_t>(state.taken_per_micro * limits::kQueueTime));
     Channel& channel = *state.input.channel;
     const size_t window = channel.window_bytes(), queued = channel.queued_bytes();
-    if (fit > window) {
+    if (fit > window || queued > fit) {
       channel.set_window_bytes(fit);
-    } else if (queued > fit && !state.at_barrier) {
-      channel.set_window_bytes(fit);
-    } else if (queued < window / 2) {
-      channel.set_window_bytes(window * 2);
+    } else if (queued < window / 2 && window < 2 * fit) {
+      // Not beyond that: another input may be what the task waits for, or what its sender does.
+      channel.set_window_bytes(2 * fit);
     }
   }
 }

@@ -26,7 +26,7 @@
 //
 // What waits in a channel is to be taken within limits::kQueueTime, so that barriers come soon also
 // where the task is slow: where more than that waits, by what was taken of late, the channel's
-// window is made smaller, never below kWindowBytesMin, and larger when more is taken or less waits.
+// window is made smaller, never below kWindowBytesMin, and larger when more is taken.
 //
 // Owns no thread; used by the task that it belongs to.
 #pragma once
@@ -66,6 +66,9 @@ class InputGate {
   StatusOr<std::optional<Event>> Next(int64_t now_micros);
 
   bool aligning() const { return aligned_ > 0; }
+  // When the first barrier came of those that are being aligned, or were last.
+  int64_t alignment_began() const { return aligning_micros_; }
+  uint64_t taken_bytes() const { return taken_bytes_; }  // of rows, since the beginning
   size_t queued_bytes() const;
   size_t capacity_bytes() const;
 
@@ -76,7 +79,8 @@ class InputGate {
     bool idle = false;
     bool ended = false;
     bool at_barrier = false;
-    size_t taken_bytes = 0;  // since windows_micros_
+    size_t taken_bytes = 0;      // since windows_micros_
+    double taken_per_micro = 0;  // smoothed
 
     bool active() const { return !ended && !idle; }
   };
@@ -93,6 +97,8 @@ class InputGate {
   size_t ended_ = 0;
   size_t aligned_ = 0;  // inputs at the barrier
   Barrier barrier_;
+  int64_t aligning_micros_ = 0;
+  uint64_t taken_bytes_ = 0;
   // Of watermark alignment.
   Timestamp limit_ = kMaxTimestamp;
   bool lifted_ = false;

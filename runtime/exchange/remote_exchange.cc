@@ -308,10 +308,10 @@ Status RemoteExchange::TakeAnswer(Outgoing& out, const Frame& frame) {
       return absl::DataLossError(
           fmt::format("a credit of {} bytes takes back one of {}", granted, out.granted));
     }
-    // Credit comes back in parts of the receiver's window; what waits here is to be no more.
+    // Credit comes back in parts of the receiver's window. What waits here is in front of a barrier
+    // beside what waits there, and need be no more than the next part.
     const uint64_t part = granted - out.granted;
-    out.channel->set_window_bytes(
-        std::max<uint64_t>(limits::kWindowBytesMin, part * limits::kCreditReturnParts));
+    out.channel->set_window_bytes(std::max<uint64_t>(limits::kWindowBytesMin, part));
     out.granted = granted;
     Pump(out);
     return absl::OkStatus();

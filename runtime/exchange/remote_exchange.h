@@ -4,14 +4,14 @@
 //
 //   task -> Channel A -> pump ==frames==> RemoteExchange of the peer -> Channel B -> task
 //
-// Flow control. B's side grants credit in bytes: at first B's capacity, then what its receiver has
-// taken, not in crumbs, as far as B's window (channel.h) reaches; A's window follows it. The pump
-// takes a batch from A only while it has sent less than was granted; the last one may exceed it, so
-// that a row of any size passes (A's sender cuts batches to A's credit, see channel.h). A batch is
-// charged what it will take at the receiver, by one formula for both sides (ChargeOf in the .cc).
-// So A holds at most its capacity and a batch, and B, the wire and the connection's queue together
-// hold at most B's capacity and a batch. Control items need no credit and overtake nothing. A limit
-// that B's receiver sets for watermarks is set for A's sender.
+// Flow control. B's side grants credit in bytes: at first B's window, then what its receiver has
+// taken, not in crumbs, as far as B's window (channel.h) reaches; A's window is the last such part.
+// The pump takes a batch from A only while it has sent less than was granted; the last one may
+// exceed it, so that a row of any size passes (A's sender cuts batches to A's credit, see
+// channel.h). A batch is charged what it will take at the receiver, by one formula for both sides
+// (ChargeOf in the .cc). So A holds at most its capacity and a batch, and B, the wire and the
+// connection's queue together hold at most B's capacity and a batch. Control items need no credit
+// and overtake nothing. A limit that B's receiver sets for watermarks is set for A's sender.
 //
 // A state machine: calls in, frames out through Options::send, no socket, thread or clock. It is
 // driven on one thread, in an executor the network thread, so that rows are decoded where they were

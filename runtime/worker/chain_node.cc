@@ -269,6 +269,19 @@ void ChainNode::Reject(std::string_view error, std::string_view record, Timestam
   }
 }
 
+// What the slowest of those that read from here wants; dead letters are few.
+size_t ChainNode::batch_bytes() const {
+  size_t bytes = kAnyBatchBytes;
+  for (const NodeTarget& target : targets_) {
+    if (target.port == kDeadLetterPort) continue;
+    const ChainNode* node = target.node;
+    bytes = std::min(bytes, target.writer != nullptr ? target.writer->batch_bytes()
+                            : node->sink_ != nullptr ? BatchBytesFor(*node->sink_)
+                                                     : node->batch_bytes());
+  }
+  return bytes;
+}
+
 void ChainNode::SendDeadLetters() {
   if (!dead_letters_) return;
   dead_letter_bytes_.Release(dead_letters_->slabs());

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "jobs/built_job.h"
+#include "operators/pace.h"
 #include "runtime/exchange/exchange_writer.h"
 #include "state/manifest.h"
 
@@ -65,7 +66,7 @@ struct NodeTarget {
   ExchangeWriter* writer = nullptr;
 };
 
-class ChainNode final : public Output {
+class ChainNode final : public Output, public Pace {
  public:
   struct Setup {
     int stage = 0;
@@ -86,6 +87,7 @@ class ChainNode final : public Output {
   // Output. Called by the operator while one of the calls below runs.
   void Emit(int port, BatchPtr batch) override;
   void Reject(std::string_view error, std::string_view record, Timestamp time) override;
+  size_t batch_bytes() const override;  // Pace
 
   // What the node has to do next, on its own account.
   bool waiting() const { return waiting_; }  // for room downstream or a wake-up

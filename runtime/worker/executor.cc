@@ -380,9 +380,8 @@ void Executor::AnnounceCheckpoint(const Barrier& barrier,
   }
 }
 
-void Executor::OnSnapshot(TaskId id, CheckpointId checkpoint,
-                          StatusOr<std::vector<StageSnapshot>> stages) {
-  auto shared = std::make_shared<StatusOr<std::vector<StageSnapshot>>>(std::move(stages));
+void Executor::OnSnapshot(TaskId id, CheckpointId checkpoint, StatusOr<TaskSnapshot> snapshot) {
+  auto shared = std::make_shared<StatusOr<TaskSnapshot>>(std::move(snapshot));
   Post([this, id, checkpoint, shared] {
     if (!shared->ok()) {
       return SendFailure(Annotate(shared->status(), fmt::format("checkpoint {}", checkpoint)));
@@ -391,8 +390,8 @@ void Executor::OnSnapshot(TaskId id, CheckpointId checkpoint,
   });
 }
 
-void Executor::Acknowledge(TaskId id, CheckpointId checkpoint, std::vector<StageSnapshot> stages) {
-  for (StageSnapshot& stage : stages) {
+void Executor::Acknowledge(TaskId id, CheckpointId checkpoint, TaskSnapshot snapshot) {
+  for (StageSnapshot& stage : snapshot.stages) {
     if (stage.op.handles.empty()) continue;
     // A checkpoint that failed leaves its handles to the next one.
     std::vector<std::string>& handles = attempt_->handles[{id, stage.stage}];
@@ -400,7 +399,7 @@ void Executor::Acknowledge(TaskId id, CheckpointId checkpoint, std::vector<Stage
                    std::make_move_iterator(stage.op.handles.end()));
     stage.op.handles = handles;
   }
-  send_(CheckpointAckMessage(attempt_->number, id, checkpoint, std::move(stages)));
+  send_(CheckpointAckMessage(attempt_->number, id, checkpoint, std::move(snapshot)));
 }
 
 void Executor::Commit(CheckpointId checkpoint) {

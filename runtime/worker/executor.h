@@ -72,8 +72,7 @@ class Executor final : public TaskListener {
   void OnOpened(TaskId task) override;
   void OnFinished(TaskId task) override;
   void OnFailed(TaskId task, const Status& status) override;
-  void OnSnapshot(TaskId task, CheckpointId checkpoint,
-                  StatusOr<std::vector<StageSnapshot>> stages) override;
+  void OnSnapshot(TaskId task, CheckpointId checkpoint, StatusOr<TaskSnapshot> snapshot) override;
 
   Status Deploy(uint32_t attempt, const runtime::Deploy& deploy);
   void MakeTasks(const std::optional<Manifest>& restored,
@@ -86,7 +85,7 @@ class Executor final : public TaskListener {
   void Commit(CheckpointId checkpoint);
   void FinishCommit(const runtime::FinishCommit& finish);
   void Cancel();
-  void Acknowledge(TaskId task, CheckpointId checkpoint, std::vector<StageSnapshot> stages);
+  void Acknowledge(TaskId task, CheckpointId checkpoint, TaskSnapshot snapshot);
   runtime::ToCoordinator Message() const;
   void SendFailure(const Status& status);
   void SendProcess();

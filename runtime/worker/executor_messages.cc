@@ -27,18 +27,24 @@ runtime::ToCoordinator CanceledMessage(uint32_t attempt) {
 }
 
 runtime::ToCoordinator CheckpointAckMessage(uint32_t attempt, TaskId id, CheckpointId checkpoint,
-                                            std::vector<StageSnapshot> stages) {
+                                            TaskSnapshot snapshot) {
   runtime::ToCoordinator message = MessageOf(attempt);
   runtime::CheckpointAck& ack = *message.mutable_checkpoint_ack();
   ack.set_checkpoint(checkpoint);
   ack.mutable_task()->set_group(id.group);
   ack.mutable_task()->set_subtask(id.subtask);
-  for (StageSnapshot& stage : stages) {
+  for (StageSnapshot& stage : snapshot.stages) {
     runtime::StageState& state = *ack.add_stages();
     state.set_stage(stage.stage);
     state.set_snapshot(SubtaskState{std::move(stage.op), std::move(stage.keyed)}.Serialize());
     stage.counters.Write(*state.mutable_counters());
   }
+  runtime::BarrierWay& way = *ack.mutable_way();
+  way.set_arrival(snapshot.way.arrival);
+  way.set_alignment(snapshot.way.alignment);
+  way.set_drain(snapshot.way.drain);
+  way.set_write(snapshot.way.write);
+  way.set_bytes(snapshot.way.bytes);
   return message;
 }
 

@@ -16,7 +16,7 @@ runtime::ToCoordinator TaskFailedMessage(uint32_t attempt, const Status& status)
 // Nothing is left of the attempt here.
 runtime::ToCoordinator CanceledMessage(uint32_t attempt);
 runtime::ToCoordinator CheckpointAckMessage(uint32_t attempt, TaskId id, CheckpointId checkpoint,
-                                            std::vector<StageSnapshot> stages);
+                                            TaskSnapshot snapshot);
 runtime::ToCoordinator NoticeMessage(uint32_t attempt, const runtime::Notice& notice);
 runtime::ToCoordinator TaskProgressMessage(uint32_t attempt, TaskId id,
                                            const TaskProgressReport& report);

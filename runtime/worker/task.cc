@@ -83,6 +83,8 @@ void Task::DrainSource() { drain_ = true; }
 void Task::TriggerCheckpoint(Barrier barrier, std::shared_ptr<SnapshotWriter> writer,
                              std::shared_ptr<const ReloadedStages> reloaded) {
   announced_ = barrier;
+  announced_micros_ = setup_.context.env->clock.MonotonicMicros();
+  announced_bytes_ = gate_ ? gate_->taken_bytes() : 0;
   snapshot_writer_ = std::move(writer);
   announced_reload_ = std::move(reloaded);
   if (!gate_) requested_barrier_ = barrier;
@@ -200,7 +202,10 @@ StatusOr<Task::Taken> Task::StepOnce(int64_t now) {
   }
   if (waiting) return Taken::kNothing;
   // Every operator is quiet and every inbox empty.
-  if (!barrier_ && requested_barrier_) barrier_ = std::exchange(requested_barrier_, std::nullopt);
+  if (!barrier_ && requested_barrier_) {
+    barrier_ = std::exchange(requested_barrier_, std::nullopt);
+    arrived_micros_ = aligned_micros_ = now;
+  }
   if (barrier_) return AdvanceBarrier(now);
   if (ending_) return AdvanceEnd(now);
   WEIR_ASSIGN_OR_RETURN(Taken fired, FireTimers(now));
@@ -236,6 +241,8 @@ StatusOr<Task::Taken> Task::TakeInput(int64_t now) {
     head.set_input_watermark(*watermark);
   } else if (auto* barrier = std::get_if<Barrier>(&*event)) {
     barrier_ = *barrier;
+    arrived_micros_ = gate_->alignment_began();
+    aligned_micros_ = now;
   } else {
     EndInput();
   }
@@ -271,7 +278,7 @@ StatusOr<Task::Taken> Task::AdvanceBarrier(int64_t now) {
   // A barrier may overtake the announcement of its checkpoint, which comes another way.
   if (announced_.checkpoint != barrier_->checkpoint || !FlushOutputs()) return Taken::kNothing;
   WEIR_CHECK(announced_ == *barrier_);
-  FreezeAll();
+  FreezeAll(now);
   // No row is in flight inside the task: all that come later are handled by the new version.
   WEIR_RETURN_IF_ERROR(Reload(std::exchange(announced_reload_, nullptr)));
   for (auto& writer : writers_) writer->SendControl(*barrier_);
@@ -316,7 +323,7 @@ void Task::PropagateWatermarks(int64_t now) {
   }
 }
 
-void Task::FreezeAll() {
+void Task::FreezeAll(int64_t now) {
   struct Piece {
     int stage;
     std::string where;
@@ -335,8 +342,14 @@ void Task::FreezeAll() {
     piece.op = node->source() ? node->source()->Freeze(checkpoint) : node->op()->Freeze(checkpoint);
     if (node->keyed() != nullptr) piece.keyed = node->keyed()->Freeze(checkpoint);
   }
-  setup_.context.env->io.Submit([pieces, checkpoint, id = setup_.id, listener = setup_.listener,
-                                 writer = std::move(snapshot_writer_)] {
+  // A barrier may have come before its announcement did.
+  BarrierWay way{.arrival = std::max<Duration>(0, arrived_micros_ - announced_micros_),
+                 .alignment = aligned_micros_ - arrived_micros_,
+                 .drain = now - aligned_micros_};
+  if (gate_) way.bytes = gate_->taken_bytes() - announced_bytes_;
+  setup_.context.env->io.Submit([pieces, checkpoint, way, now, id = setup_.id,
+                                 listener = setup_.listener, clock = &setup_.context.env->clock,
+                                 writer = std::move(snapshot_writer_)]() mutable {
     std::vector<StageSnapshot> stages;
     for (Piece& piece : *pieces) {
       StageSnapshot& stage = stages.emplace_back();
@@ -354,7 +367,8 @@ void Task::FreezeAll() {
       if (status.ok()) status = write(piece.keyed, stage.keyed);
       if (!status.ok()) return listener->OnSnapshot(id, checkpoint, status);
     }
-    listener->OnSnapshot(id, checkpoint, std::move(stages));
+    way.write = clock->MonotonicMicros() - now;
+    listener->OnSnapshot(id, checkpoint, TaskSnapshot{std::move(stages), way});
   });
 }
 

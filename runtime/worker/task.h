@@ -32,6 +32,21 @@ struct StageSnapshot {
   StageCounters counters;
 };
 
+// Where a task's share of a checkpoint has spent its time.
+struct BarrierWay {
+  Duration arrival = 0;    // from the announcement until a barrier came; of a source: until it was
+                           // quiet
+  Duration alignment = 0;  // until it had come from all inputs
+  Duration drain = 0;      // until operators were drained, what they sent had gone, all was frozen
+  Duration write = 0;      // until the frozen state was written
+  uint64_t bytes = 0;      // of rows that were taken from the inputs meanwhile
+};
+
+struct TaskSnapshot {
+  std::vector<StageSnapshot> stages;
+  BarrierWay way;
+};
+
 class TaskListener {
  public:
   virtual ~TaskListener() = default;
@@ -40,7 +55,7 @@ class TaskListener {
       TaskId task) = 0;  // end of input has been passed on; barriers are still served
   virtual void OnFailed(TaskId task, const Status& status) = 0;
   virtual void OnSnapshot(TaskId task, CheckpointId checkpoint,
-                          StatusOr<std::vector<StageSnapshot>> stages) = 0;
+                          StatusOr<TaskSnapshot> snapshot) = 0;
 };
 
 // By stage: what its instances share of its reloadable resource.
@@ -129,7 +144,7 @@ class Task {
   bool FlushOutputs();
   void PropagateWatermarks(int64_t now);
   void Fail(const Status& status);
-  void FreezeAll();
+  void FreezeAll(int64_t now);
   Status Reload(std::shared_ptr<const ReloadedStages> reloaded);
   void PublishProgress(int64_t now);
 
@@ -151,6 +166,11 @@ class Task {
   size_t barrier_cursor_ = 0;                        // the next node to drain
   std::shared_ptr<SnapshotWriter> snapshot_writer_;  // of the announced checkpoint
   Barrier announced_;
+  // Of the barrier that was announced or came last; BarrierWay is made of them.
+  int64_t announced_micros_ = 0;
+  uint64_t announced_bytes_ = 0;  // that the gate had taken then
+  int64_t arrived_micros_ = 0;
+  int64_t aligned_micros_ = 0;
   std::shared_ptr<const ReloadedStages> announced_reload_;  // of that checkpoint
   bool ending_ = false;                                     // input has ended; being worked through
   size_t end_cursor_ = 0;

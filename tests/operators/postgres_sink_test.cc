@@ -2,11 +2,13 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <optional>
 
 #include "jobs/postgres.h"
+#include "operators/sinks/postgres_connection.h"
 #include "testing/gtest.h"
 #include "tests/operators/postgres_harness.h"
 
@@ -138,6 +140,34 @@ TEST_F(PostgresRows, APartitionedTableWithADefaultPartitionIsOne) {
   Take(Numbered(0, 3));
   EXPECT_EQ(server_.One("SELECT count(*) FROM events_1"), "1");
   EXPECT_EQ(server_.One("SELECT count(*) FROM events"), "3");
+}
+
+TEST_F(PostgresRows, ACopyThatTakesTooLongEndsAtALine) {
+  MakeTable("id text, payload text");
+  auto connection = PostgresConnection::Open(server_.connection(), "test");
+  ASSERT_TRUE(IsOk(connection));
+  std::string lines;
+  std::vector<size_t> ends;
+  for (int i = 0; i < 1000; ++i) {
+    lines += fmt::format("{}\t{}\n", i, std::string(1000, 'x'));
+    ends.push_back(lines.size());
+  }
+  size_t at = 0;
+  int copies = 0;
+  for (; at < lines.size(); ++copies) {
+    const std::string_view rest = std::string_view(lines).substr(at);
+    StatusOr<size_t> sent = (*connection)->Copy("COPY events FROM STDIN", rest, /*time_max=*/0);
+    ASSERT_TRUE(IsOk(sent));
+    ASSERT_GT(*sent, 0u);
+    at += *sent;
+    const size_t rows = std::find(ends.begin(), ends.end(), at) - ends.begin() + 1;
+    ASSERT_LE(rows, ends.size()) << "no line ends there";
+    EXPECT_EQ(server_.One("SELECT count(*) FROM events"), fmt::format("{}", rows));
+  }
+  EXPECT_GT(copies, 5);
+  // In time, all of it goes in one.
+  EXPECT_EQ((*connection)->Copy("COPY events FROM STDIN", lines, Seconds(60)).value(),
+            lines.size());
 }
 
 TEST_F(PostgresRows, ASinkThatIsClosedDoesNotWaitForAServerThatIsStuck) {

@@ -112,7 +112,7 @@ class ClockJumpTest : public ::testing::Test, private TaskListener {
   void OnOpened(TaskId) override {}
   void OnFinished(TaskId) override {}
   void OnFailed(TaskId, const Status& status) override { ADD_FAILURE() << status; }
-  void OnSnapshot(TaskId, CheckpointId, StatusOr<std::vector<StageSnapshot>>) override {}
+  void OnSnapshot(TaskId, CheckpointId, StatusOr<TaskSnapshot>) override {}
 
   testing::TempDir dir_;
   JumpingClock clock_;

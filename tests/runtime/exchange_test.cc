@@ -5,6 +5,7 @@
 #include "core/hash.h"
 #include "core/key_group.h"
 #include "core/limits.h"
+#include "operators/pace.h"
 #include "runtime/exchange/exchange_writer.h"
 
 namespace weir {
@@ -140,6 +141,31 @@ TEST_P(ExchangeTest, WithoutCreditNothingIsSentAndNothingIsLost) {
   for (int64_t i = 0; i < 20; ++i) EXPECT_EQ(received[i], i);
   EXPECT_EQ(last_watermark_, 19);
   EXPECT_GE(credit_wakes_, 19);
+}
+
+TEST_P(ExchangeTest, WhatWaitsForASlowReceiverIsAPartOfItsWindow) {
+  ExchangeWriter writer = Make(forward_, 1, 1 << 20);
+  const size_t row = Rows(0, 1)->bytes(), window = 100 * row;
+  // While the receiver keeps up a batch waits for company, whatever it weighs.
+  writer.Add(Rows(0, 500), 0);
+  EXPECT_FALSE(writer.congested());
+  EXPECT_TRUE(Receive(0).empty());
+  ASSERT_TRUE(writer.Flush());
+  EXPECT_EQ(Receive(0).size(), 500u);
+  EXPECT_EQ(writer.batch_bytes(), kAnyBatchBytes);
+
+  channels_[0]->set_window_bytes(window);
+  EXPECT_EQ(writer.batch_bytes(), window / 2);
+  size_t added = 0;
+  for (; !writer.congested(); added += 10) writer.Add(Rows(added, 10), 0);
+  // All that is in front of a barrier: what the channel holds, and a part of it that waits here.
+  EXPECT_EQ(channels_[0]->queued_bytes(), window);
+  EXPECT_LE(added * row, window + window / limits::kWindowBatches + 10 * row);
+  std::vector<int64_t> received = Receive(0);
+  ASSERT_TRUE(writer.Flush());
+  for (int64_t v : Receive(0)) received.push_back(v);
+  ASSERT_EQ(received.size(), added);
+  for (size_t i = 0; i < added; ++i) EXPECT_EQ(received[i], static_cast<int64_t>(i));
 }
 
 INSTANTIATE_TEST_SUITE_P(PlainAndEncoded, ExchangeTest, ::testing::Bool());

@@ -49,6 +49,40 @@ TEST_F(JobMasterTest, ACheckpointGoesThroughItsPhases) {
   EXPECT_EQ(host_.Last().trigger_checkpoint().checkpoint(), 11u);
 }
 
+TEST_F(JobMasterTest, OfACheckpointThatTookLongTheLogSaysWhere) {
+  Run();
+  now_ += Seconds(10);
+  Tick();
+  Ack(0, 5);
+  runtime::ToCoordinator message = Message();
+  runtime::CheckpointAck& ack = *message.mutable_checkpoint_ack();
+  ack.set_checkpoint(10);
+  ack.mutable_task()->set_subtask(1);
+  ack.mutable_way()->set_arrival(Milliseconds(500));
+  ack.mutable_way()->set_alignment(Milliseconds(1500));
+  ack.mutable_way()->set_drain(Seconds(3));
+  ack.mutable_way()->set_write(Milliseconds(20));
+  ack.mutable_way()->set_bytes(64 << 10);
+  now_ += Seconds(6);
+  master_->OnMessage(0, message, now_);
+  now_ += Seconds(1);
+  master_->OnManifestOutcome(10, absl::OkStatus());
+  Committed();
+  EXPECT_THAT(
+      host_.log,
+      ::testing::HasSubstr(
+          "checkpoint 10 took 7.00 s: 6.00 s until all tasks had done their share, 1.00 s for its "
+          "manifest and the commits. The last task was subtask 1 of source: 0.50 s until a barrier "
+          "came, 1.50 s until it had come from all inputs, 3.00 s to drain, 0.02 s to write what "
+          "was frozen; it took 64KiB of rows in front of it"));
+  // Of one that did not, nothing.
+  host_.log.clear();
+  now_ += Seconds(10);
+  Tick();
+  Checkpoint(7);
+  EXPECT_EQ(host_.log, "");
+}
+
 TEST_F(JobMasterTest, WhatAnOperatorSaysIsLoggedWithWhereItBelongs) {
   Run();
   runtime::ToCoordinator message = Message();
