@@ -7,18 +7,6 @@
 #include "operators/sinks/postgres_table.h"
 
 namespace weir {
-namespace {
-
-// The rows from `first` on that have about so many bytes, at least one; what would be left of the
-// block, if it were less than that, too.
-size_t EndOfPart(const CopyBlock& block, size_t first, size_t bytes) {
-  const size_t begin = first == 0 ? 0 : block.ends[first - 1];
-  if (block.bytes.size() - begin < 2 * bytes) return block.rows();
-  const auto end = std::lower_bound(block.ends.begin() + first, block.ends.end(), begin + bytes);
-  return end - block.ends.begin() + 1;
-}
-
-}  // namespace
 
 PostgresStager::PostgresStager(PostgresSinkOptions options, std::vector<PostgresColumn> columns,
                                Identity identity, Environment& env, std::function<void()> wake)
@@ -90,8 +78,7 @@ void PostgresStager::StageNext() {
   }
   const size_t first = staged_rows_;
   const StatusOr<size_t> staged =
-      abandoned_ ? absl::CancelledError("called off")
-                 : Stage(*block, first, EndOfPart(*block, first, block_bytes_));
+      abandoned_ ? absl::CancelledError("called off") : Stage(*block, first, block->rows());
   bool more = false, wake = false;
   {
     std::lock_guard lock(mutex_);
