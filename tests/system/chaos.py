@@ -8,7 +8,8 @@ Where namespaces may be made, each worker is behind a link of its own, with TLS 
 that of the coordinator and the checkpoints is full now and then. Elsewhere it says what it leaves out.
 
 Rounds of about a minute: jobs are submitted, faults strike until they have ended, and then an account of its own says what is lost
-and what is doubled. The last line is a JSON object with what was seen; exit code 1 if anything was lost or doubled, or a job failed.
+and what is doubled. The last line is a JSON object with what was seen; exit code 1 if anything was lost or doubled, or a job failed: then
+the folder with all logs, inputs and outputs stays.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -283,18 +285,25 @@ def main():
     weir.need_binaries()
     say(f"chaos: seed {flags.seed}")
     started, rounds, wrong = time.monotonic(), 0, []
-    with tempfile.TemporaryDirectory(prefix="weir-chaos-") as folder:
-        chaos = Chaos(pathlib.Path(folder), flags.seed, flags.only)
-        with chaos.ends:
-            while time.monotonic() - started < flags.minutes * 60 and not wrong:
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="weir-chaos-"))
+    chaos = Chaos(folder, flags.seed, flags.only)
+    with chaos.ends:
+        while time.monotonic() - started < flags.minutes * 60 and not wrong:
+            try:
                 wrong = chaos.round(rounds)
-                rounds += 1
-                if clusters.orphans():
-                    wrong.append(f"executors without a worker: {clusters.orphans()}")
-                say(f"chaos: round {rounds}: {'exact' if not wrong else wrong}; faults so far: {dict(chaos.faults)}")
-            if wrong:
-                for log in sorted(chaos.cluster.folder.glob("*.log")):
-                    say(f"--- {log.name}\n{log.read_text(errors='replace')[-6000:]}")
+            except AssertionError as error:
+                wrong = [str(error)]
+            rounds += 1
+            if clusters.orphans():
+                wrong.append(f"executors without a worker: {clusters.orphans()}")
+            say(f"chaos: round {rounds}: {'exact' if not wrong else wrong}; faults so far: {dict(chaos.faults)}")
+        if wrong:
+            for log in sorted(chaos.cluster.folder.glob("*.log")):
+                say(f"--- {log.name}\n{log.read_text(errors='replace')[-6000:]}")
+    if wrong:
+        say(f"chaos: all logs, inputs and outputs are kept in {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps({"seconds": round(time.monotonic() - started), "rounds": rounds, "rows": rounds * ROWS,
                       "events": 2 * rounds * EVENTS, "faults": dict(chaos.faults), "faults_total": sum(chaos.faults.values()),
                       "wrong": wrong}))
