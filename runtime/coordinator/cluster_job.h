@@ -80,7 +80,8 @@ class ClusterJob final : private JobMaster::Host {
   // It is to run nothing there any more, behind a checkpoint.
   void LeaveWorker();
 
-  // Wishes are durable when these return OK; FailedPrecondition for a job that has ended.
+  // Wishes are durable when these return OK, and none where they do not; FailedPrecondition for a
+  // job that has ended.
   Status Cancel();
   Status Stop(bool drain, std::string* savepoint);  // the operation's id; empty: none is made
   Status TakeSavepoint(std::string* savepoint);
@@ -113,7 +114,8 @@ class ClusterJob final : private JobMaster::Host {
   void End(int executor, JobMaster::Loss loss, std::string log_tail = "");
   void MakeMembers();
   void FollowWishes(int64_t now);
-  runtime::Savepoint& AddSavepoint();
+  Status SaveWish(const std::function<void(runtime::ClusterJob&)>& wish);
+  runtime::Savepoint& AddSavepoint(runtime::ClusterJob& job);
   static bool IsSettled(const runtime::Savepoint& savepoint);
   void ExportSavepoints();
   void Keep(size_t savepoint);

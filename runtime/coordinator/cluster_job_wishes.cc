@@ -15,8 +15,18 @@ Status ClusterJob::RefuseEnded() const {
       fmt::format("job {} does not run any more: it is {}", id(), ToString(record_.state)));
 }
 
-runtime::Savepoint& ClusterJob::AddSavepoint() {
-  runtime::Savepoint& savepoint = *kept_.add_savepoints();
+// One that is not durable is none: nothing of it may be saved along with what comes later.
+Status ClusterJob::SaveWish(const std::function<void(runtime::ClusterJob&)>& wish) {
+  runtime::ClusterJob wished = kept_;
+  wish(wished);
+  wished.set_record(record_.Serialize());
+  WEIR_RETURN_IF_ERROR(cluster_.Save(id(), wished));
+  kept_ = std::move(wished);
+  return absl::OkStatus();
+}
+
+runtime::Savepoint& ClusterJob::AddSavepoint(runtime::ClusterJob& job) {
+  runtime::Savepoint& savepoint = *job.add_savepoints();
   savepoint.set_id(fmt::format("{:016x}", env_.random.Next()));
   return savepoint;
 }
@@ -27,8 +37,8 @@ bool ClusterJob::IsSettled(const runtime::Savepoint& savepoint) {
 
 Status ClusterJob::Cancel() {
   if (ended()) return absl::OkStatus();
-  kept_.set_wish(runtime::WISH_CANCEL);
-  WEIR_RETURN_IF_ERROR(Save());
+  WEIR_RETURN_IF_ERROR(
+      SaveWish([](runtime::ClusterJob& job) { job.set_wish(runtime::WISH_CANCEL); }));
   master_->RequestCancel(Now());
   return absl::OkStatus();
 }
@@ -38,9 +48,10 @@ Status ClusterJob::Stop(bool drain, std::string* savepoint) {
   if (kept_.wish() == runtime::WISH_CANCEL) {
     return absl::FailedPreconditionError(fmt::format("job {} is being canceled", id()));
   }
-  kept_.set_wish(drain ? runtime::WISH_DRAIN : runtime::WISH_STOP);
-  *savepoint = AddSavepoint().id();
-  WEIR_RETURN_IF_ERROR(Save());
+  WEIR_RETURN_IF_ERROR(SaveWish([&](runtime::ClusterJob& job) {
+    job.set_wish(drain ? runtime::WISH_DRAIN : runtime::WISH_STOP);
+    *savepoint = AddSavepoint(job).id();
+  }));
   if (drain) {
     master_->RequestDrain(Now());
   } else {
@@ -51,8 +62,8 @@ Status ClusterJob::Stop(bool drain, std::string* savepoint) {
 
 Status ClusterJob::TakeSavepoint(std::string* savepoint) {
   WEIR_RETURN_IF_ERROR(RefuseEnded());
-  *savepoint = AddSavepoint().id();
-  WEIR_RETURN_IF_ERROR(Save());
+  WEIR_RETURN_IF_ERROR(
+      SaveWish([&](runtime::ClusterJob& job) { *savepoint = AddSavepoint(job).id(); }));
   master_->RequestSavepoint(Now());
   return absl::OkStatus();
 }
@@ -60,8 +71,8 @@ Status ClusterJob::TakeSavepoint(std::string* savepoint) {
 Status ClusterJob::Rescale(int parallelism) {
   WEIR_RETURN_IF_ERROR(RefuseEnded());
   if (parallelism == static_cast<int>(kept_.parallelism())) return absl::OkStatus();
-  kept_.set_parallelism(parallelism);
-  WEIR_RETURN_IF_ERROR(Save());
+  WEIR_RETURN_IF_ERROR(
+      SaveWish([&](runtime::ClusterJob& job) { job.set_parallelism(parallelism); }));
   master_->Rescale(parallelism, Now());
   return absl::OkStatus();
 }

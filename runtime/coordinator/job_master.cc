@@ -313,6 +313,8 @@ void JobMaster::TryAgain(int64_t now_micros) {
   ++restarts_in_a_row_;
   restart_at_ = now_micros + delay;
   phase_ = Phase::kWaiting;
+  // What failed checkpoints have left must not be what keeps the next one from having room.
+  if (absl::IsResourceExhausted(failure_) && !writing_manifest()) CollectGarbage();
   Log(LogLine::Warning(fmt::format("attempt {} failed: {}; trying again in {}", record_.attempt,
                                    std::string(failure_.message()), FormatDuration(delay))));
 }
@@ -328,6 +330,10 @@ void JobMaster::End(RunState state) {
   }
 }
 
+void JobMaster::CollectGarbage() {
+  if (!std::exchange(collecting_, true)) host_.CollectGarbage();
+}
+
 void JobMaster::OnGarbageCollected(int64_t now_micros) {
   collecting_ = false;
   MaybeTrigger(now_micros);
@@ -340,10 +346,9 @@ int64_t JobMaster::Tick(int64_t now_micros) {
   }
   if (phase_ == Phase::kWaiting) {
     // The outcome of a manifest must be known before anything else is done with the job.
-    const bool open = checkpoints_ != nullptr &&  // none before the first attempt
-                      checkpoints_->phase() == CheckpointCoordinator::Phase::kWriting;
-    if (!open && now_micros >= restart_at_) StartAttempt(now_micros);
-    return open ? now_micros + kTickMax : std::max(restart_at_, now_micros + 1000);
+    if (writing_manifest()) return now_micros + kTickMax;
+    if (now_micros >= restart_at_) StartAttempt(now_micros);
+    return std::max(restart_at_, now_micros + 1000);
   }
   MaybeTrigger(now_micros);
   if (phase_ == Phase::kRunning && checkpoints_->periodic()) {

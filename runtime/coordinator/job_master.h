@@ -160,6 +160,10 @@ class JobMaster {
     return phase_ != Phase::kCreated && phase_ != Phase::kPlacing && phase_ != Phase::kEnded;
   }
   int executors() const { return static_cast<int>(shares_.size()); }
+  bool writing_manifest() const {
+    return checkpoints_ != nullptr &&  // as it is before the first attempt
+           checkpoints_->phase() == CheckpointCoordinator::Phase::kWriting;
+  }
   void OnFailure(const Status& failure);
   void OnCanceled(int executor, int64_t now_micros);
   void SendToAll(const runtime::ToExecutor& message);
@@ -176,6 +180,7 @@ class JobMaster {
   // In a while, longer with each failure in a row.
   void TryAgain(int64_t now_micros);
   void CancelAttempt(std::optional<RunState> after);
+  void CollectGarbage();
   void End(RunState state);
   void FillOperators(JobStatus& status) const;
   // Barriers to come carry the newest resources.

@@ -189,8 +189,7 @@ void JobMaster::OnCommitFinished(const runtime::CommitFinished& finished, int64_
   if (kind == BarrierKind::kSavepoint || (kind == BarrierKind::kStop && stop_requested_)) {
     host_.OnSavepoint(checkpoints_->current().checkpoint);
   }
-  collecting_ = true;
-  host_.CollectGarbage();
+  CollectGarbage();
   switch (kind) {
     case BarrierKind::kFinal:
       return CancelAttempt(RunState::kFinished);

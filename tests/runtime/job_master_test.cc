@@ -113,6 +113,7 @@ TEST_F(JobMasterTest, ThatACheckpointIsCompleteIsInTheRecordBeforeAnythingIsComm
   master_->OnManifestOutcome(10, absl::OkStatus());
   EXPECT_TRUE(host_.Last().has_cancel()) << "nothing is committed that the record does not know of";
   Canceled();
+  master_->OnGarbageCollected(now_);
   host_.disk = absl::OkStatus();
   now_ += limits::kRestartDelayMin;
   Tick();
@@ -244,6 +245,40 @@ TEST_F(JobMasterTest, WithoutALimitItWaitsForTheDiskOfItsRecord) {
   EXPECT_FALSE(master_->ended());
 }
 
+TEST_F(JobMasterTest, WhereRoomIsMissingWhatFailedCheckpointsLeftIsCollected) {
+  Run();
+  now_ += Seconds(10);
+  Tick();
+  Fail(absl::UnavailableError("a peer is gone"));
+  Canceled();
+  EXPECT_EQ(host_.collections, 0);
+  now_ += Seconds(10);
+  Tick();
+  Opened();
+  Recovered();
+  now_ += Seconds(10);
+  Tick();
+  Fail(absl::ResourceExhaustedError("disk full"));
+  Canceled();
+  EXPECT_EQ(host_.collections, 1);
+
+  now_ += Seconds(10);
+  Tick();
+  Opened();
+  Recovered();
+  now_ += Seconds(10);
+  Tick();
+  EXPECT_TRUE(host_.Last().has_start_input()) << "what is uploaded meanwhile could be collected";
+  master_->OnGarbageCollected(now_);
+  EXPECT_TRUE(host_.Last().has_trigger_checkpoint());
+
+  Ack(0, 1);
+  Ack(1, 1);
+  Fail(absl::ResourceExhaustedError("disk full"));
+  Canceled();
+  EXPECT_EQ(host_.collections, 1) << "the manifest may stand, with files that nobody lists yet";
+}
+
 TEST_F(JobMasterTest, ABoundedJobEndsWithAFinalCheckpoint) {
   Run();
   Finished();
@@ -351,6 +386,7 @@ class ReloadTest : public JobMasterTest {
   }
   void Restart() {
     Canceled();
+    master_->OnGarbageCollected(now_);
     now_ += limits::kRestartDelayMax;
     Tick();
   }

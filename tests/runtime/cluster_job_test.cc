@@ -1,0 +1,93 @@
+// ClusterJob: what is asked of a job while its record cannot be written.
+#include "runtime/coordinator/cluster_job.h"
+
+#include <gtest/gtest.h>
+
+#include "testing/temp_dir.h"
+
+namespace weir::testing {
+namespace {
+
+// Keeps what was saved last; its disk may be full.
+class FakeCluster final : public ClusterJob::Cluster {
+ public:
+  explicit FakeCluster(std::string checkpoints) : checkpoints_(std::move(checkpoints)) {}
+
+  WorkerTable& workers() override { return workers_; }
+  Status Save(const std::string&, const runtime::ClusterJob& job) override {
+    if (!disk.ok()) return disk;
+    saved = job;
+    return absl::OkStatus();
+  }
+  void SendToWorker(const std::string&, const runtime::ToWorker&) override {}
+  void SendToExecutor(uint64_t, const runtime::ToExecutor&) override {}
+  void CloseSession(uint64_t) override {}
+  std::string checkpoints() const override { return checkpoints_; }
+  void Log(const LogLine&) override {}
+
+  Status disk;
+  runtime::ClusterJob saved;
+
+ private:
+  const std::string checkpoints_;
+  WorkerTable workers_;
+};
+
+// A job that has been submitted and waits for slots.
+class ClusterJobTest : public ::testing::Test {
+ protected:
+  ClusterJobTest() {
+    JobGraph graph;
+    graph.job = "job";
+    graph.stages.push_back({.name = "source", .kind = "source", .role = StageRole::kSource});
+    JobRecord record;
+    record.job_id = "job-1";
+    runtime::ClusterJob kept;
+    kept.set_record(record.Serialize());
+    kept.mutable_description()->set_graph(graph.Serialize());
+    kept.set_parallelism(2);
+    auto job = ClusterJob::Make(std::move(kept), env_, loop_, cluster_);
+    EXPECT_TRUE(job.ok()) << job.status();
+    job_ = *std::move(job);
+    EXPECT_TRUE(job_->Begin().ok());
+  }
+
+  TempDir dir_;
+  Environment& env_ = RealEnvironment();
+  EventLoop loop_{env_.clock};
+  FakeCluster cluster_{dir_ / "checkpoints"};
+  std::unique_ptr<ClusterJob> job_;
+};
+
+TEST_F(ClusterJobTest, WhatWasRefusedForAFullDiskIsNotSavedLater) {
+  cluster_.disk = absl::ResourceExhaustedError("full");
+  std::string savepoint;
+  EXPECT_FALSE(job_->Cancel().ok());
+  EXPECT_FALSE(job_->Stop(/*drain=*/false, &savepoint).ok());
+  EXPECT_FALSE(job_->TakeSavepoint(&savepoint).ok());
+  EXPECT_FALSE(job_->Rescale(3).ok());
+
+  cluster_.disk = absl::OkStatus();
+  ASSERT_TRUE(job_->TakeSavepoint(&savepoint).ok());
+  EXPECT_EQ(cluster_.saved.wish(), runtime::WISH_RUN);
+  EXPECT_EQ(cluster_.saved.parallelism(), 2u);
+  ASSERT_EQ(cluster_.saved.savepoints_size(), 1);
+  EXPECT_EQ(cluster_.saved.savepoints(0).id(), savepoint);
+}
+
+TEST_F(ClusterJobTest, WhatWasRefusedForAFullDiskCanBeAskedForAgain) {
+  cluster_.disk = absl::ResourceExhaustedError("full");
+  EXPECT_FALSE(job_->Rescale(3).ok());
+  cluster_.disk = absl::OkStatus();
+  EXPECT_TRUE(job_->Rescale(3).ok());
+  EXPECT_EQ(cluster_.saved.parallelism(), 3u) << "it was not done by the call that failed";
+  std::string savepoint;
+  cluster_.disk = absl::ResourceExhaustedError("full");
+  EXPECT_FALSE(job_->Cancel().ok());
+  cluster_.disk = absl::OkStatus();
+  EXPECT_TRUE(job_->Stop(/*drain=*/false, &savepoint).ok()) << "it is not being canceled";
+  EXPECT_EQ(cluster_.saved.wish(), runtime::WISH_STOP);
+}
+
+}  // namespace
+}  // namespace weir::testing
