@@ -6,5 +6,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 "$WEIR_ROOT/scripts/setup.sh"
 ensure_packages "${WEIR_TEST_PACKAGES[@]}"
-step "build (release)" build_in "$WEIR_ROOT/build" release weir_cli jobs/libevent_pipeline.so jobs/libsuspect.so
+step "build (release)" build_in "$WEIR_ROOT/build" release weir_cli jobs/libevent_pipeline.so jobs/libsuspect.so slow_disk
 exec python3 -B "$WEIR_ROOT/tests/system/chaos.py" "$@"

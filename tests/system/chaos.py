@@ -4,8 +4,9 @@ and to the server, and faults at random moments.
 
     chaos.py --minutes 3 [--seed N] [--only KIND]
 
-Where namespaces may be made, each worker is behind a link of its own, with TLS and tokens, and links are cut; where disks may be mounted,
-that of the coordinator and the checkpoints is full now and then. Elsewhere it says what it leaves out.
+Where namespaces may be made, each worker is behind a link of its own, with TLS and tokens, and links are cut, slow or lossy; where disks may
+be mounted, that of the coordinator and the checkpoints is full now and then; and each process has a disk that is slow at times. Elsewhere it
+says what it leaves out.
 
 Rounds of about a minute: jobs are submitted, faults strike until they have ended, and then an account of its own says what is lost
 and what is doubled. The last line is a JSON object with what was seen; exit code 1 if anything was lost or doubled, or a job failed: then
@@ -25,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 import cluster as clusters
 import postgres
@@ -33,6 +35,7 @@ from compare import committed_lines
 from full_disk import FullDisk
 from links import Links
 from secure_cluster import SecureCluster
+from slow_disk import SlowDisks
 from suspect import SUSPECT
 from workload import Workload
 
@@ -41,21 +44,15 @@ EVENTS = 20_000       # of the pipeline
 ROUND_S = 50          # about what the jobs of a round take if nothing strikes
 WORKERS, SLOTS = 3, 6
 LINKS = 8             # more than workers: one that leaves may still be there when the next one comes
+BREATH_S = 5          # at least, between the end of a fault that lasts and the next one of its kind: or there would be no progress
 
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-class LinkedCluster(SecureCluster):
-    """Each worker in a namespace, behind a link."""
-
-    def __init__(self, folder, links, **options):
-        self.links, self.host = links, links.host
-        super().__init__(folder, addresses=[links.host, *links.addresses], **options)
-
-    def place(self, number):
-        return self.links.inside(number % LINKS)
+def link_of(worker):
+    return int(worker.rsplit("-", 1)[1]) % LINKS
 
 
 def if_permitted(what, make):
@@ -71,32 +68,54 @@ class Chaos:
     def __init__(self, folder, seed, only=None):
         self.folder = folder
         self.random = random.Random(seed)
-        self.ends = contextlib.ExitStack()
-        self.links = if_permitted("links that are cut", lambda: Links(LINKS))
-        self.disk = if_permitted("a disk that is full", lambda: FullDisk(folder / "cluster" / "coordinator"))
+        with contextlib.ExitStack() as ends:
+            self.make_surroundings(ends)
+            self.kinds = self.make_kinds(only)
+            self.ends = ends.pop_all()
+        self.faults = collections.Counter()
+        self.lasting = []  # (when it is over, what ends it, its kind, whether it is to be the only one)
+        self.kind = None   # that strikes
+        self.free_at = {}  # when kinds that last may strike again
+        self.jobs = {}     # id -> parallelisms that it may have
+
+    def make_surroundings(self, ends):
+        """What `ends` takes away again."""
+        self.links = if_permitted("links that are cut, slow or lossy", lambda: Links(LINKS))
+        self.disk = if_permitted("a disk that is full", lambda: FullDisk(self.folder / "cluster" / "coordinator"))
         for part in (self.links, self.disk):
             if part:
-                self.ends.callback(part.close)
-        self.server = self.ends.enter_context(contextlib.closing(postgres.Server(self.links.host if self.links else "127.0.0.1")))
+                ends.callback(part.close)
+        self.disks = if_permitted("disks that are slow", lambda: SlowDisks(self.folder / "disks"))
+        self.server = ends.enter_context(contextlib.closing(postgres.Server(self.links.host if self.links else "127.0.0.1")))
         self.server.start()
-        self.cluster = self.ends.enter_context(self.make_cluster(folder / "cluster"))
-        self.faults = collections.Counter()
-        self.until = []    # (when it is over, what ends it)
-        self.jobs = {}     # id -> parallelisms that it may have
-        self.kinds = [
+        self.cluster = ends.enter_context(self.make_cluster(self.folder / "cluster"))
+
+    def make_kinds(self, only):
+        kinds = [
             (self.kill_executor, 6), (self.kill_worker, 3), (self.kill_two_workers, 1), (self.kill_coordinator, 3),
             (self.kill_coordinator_and_worker, 1), (self.kill_all, 1), (self.pause_executor, 3), (self.pause_worker, 1),
             (self.pause_coordinator, 1), (self.rescale, 3), (self.savepoint, 2), (self.leave, 1), (self.kill_postgres, 2)]
         if self.links:
-            self.kinds.append((self.cut_link, 4))
+            kinds += [(self.cut_link, 4), (self.slow_link, 3), (self.lossy_link, 3)]
         if self.disk:
-            self.kinds.append((self.fill_disk, 2))
+            kinds.append((self.fill_disk, 2))
+        if self.disks:
+            kinds.append((self.slow_disk, 3))
         if only:
-            self.kinds = [(kind, weight) for kind, weight in self.kinds if kind.__name__ == only]
+            kinds = [(kind, weight) for kind, weight in kinds if kind.__name__ == only]
+            if not kinds:
+                raise SystemExit(f"chaos: --only {only}: there is no such kind of fault, or not here")
+        return kinds
 
     def make_cluster(self, folder):
-        options = {"workers": WORKERS, "slots": SLOTS}
-        return LinkedCluster(folder, self.links, **options) if self.links else clusters.Cluster(folder, **options)
+        options = {"workers": WORKERS, "slots": SLOTS, "prefix": self.prefix}
+        if not self.links:
+            return clusters.Cluster(folder, **options)
+        return SecureCluster(folder, addresses=[self.links.host, *self.links.addresses], host=self.links.host, **options)
+
+    def prefix(self, name):
+        words = self.disks.words(name) if self.disks else []
+        return [*self.links.inside(link_of(name)), *words] if self.links and name != "coordinator" else words
 
     # Faults. Each leaves the cluster with all its processes running, or about to be.
 
@@ -153,8 +172,9 @@ class Chaos:
             return True
         return False
 
-    def end_within(self, seconds_max, end):
-        self.until.append((time.monotonic() + self.random.uniform(0.1, seconds_max), end))
+    def end_within(self, seconds_max, end, alone=True):
+        """alone: it may keep commands waiting, so that meanwhile only executors are struck."""
+        self.lasting.append((time.monotonic() + self.random.uniform(0.1, seconds_max), end, self.kind, alone))
 
     def pause_executor(self):
         pids = self.executors()
@@ -185,10 +205,31 @@ class Chaos:
         self.cluster.start_worker()
         return True
 
+    def some_link(self):
+        return link_of(self.random.choice(sorted(self.cluster.workers)))
+
     def cut_link(self):
-        link = int(self.random.choice(sorted(self.cluster.workers)).rsplit("-", 1)[1]) % LINKS
+        link = self.some_link()
         self.links.cut(link)
         self.end_within(15, lambda: self.links.mend(link))
+        return True
+
+    def slow_link(self):
+        link, delay = self.some_link(), self.random.uniform(0.02, 0.5)
+        self.links.set(link, delay_s=delay, jitter_s=delay)
+        self.end_within(20, lambda: self.links.mend(link), alone=False)
+        return True
+
+    def lossy_link(self):
+        link = self.some_link()
+        self.links.set(link, loss=self.random.uniform(0.02, 0.3))
+        self.end_within(20, lambda: self.links.mend(link), alone=False)
+        return True
+
+    def slow_disk(self):
+        name = self.random.choice(["coordinator", *sorted(self.cluster.workers)])
+        self.disks.set(name, 10 ** self.random.uniform(-2, 0))
+        self.end_within(20, lambda: self.disks.set(name, 0), alone=False)
         return True
 
     def fill_disk(self):
@@ -198,10 +239,12 @@ class Chaos:
 
     def end_faults(self, all_of_them=False):
         now = time.monotonic()
-        for when, end in [each for each in self.until if all_of_them or each[0] <= now]:
+        for each in [each for each in self.lasting if all_of_them or each[0] <= now]:
+            _, end, kind, _ = each
             with contextlib.suppress(ProcessLookupError):
                 end()
-            self.until.remove((when, end))
+            self.lasting.remove(each)
+            self.free_at[kind] = now + BREATH_S
 
     # Rounds.
 
@@ -249,12 +292,20 @@ class Chaos:
                 break
             if time.monotonic() > deadline:
                 raise AssertionError(f"the jobs do not come to an end: {states}")
-            [kind] = self.random.choices([kind for kind, _ in self.kinds], [weight for _, weight in self.kinds])
-            if self.until and kind not in (self.kill_executor, self.pause_executor):
-                continue  # one that is stopped would keep commands waiting
-            if kind():
-                self.faults[kind.__name__] += 1
+            self.strike()
         self.end_faults(all_of_them=True)
+
+    def strike(self):
+        kinds = [(kind, weight) for kind, weight in self.kinds if time.monotonic() >= self.free_at.get(kind.__name__, 0)]
+        if not kinds:
+            return
+        [kind] = self.random.choices([kind for kind, _ in kinds], [weight for _, weight in kinds])
+        if kind not in (self.kill_executor, self.pause_executor):
+            if any(alone or other == kind.__name__ for _, _, other, alone in self.lasting):
+                return
+        self.kind = kind.__name__
+        if kind():
+            self.faults[self.kind] += 1
 
     @staticmethod
     def faults_of_counting(out):
@@ -283,6 +334,7 @@ def main():
     parser.add_argument("--only", help="one kind of fault alone, such as cut_link")
     flags = parser.parse_args()
     weir.need_binaries()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was made is taken away again
     say(f"chaos: seed {flags.seed}")
     started, rounds, wrong = time.monotonic(), 0, []
     folder = pathlib.Path(tempfile.mkdtemp(prefix="weir-chaos-"))
@@ -291,8 +343,8 @@ def main():
         while time.monotonic() - started < flags.minutes * 60 and not wrong:
             try:
                 wrong = chaos.round(rounds)
-            except AssertionError as error:
-                wrong = [str(error)]
+            except (AssertionError, OSError, subprocess.SubprocessError) as error:
+                wrong = ["".join(traceback.format_exception(error))]
             rounds += 1
             if clusters.orphans():
                 wrong.append(f"executors without a worker: {clusters.orphans()}")

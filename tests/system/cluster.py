@@ -54,12 +54,13 @@ def children(pid):
 
 
 class Cluster:
-    """Its processes end with the `with` block."""
+    """Its processes end with the `with` block. The coordinator is at `host`; `prefix` gives, by a process's name, the words in front of its
+    command, such as those that put it into a namespace."""
 
-    client_flags, context, headers, host = (), None, {}, "127.0.0.1"
+    client_flags, context, headers = (), None, {}
 
-    def __init__(self, folder, workers=3, slots=2, coordinator_flags=(), **options):
-        self.folder = folder
+    def __init__(self, folder, workers=3, slots=2, coordinator_flags=(), host="127.0.0.1", prefix=lambda name: (), **options):
+        self.folder, self.host, self.prefix = folder, host, prefix
         self.coordinator_flags = coordinator_flags
         self.folder.mkdir(parents=True, exist_ok=True)
         self.slots, self.options = slots, options
@@ -85,7 +86,7 @@ class Cluster:
         words = ["coordinator", "--data", self.folder / "coordinator", "--listen", self.rest or f"{self.host}:0",
                  "--rpc-listen", self.rpc or f"{self.host}:0", *self.coordinator_flags]
         said_before = len(self.coordinator.said()) if self.coordinator else 0
-        self.coordinator = Process(self.folder, "coordinator", *words)
+        self.coordinator = Process(self.folder, "coordinator", *words, prefix=self.prefix("coordinator"))
 
         def listening():
             assert self.coordinator.process.poll() is None, self.coordinator.said()
@@ -99,12 +100,8 @@ class Cluster:
         name = f"worker-{self.started}"
         self.started += 1
         self.workers[name] = Process(self.folder, name, "worker", "--join", self.rpc, "--slots", self.slots,
-                                     "--data", self.folder / name, *self.worker_flags(), prefix=self.place(self.started - 1))
+                                     "--data", self.folder / name, *self.worker_flags(), prefix=self.prefix(name))
         return name
-
-    def place(self, number):
-        """The words in front of a worker's command, such as those that put it into a namespace."""
-        return ()
 
     def worker_flags(self):
         return [word for name, value in self.options.items() for word in (f"--{name}", value)]
