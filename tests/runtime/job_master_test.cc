@@ -247,25 +247,19 @@ TEST_F(JobMasterTest, WithoutALimitItWaitsForTheDiskOfItsRecord) {
 
 TEST_F(JobMasterTest, WhereRoomIsMissingWhatFailedCheckpointsLeftIsCollected) {
   Run();
-  now_ += Seconds(10);
-  Tick();
-  Fail(absl::UnavailableError("a peer is gone"));
-  Canceled();
+  const auto fail = [&](const Status& why) {
+    Fail(why);
+    Canceled();
+    now_ += Seconds(10);
+    Tick();
+    Opened();
+    Recovered();
+  };
+  fail(absl::UnavailableError("a peer is gone"));
   EXPECT_EQ(host_.collections, 0);
-  now_ += Seconds(10);
-  Tick();
-  Opened();
-  Recovered();
-  now_ += Seconds(10);
-  Tick();
-  Fail(absl::ResourceExhaustedError("disk full"));
-  Canceled();
+  fail(absl::ResourceExhaustedError("disk full"));
   EXPECT_EQ(host_.collections, 1);
 
-  now_ += Seconds(10);
-  Tick();
-  Opened();
-  Recovered();
   now_ += Seconds(10);
   Tick();
   EXPECT_TRUE(host_.Last().has_start_input()) << "what is uploaded meanwhile could be collected";

@@ -2,29 +2,20 @@
 // each sync takes longer by the number of microseconds in the file that SLOW_DISK names, a 64-bit
 // integer that a test may change at any moment, and each write to a file by a sixteenth of it.
 #include <dlfcn.h>
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cstdint>
-#include <cstdlib>
+
+#include "tests/system/shared_number.h"
 
 namespace {
 
 constexpr int64_t kWriteShare = 16;
 
 int64_t DelayMicros() {
-  static const volatile int64_t* const delay = [] {
-    const char* const path = std::getenv("SLOW_DISK");
-    const int fd = path != nullptr ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd < 0) std::abort();
-    void* const memory = mmap(nullptr, sizeof(int64_t), PROT_READ, MAP_SHARED, fd, 0);
-    close(fd);
-    if (memory == MAP_FAILED) std::abort();
-    return static_cast<const volatile int64_t*>(memory);
-  }();
+  static const volatile int64_t* const delay = weir::testing::SharedNumber("SLOW_DISK");
   return *delay;
 }
 
