@@ -12,6 +12,11 @@
 #include "runtime/secrets_in_text.h"
 
 namespace weir {
+namespace {
+
+constexpr Duration kSaveAgainDelay = Seconds(1);
+
+}  // namespace
 
 StatusOr<std::unique_ptr<ClusterJob>> ClusterJob::Make(runtime::ClusterJob kept, Environment& env,
                                                        EventLoop& loop, Cluster& cluster) {
@@ -37,7 +42,9 @@ ClusterJob::~ClusterJob() { *alive_ = false; }
 
 Status ClusterJob::Save() {
   kept_.set_record(record_.Serialize());
-  return cluster_.Save(id(), kept_);
+  Status saved = cluster_.Save(id(), kept_);
+  unsaved_ = !saved.ok();
+  return saved;
 }
 
 Status ClusterJob::SaveRecord(const JobRecord& record, const runtime::AttemptState& attempt) {
@@ -137,7 +144,7 @@ void ClusterJob::FollowWishes(int64_t now) {
 }
 
 int64_t ClusterJob::Tick(int64_t now_micros) {
-  if (after_end_) return kMaxTimestamp;
+  if (after_end_) return SaveEnd(now_micros);
   for (size_t i = 0; i < members_.size(); ++i) {
     Member& member = members_[i];
     if (member.over || member.deadline == 0 || now_micros < member.deadline) continue;
@@ -148,7 +155,16 @@ int64_t ClusterJob::Tick(int64_t now_micros) {
   if (!ended()) return next;
   after_end_ = true;
   AfterEnd();
-  return kMaxTimestamp;
+  return SaveEnd(now_micros);
+}
+
+// Nobody else saves it any more, and a coordinator that starts again would run the job again.
+int64_t ClusterJob::SaveEnd(int64_t now_micros) {
+  if (unsaved_ && now_micros >= save_again_at_) {
+    save_again_at_ = now_micros + kSaveAgainDelay;
+    if (Save().ok()) Log("the job's end is saved");
+  }
+  return unsaved_ ? save_again_at_ : kMaxTimestamp;
 }
 
 // The master has ended: nothing of the job runs, and its folders are free for others.

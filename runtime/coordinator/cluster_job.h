@@ -120,6 +120,7 @@ class ClusterJob final : private JobMaster::Host {
   void ExportSavepoints();
   void Keep(size_t savepoint);
   void AfterEnd();
+  int64_t SaveEnd(int64_t now_micros);
 
   std::vector<int> PlaceExecutors(int parallelism) override;
   void StartExecutors(uint32_t attempt, const std::vector<int>& shares) override;
@@ -148,6 +149,8 @@ class ClusterJob final : private JobMaster::Host {
   std::string lost_worker_;
   Timestamp last_checkpoint_at_ = 0;
   bool after_end_ = false;             // what follows the end has been done
+  bool unsaved_ = false;               // what was saved last could not be
+  int64_t save_again_at_ = 0;          // once the job has ended
   std::unique_ptr<JobMaster> master_;  // where the job has ended, for its totals alone
   // What is posted does nothing once this is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

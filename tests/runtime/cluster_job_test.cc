@@ -15,7 +15,8 @@ class FakeCluster final : public ClusterJob::Cluster {
 
   WorkerTable& workers() override { return workers_; }
   Status Save(const std::string&, const runtime::ClusterJob& job) override {
-    if (!disk.ok()) return disk;
+    if (room_for == 0) return absl::ResourceExhaustedError("full");
+    --room_for;
     saved = job;
     return absl::OkStatus();
   }
@@ -25,7 +26,7 @@ class FakeCluster final : public ClusterJob::Cluster {
   std::string checkpoints() const override { return checkpoints_; }
   void Log(const LogLine&) override {}
 
-  Status disk;
+  int room_for = 1000;  // so many changes
   runtime::ClusterJob saved;
 
  private:
@@ -60,14 +61,14 @@ class ClusterJobTest : public ::testing::Test {
 };
 
 TEST_F(ClusterJobTest, WhatWasRefusedForAFullDiskIsNotSavedLater) {
-  cluster_.disk = absl::ResourceExhaustedError("full");
+  cluster_.room_for = 0;
   std::string savepoint;
   EXPECT_FALSE(job_->Cancel().ok());
   EXPECT_FALSE(job_->Stop(/*drain=*/false, &savepoint).ok());
   EXPECT_FALSE(job_->TakeSavepoint(&savepoint).ok());
   EXPECT_FALSE(job_->Rescale(3).ok());
 
-  cluster_.disk = absl::OkStatus();
+  cluster_.room_for = 1;
   ASSERT_TRUE(job_->TakeSavepoint(&savepoint).ok());
   EXPECT_EQ(cluster_.saved.wish(), runtime::WISH_RUN);
   EXPECT_EQ(cluster_.saved.parallelism(), 2u);
@@ -76,17 +77,33 @@ TEST_F(ClusterJobTest, WhatWasRefusedForAFullDiskIsNotSavedLater) {
 }
 
 TEST_F(ClusterJobTest, WhatWasRefusedForAFullDiskCanBeAskedForAgain) {
-  cluster_.disk = absl::ResourceExhaustedError("full");
+  cluster_.room_for = 0;
   EXPECT_FALSE(job_->Rescale(3).ok());
-  cluster_.disk = absl::OkStatus();
+  cluster_.room_for = 1;
   EXPECT_TRUE(job_->Rescale(3).ok());
   EXPECT_EQ(cluster_.saved.parallelism(), 3u) << "it was not done by the call that failed";
   std::string savepoint;
-  cluster_.disk = absl::ResourceExhaustedError("full");
+  cluster_.room_for = 0;
   EXPECT_FALSE(job_->Cancel().ok());
-  cluster_.disk = absl::OkStatus();
+  cluster_.room_for = 1;
   EXPECT_TRUE(job_->Stop(/*drain=*/false, &savepoint).ok()) << "it is not being canceled";
   EXPECT_EQ(cluster_.saved.wish(), runtime::WISH_STOP);
+}
+
+TEST_F(ClusterJobTest, AnEndThatCouldNotBeSavedIsSavedWhenThereIsRoom) {
+  cluster_.room_for = 1;  // for the wish
+  ASSERT_TRUE(job_->Cancel().ok());
+  EXPECT_TRUE(job_->ended());
+  const auto saved = [&] { return JobRecord::Parse(cluster_.saved.record(), "saved")->state; };
+  int64_t now = env_.clock.MonotonicMicros();
+  const int64_t next = job_->Tick(now);
+  EXPECT_EQ(saved(), RunState::kRunning);
+  EXPECT_GT(next, now);
+  EXPECT_LE(next, now + Seconds(5));
+
+  cluster_.room_for = 1;
+  EXPECT_EQ(job_->Tick(next), kMaxTimestamp);
+  EXPECT_EQ(saved(), RunState::kCanceled);
 }
 
 }  // namespace
