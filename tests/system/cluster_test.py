@@ -93,8 +93,15 @@ class Kills(Counting, Numbers):
             newest = 0
             for _ in range(3):
                 newest = cluster.wait_for_checkpoint(job, newest)
-                pid = choose.choice([pid for pids in cluster.executors().values() for pid in pids])
-                weir.command("kill", "-9", pid)
+                # There are none between two attempts, and the checkpoint may be from before the kill.
+                running = []
+
+                def there(running=running):
+                    running[:] = [pid for pids in cluster.executors().values() for pid in pids]
+                    return running
+
+                wait_until("executors", there)
+                weir.command("kill", "-9", choose.choice(running))
             cluster.wait_for_state(job, "FINISHED")
             exceptions = cluster.get(f"/v1/jobs/{job}/exceptions")["exceptions"]
             self.assertIn("SIGKILL", exceptions[0]["message"])
