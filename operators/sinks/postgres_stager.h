@@ -7,10 +7,10 @@
 // the server refuses is halved until what is refused is found; of the last few rows each is sent
 // alone, all in one go. How large a block should be follows from how long the last ones took: a
 // slow server gets small ones, since a checkpoint waits for what is on its way, a few blocks, and a
-// commit for the block that is under way. A COPY that takes too long, of a block that was made while
-// the server was faster, is ended with what it has, and the rest goes in another. A session that
-// breaks while a piece is open costs the attempt: what it had staged may be gone. Between pieces
-// another one is opened.
+// commit for the block that is under way. A COPY that takes too long, of a block that was made
+// while the server was faster, is ended with what it has, and the rest goes in another. A session
+// that breaks while a piece is open costs the attempt: what it had staged may be gone. Between
+// pieces another one is opened.
 #pragma once
 
 #include <atomic>

@@ -24,8 +24,8 @@ namespace weir {
 
 namespace limits {
 
-inline constexpr Duration kQueueTime = Milliseconds(250);  // until what waits in a channel is taken
-inline constexpr size_t kWindowBytesMin = 16 << 10;        // however slow the receiver is
+inline constexpr Duration kQueueTime = Milliseconds(150);  // until what waits in a channel is taken
+inline constexpr size_t kWindowBytesMin = 8 << 10;         // however slow the receiver is
 inline constexpr Duration kWindowInterval = Milliseconds(100);  // between looks at how slow it is
 
 }  // namespace limits

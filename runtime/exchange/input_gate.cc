@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kLooksSmoothed = 4;
 // Nobody knows yet how slow the task is.
-constexpr size_t kFirstWindowBytes = 64 << 10;
+constexpr size_t kFirstWindowBytes = 32 << 10;
 
 }  // namespace
 
