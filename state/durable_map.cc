@@ -48,7 +48,9 @@ Status DurableMap::Impl::OpenAgain() {
   options.paranoid_checks = true;
   options.write_buffer_size = 4 << 20;
   options.max_open_files = 64;
-  options.keep_log_file_num = 2;
+  options.info_log = NoRocksLog();
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
   // A log that ends within a record was cut by a crash before its write had returned.
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   rocksdb::DB* found = nullptr;

@@ -102,11 +102,13 @@ Shared& GetShared() {
 
 void SetBlockCacheBytes(size_t bytes) { GetShared().block_cache->SetCapacity(bytes); }
 
+std::shared_ptr<rocksdb::Logger> NoRocksLog() { return GetShared().log; }
+
 rocksdb::Options WorkingCopyOptions() {
   Shared& shared = GetShared();
   rocksdb::Options options;
   options.env = shared.env.get();
-  options.info_log = shared.log;
+  options.info_log = NoRocksLog();
   options.create_if_missing = true;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;

@@ -16,6 +16,10 @@ namespace weir {
 // Of databases whose content only ever arrives by the file (SstFileWriter and ingestion).
 rocksdb::Options WorkingCopyOptions();
 
+// A log that keeps nothing. RocksDB's own is a file that it writes page after page to, and one that
+// a full disk has cut ends the process.
+std::shared_ptr<rocksdb::Logger> NoRocksLog();
+
 // "action: message". A full disk is ResourceExhausted, broken data DataLoss.
 Status FromRocks(const rocksdb::Status& status, std::string_view action);
 

@@ -59,7 +59,7 @@ Status RebatchOperator::Open(OperatorContext& context) {
   if (!open_->empty()) {
     rows_received_ = open_->rows();
     cut_restored_ = true;
-    timers_->SetDelayTimer(clock_->MonotonicMicros());  // full ones need not wait for company
+    timers_->SetDelayTimer(clock_->MonotonicMicros());
   }
   return absl::OkStatus();
 }
@@ -69,6 +69,9 @@ void RebatchOperator::CutRestored(Output& out) {
   cut_restored_ = false;
   rows_received_ -= open_->rows();  // Add() counts them again
   Add(std::exchange(open_, codec_->NewBatch()), out);
+  // They have waited already. Rows that came behind them may be read elsewhere by now, and must not
+  // be in front of the next barrier without them.
+  if (!open_->empty()) EmitOpen(out);
 }
 
 StatusOr<Progress> RebatchOperator::Process(int, BatchPtr batch, Output& out) {
@@ -174,10 +177,8 @@ StatusOr<Progress> RebatchOperator::OnTimer(TimerKind kind, Timestamp time, Outp
 }
 
 StatusOr<Progress> RebatchOperator::Drain(DrainReason reason, Output& out) {
-  if (reason == DrainReason::kEndOfInput) {
-    CutRestored(out);
-    if (!open_->empty()) EmitOpen(out);
-  }
+  CutRestored(out);
+  if (reason == DrainReason::kEndOfInput && !open_->empty()) EmitOpen(out);
   return Progress::kDone;
 }
 

@@ -35,6 +35,7 @@ StatusOr<std::optional<InputGate::Event>> InputGate::Next(int64_t now_micros) {
     std::optional<ChannelItem> item;
     if (!state.at_barrier) item = state.input.channel->Receive();
     if (!item) {
+      state.emptied |= !state.at_barrier;
       ++quiet;
       continue;
     }
@@ -105,18 +106,28 @@ void InputGate::FitWindows(int64_t now_micros) {
   for (State& state : inputs_) {
     if (state.at_barrier) continue;  // nothing can be taken from it
     // Of the last few looks, since a sink takes a block at once, and then nothing for a while.
+    state.taken_in_window += state.taken_bytes;
     const double taken = static_cast<double>(std::exchange(state.taken_bytes, 0)) / elapsed;
     state.taken_per_micro += (taken - state.taken_per_micro) / kLooksSmoothed;
     const size_t fit = std::max(limits::kWindowBytesMin,
                                 static_cast<size_t>(state.taken_per_micro * limits::kQueueTime));
     Channel& channel = *state.input.channel;
     const size_t window = channel.window_bytes(), queued = channel.queued_bytes();
-    if (fit > window || queued > fit) {
-      channel.set_window_bytes(fit);
+    const bool emptied = std::exchange(state.emptied, false);
+    size_t next = window;
+    if (fit > window || (queued > fit && !emptied)) {
+      next = fit;
+    } else if (emptied && state.taken_in_window >= window) {
+      // The task takes a whole window at once and waits for more: the sender is far away, and what
+      // a window holds is all that is on its way.
+      next = 2 * window;
     } else if (queued < window / 2 && window < 2 * fit) {
       // Not beyond that: another input may be what the task waits for, or what its sender does.
-      channel.set_window_bytes(2 * fit);
+      next = 2 * fit;
     }
+    if (next == window) continue;
+    channel.set_window_bytes(next);
+    state.taken_in_window = 0;
   }
 }
 

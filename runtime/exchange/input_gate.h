@@ -80,6 +80,8 @@ class InputGate {
     bool ended = false;
     bool at_barrier = false;
     size_t taken_bytes = 0;      // since windows_micros_
+    size_t taken_in_window = 0;  // since its window was last changed
+    bool emptied = false;        // the task has waited for it, since windows_micros_
     double taken_per_micro = 0;  // smoothed
 
     bool active() const { return !ended && !idle; }

@@ -390,7 +390,9 @@ void Task::PublishProgress(int64_t now) {
     if (node->source() != nullptr) stage.source = node->source()->progress();
   }
   report.busy_micros = busy_micros_;
-  report.backpressured_micros = backpressured_micros_;
+  // What lasts is told while it does.
+  report.backpressured_micros =
+      backpressured_micros_ + (congested_since_ == 0 ? 0 : now - congested_since_);
   if (gate_) {
     report.queued_bytes = gate_->queued_bytes();
     report.queue_capacity_bytes = gate_->capacity_bytes();

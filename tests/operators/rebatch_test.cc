@@ -286,19 +286,19 @@ TEST_F(RebatchTest, AnOpenBatchOutlivesACheckpoint) {
     RebatchOperator op({.rows = 10, .bytes = 0, .delay = Milliseconds(5)}, MakeRowCodec<Row>());
     ASSERT_TRUE(op.Open(bed.context).ok());
     ASSERT_TRUE(op.OnWatermark(50, out_).ok());
-    EXPECT_EQ(op.OutputWatermark(50), kMinTimestamp) << "the restored rows came before it";
-    ASSERT_TRUE(op.Process(0, Rows(7, 4, text_bytes), out_).ok());
-    EXPECT_THAT(out_.Sizes(), ElementsAre(10));
+    EXPECT_THAT(out_.Sizes(), ElementsAre(7)) << "in front of whatever comes";
     EXPECT_EQ(op.OutputWatermark(50), 50);
+    ASSERT_TRUE(op.Process(0, Rows(7, 4, text_bytes), out_).ok());
+    EXPECT_THAT(out_.Sizes(), ElementsAre(7));
     bed.clock.now += Milliseconds(5);
     EXPECT_TRUE(bed.timers.FireDue(bed.clock.now, op, out_));
-    EXPECT_THAT(out_.Sizes(), ElementsAre(10, 1));
+    EXPECT_THAT(out_.Sizes(), ElementsAre(7, 4));
     ExpectRows(11);
     EXPECT_EQ(out_.Rows<Row>()[8].text, std::string(text_bytes, 'a' + 8));
   }
 }
 
-TEST_F(RebatchTest, ARestoredBatchGoesByItsDelayWithoutNewRows) {
+TEST_F(RebatchTest, ARestoredBatchGoesAtOnceAndInFrontOfABarrier) {
   MemorySnapshots store;
   Start({.rows = 10, .bytes = 0});
   Process(Rows(0, 7));
@@ -307,10 +307,14 @@ TEST_F(RebatchTest, ARestoredBatchGoesByItsDelayWithoutNewRows) {
   RebatchOperator op({.rows = 3, .bytes = 0, .delay = Milliseconds(5)}, MakeRowCodec<Row>());
   ASSERT_TRUE(op.Open(bed.context).ok());
   EXPECT_TRUE(bed.timers.FireDue(bed.clock.now, op, out_));
-  EXPECT_THAT(out_.Sizes(), ElementsAre(3, 3)) << "full batches do not wait";
-  bed.clock.now += Milliseconds(5);
-  EXPECT_TRUE(bed.timers.FireDue(bed.clock.now, op, out_));
   EXPECT_THAT(out_.Sizes(), ElementsAre(3, 3, 1));
+
+  out_.Clear();
+  RebatchOperator other({.rows = 3, .bytes = 0}, MakeRowCodec<Row>());
+  ASSERT_TRUE(other.Open(bed.context).ok());
+  EXPECT_EQ(other.Drain(DrainReason::kBarrier, out_).value(), Progress::kDone);
+  EXPECT_THAT(out_.Sizes(), ElementsAre(3, 3, 1));
+  EXPECT_EQ(other.Freeze(2), nullptr) << "nothing is open";
 }
 
 TEST_F(RebatchTest, EveryRowIsTakenUpOnceAtAnyParallelism) {

@@ -260,5 +260,21 @@ TEST_F(InputGateTest, BeforeASlowTaskLittleWaitsAndBeforeAFastOneMuch) {
   EXPECT_GT(wakes_, 0);
 }
 
+// As much comes in a round trip as the window holds, however little that is.
+TEST_F(InputGateTest, TheWindowOfASenderThatIsFarAwayGrowsUntilItHoldsARoundTrip) {
+  Make(1);
+  for (int round_trip = 0; round_trip < 20; ++round_trip) {
+    auto batch = std::make_unique<Batch<int64_t>>();
+    for (int64_t v = 0; batch->bytes() < channels_[0]->window_bytes(); ++v) batch->Add(v, v);
+    channels_[0]->Send(BatchPtr(std::move(batch)));
+    for (int look = 0; look < 5; ++look) {
+      while (Next() != "nothing") {
+      }
+      now_ += limits::kWindowInterval;
+    }
+  }
+  EXPECT_EQ(channels_[0]->window_bytes(), size_t{1} << 20) << "all that there is";
+}
+
 }  // namespace
 }  // namespace weir
