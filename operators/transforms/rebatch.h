@@ -6,7 +6,9 @@
 // follows is slow (operators/pace.h), fewer bytes are enough.
 //
 // The open batch is state: it stays where it is at a barrier and may outlive a checkpoint. After a
-// restart at another parallelism every one of its rows is taken up exactly once (open_rows.h).
+// restart at another parallelism every one of its rows is taken up exactly once (open_rows.h). What
+// was restored goes out at once, in front of the first barrier: what was read behind it may be
+// elsewhere now.
 //
 // No watermark overtakes a row: one that comes while a batch is open goes on when the rows that
 // came before it have.

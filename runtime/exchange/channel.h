@@ -57,7 +57,7 @@ class Channel {
   // Any thread.
   size_t queued_bytes() const { return queued_bytes_.load(std::memory_order_relaxed); }
   size_t window_bytes() const { return window_bytes_.load(std::memory_order_relaxed); }
-  // The receiver does not keep up: the window is less than the capacity.
+  // The window is less than the capacity: the receiver does not keep up, or it is not known yet.
   bool narrow() const { return window_bytes() < capacity_bytes_; }
   Timestamp watermark_limit() const { return watermark_limit_.load(); }
 

@@ -26,7 +26,8 @@
 //
 // What waits in a channel is to be taken within limits::kQueueTime, so that barriers come soon also
 // where the task is slow: where more than that waits, by what was taken of late, the channel's
-// window is made smaller, never below kWindowBytesMin, and larger when more is taken.
+// window is made smaller, never below kWindowBytesMin, and larger when more is taken, or when the
+// task has emptied it and taken a whole window: then its sender is far away.
 //
 // Owns no thread; used by the task that it belongs to.
 #pragma once

@@ -239,7 +239,7 @@ TEST_F(InputGateTest, BeforeASlowTaskLittleWaitsAndBeforeAFastOneMuch) {
     }
   };
   fill();
-  // A batch in a tenth of a second: some 60 KiB of each channel in a quarter of a second.
+  // A batch in a tenth of a second, of each channel in turn.
   for (int i = 0; i < 1000; ++i) {
     now_ += Milliseconds(100);
     ASSERT_EQ(Next().substr(0, 9), "rows 1000");
