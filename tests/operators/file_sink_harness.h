@@ -82,25 +82,36 @@ class TestPool final : public IoPool {
       std::lock_guard lock(mutex_);
       queue_.push_back(std::move(work));
     }
-    changed_.notify_one();
+    changed_.notify_all();
+  }
+  // Returns once nothing is queued and nothing runs.
+  void WaitUntilIdle() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return queue_.empty() && running_ == 0; });
   }
 
  private:
   void Run() {
+    std::unique_lock lock(mutex_);
     for (;;) {
-      std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return ending_ || !queue_.empty(); });
       if (queue_.empty()) return;
       std::function<void()> work = std::move(queue_.front());
       queue_.pop_front();
+      ++running_;
       lock.unlock();
       work();
+      work = nullptr;
+      lock.lock();
+      --running_;
+      changed_.notify_all();
     }
   }
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> queue_;  // guarded by mutex_
+  int running_ = 0;                          // guarded by mutex_
   bool ending_ = false;                      // guarded by mutex_
   std::thread threads_[2];
 };

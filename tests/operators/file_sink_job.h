@@ -164,13 +164,18 @@ class Job {
 
   // The process dies at the n-th action on the disk from now on; an append may leave a half.
   void DieAt(int n) {
+    pool_.WaitUntilIdle();
     auto count = std::make_shared<std::atomic<int>>(0);
     disk_.SetFault([=](std::string_view action, const std::string& path) -> Status {
       if ((*count)++ < n) return absl::OkStatus();
       return absl::UnavailableError("dead");
     });
   }
-  void Live() { disk_.SetFault(nullptr); }
+  // The threads of a process that is dead write nothing any more: what they began fails first.
+  void Live() {
+    pool_.WaitUntilIdle();
+    disk_.SetFault(nullptr);
+  }
   void GoBackTo(const Manifest& manifest) {
     manifest_ = manifest;
     revoke_ = true;
