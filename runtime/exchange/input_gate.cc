@@ -134,15 +134,17 @@ void InputGate::FitWindows(int64_t now_micros) {
 std::optional<Watermark> InputGate::MergeWatermarks() {
   Timestamp least = kMaxTimestamp;
   bool any_active = false;
+  bool all_at_end = true;
   for (const State& state : inputs_) {
+    all_at_end &= state.at_end();
     // An ended input has nothing left to be late. One that is idle counts for nothing unless all
     // are.
     if (!state.active()) continue;
     any_active = true;
     least = std::min(least, state.watermark);
   }
-  Watermark merged{merged_.time, !any_active};
-  if (any_active) merged.time = std::max(merged_.time, least);
+  const bool moves = any_active || all_at_end;
+  const Watermark merged{moves ? std::max(merged_.time, least) : merged_.time, !moves};
   if (merged.time == merged_.time && merged.idle == merged_.idle) return std::nullopt;
   merged_ = merged;
   return merged;

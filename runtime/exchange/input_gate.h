@@ -3,7 +3,8 @@
 //
 // A barrier closes its channel until the same barrier has come from all others; then it comes out
 // once. Channels whose input has ended still carry barriers. The watermark is the least of the
-// channels that are active, neither idle nor ended; it never falls.
+// channels that are active, neither idle nor ended; it never falls. Where some are idle and all
+// others ended it stays: who is idle may have rows yet.
 //
 // Watermark alignment: where an operator of the task tells how far its inputs may drift apart in
 // event time (Operator::watermark_drift_max), a sender whose watermark is ahead of the least one
@@ -85,7 +86,9 @@ class InputGate {
     bool emptied = false;        // the task has waited for it, since windows_micros_
     double taken_per_micro = 0;  // smoothed
 
-    bool active() const { return !ended && !idle; }
+    // Its last watermark comes some time before its end does.
+    bool at_end() const { return ended || watermark == kMaxTimestamp; }
+    bool active() const { return !at_end() && !idle; }
   };
   // The merged watermark, if it has changed.
   std::optional<Watermark> MergeWatermarks();

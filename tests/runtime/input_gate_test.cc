@@ -116,6 +116,25 @@ TEST_F(InputGateTest, EndedChannelsDoNotHoldBackAndStillCarryBarriers) {
   EXPECT_EQ(Next(), "barrier 2");
 }
 
+TEST_F(InputGateTest, AnEndedChannelMakesNothingLateOfOneThatIsIdle) {
+  Make(2);
+  channels_[0]->Send(Watermark{10});
+  channels_[1]->Send(Watermark{5, true});
+  EXPECT_EQ(Next(), "watermark 10");
+  channels_[0]->Send(Watermark{kMaxTimestamp});
+  EXPECT_EQ(Next(), "watermark 10 idle");
+  channels_[0]->Send(EndOfInput{});
+  EXPECT_EQ(Next(), "nothing");
+  channels_[1]->Send(Rows({1}));
+  EXPECT_EQ(Next(), "rows 1 from 1");
+  channels_[1]->Send(Watermark{12});
+  EXPECT_EQ(Next(), "watermark 12");
+  channels_[1]->Send(Watermark{kMaxTimestamp});
+  EXPECT_EQ(Next(), "watermark " + std::to_string(kMaxTimestamp));
+  channels_[1]->Send(EndOfInput{});
+  EXPECT_EQ(Next(), "end");
+}
+
 TEST_F(InputGateTest, BarriersOfTwoCheckpointsAreAnError) {
   Make(2);
   channels_[0]->Send(Barrier{1});
