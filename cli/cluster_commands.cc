@@ -1,11 +1,13 @@
 // The commands that ask a cluster about what runs on it, and tell it what to do with that.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "cli/cluster.h"
 #include "cli/cluster_report.h"
 #include "cli/commands.h"
+#include "core/utf8.h"
 #include "runtime/rest/rest_json.h"
 
 namespace weir::cli {
@@ -50,6 +52,39 @@ int Tell(const ClusterJobFlags& flags, Work work) {
 
 std::string IdAndState(const rest::Job& job) {
   return fmt::format("{}  {}\n", job.id(), StateText(job));
+}
+
+// What a job that has ended can go on from, and how.
+std::string HowToGoOn(const RestClient& client, const std::string& job_path,
+                      const std::string& job) {
+  rest::CheckpointList list;
+  if (!client.Get(job_path + "/checkpoints", list).ok()) {
+    return fmt::format("what it can go on from: weir checkpoints {}", job);
+  }
+  const auto& found = list.checkpoints();
+  const auto newest = std::max_element(
+      found.begin(), found.end(),
+      [](const rest::Checkpoint& a, const rest::Checkpoint& b) { return a.id() < b.id(); });
+  if (newest == found.end()) {
+    return "it has no checkpoint to go on from: submit it again to begin anew";
+  }
+  const std::string folder = newest->path().substr(newest->path().rfind('/') + 1);
+  return fmt::format(
+      "nothing is lost: go on from its last checkpoint with weir submit LIB --from {}/{}", job,
+      Printable(folder));
+}
+
+// A savepoint that was not to be had says nothing of the job: that is told here. `job` as it is
+// now.
+int FailWithoutSavepoint(const RestClient& client, const std::string& job_path, const Status& why,
+                         const StatusOr<rest::Job>& job) {
+  PrintError(why);
+  if (!job.ok()) return PrintError(job.status()), ExitCodeOfAnswer(why);
+  std::string text = fmt::format("{} is now {}", job->id(), StateText(*job));
+  if (job->ended() && job->state() != "FINISHED") {
+    text += "\n" + HowToGoOn(client, job_path, job->id());
+  }
+  return PrintError(Status(why.code(), text)), ExitCodeOfAnswer(why);
 }
 
 }  // namespace
@@ -102,6 +137,12 @@ int Savepoint(const SavepointFlags& flags) {
     }
     EndOnCtrlC();
     StatusOr<rest::SavepointOperation> done = AwaitSavepoint(client, path, begun.id());
+    if (absl::IsAborted(done.status())) {
+      rest::Job job;
+      const Status seen = AskPatiently(client, [&] { return client.Get(path, job); });
+      return FailWithoutSavepoint(client, path, done.status(),
+                                  seen.ok() ? StatusOr<rest::Job>(job) : seen);
+    }
     if (!done.ok()) return Fail(done.status());
     return Print(flags.job.cluster, *done, done->path() + "\n");
   });
@@ -117,6 +158,10 @@ int Stop(const StopFlags& flags) {
     }
     EndOnCtrlC();
     StatusOr<rest::SavepointOperation> done = AwaitSavepoint(client, path, begun.id());
+    if (absl::IsAborted(done.status())) {  // and the job ends all the same
+      return FailWithoutSavepoint(client, path, done.status(),
+                                  AwaitEnd(client, path, [](const rest::Job&) {}));
+    }
     if (!done.ok()) return Fail(done.status());
     if (int code = Print(flags.job.cluster, *done, done->path() + "\n"); code != kDone) {
       return code;

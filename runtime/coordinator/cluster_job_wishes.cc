@@ -131,8 +131,9 @@ void ClusterJob::ExportSavepoints() {
       savepoint.set_checkpoint(record_.last_completed);
       Keep(i);
     } else {
-      savepoint.set_failure(
-          fmt::format("the job has ended as {} without a checkpoint", ToString(record_.state)));
+      savepoint.set_failure(fmt::format(
+          "the job has ended as {} {}", ToString(record_.state),
+          record_.last_completed == 0 ? "without a checkpoint" : "before it could be taken"));
       const Status saved = Save();
       if (!saved.ok()) Log(LogLine::Error(std::string(saved.message())));
     }

@@ -165,7 +165,41 @@ TEST_F(ClusterTest, ASavepointThatFailsIsTold) {
   EXPECT_EQ(savepoint.code, kJobFailed);
   EXPECT_EQ(savepoint.out, "");
   EXPECT_THAT(savepoint.err, HasSubstr("the disk is full"));
+  EXPECT_THAT(savepoint.err, HasSubstr("event_pipeline-0123456789ab is now RUNNING\n"));
   EXPECT_THAT(cluster_.calls(), Contains(HasSubstr("to=s3://bucket")));
+}
+
+TEST_F(ClusterTest, AStopWithoutASavepointSaysAsWhatTheJobHasEndedAndWhatItGoesOnFrom) {
+  const std::string job = FakeCluster::kJob;
+  const auto stop_as = [&](const std::string& state, const std::string& failure) {
+    const size_t seen = cluster_.calls().size();
+    cluster_.Change(job, [](rest::Job& j) { j.set_ended(false); });
+    std::thread coordinator([&] {
+      AwaitCalls(seen + 2);  // that it stops, and what of the savepoint
+      cluster_.Change(Operation("FAILED", "", "the disk is full"));
+      AwaitCalls(seen + 5);  // it waits for the job's end
+      cluster_.Change(job, [&](rest::Job& j) {
+        j.set_ended(true);
+        j.set_state(state);
+        j.set_failure(failure);
+      });
+    });
+    Ended stop = Run([&] { return Stop({job_, false}); });
+    coordinator.join();
+    EXPECT_EQ(stop.code, kJobFailed);
+    EXPECT_EQ(stop.out, "");
+    EXPECT_THAT(stop.err, HasSubstr("the savepoint failed: the disk is full\n"));
+    return stop.err;
+  };
+  const std::string suspended = stop_as("SUSPENDED", "");
+  EXPECT_THAT(suspended, HasSubstr(job + " is now SUSPENDED\n"));
+  EXPECT_THAT(suspended, HasSubstr("weir submit LIB --from " + job + "/chk-7\n"));
+  const std::string failed = stop_as("FAILED", "a bug");
+  EXPECT_THAT(failed, HasSubstr(job + " is now FAILED: a bug\n"));
+  EXPECT_THAT(failed, HasSubstr("--from " + job + "/chk-7\n"));
+  EXPECT_THAT(stop_as("FINISHED", ""), Not(HasSubstr("--from")));
+  cluster_.ClearCheckpoints();
+  EXPECT_THAT(stop_as("SUSPENDED", ""), HasSubstr("it has no checkpoint to go on from"));
 }
 
 TEST_F(ClusterTest, ATokenIsPresentedFromTheFileOrTheEnvironment) {

@@ -56,6 +56,18 @@ class ClusterTest : public ::testing::Test {
     ADD_FAILURE() << "nobody asked " << call;
   }
 
+  // Until it has been asked so often, whatever it was.
+  void AwaitCalls(size_t number) {
+    const auto late = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (cluster_.calls().size() < number) {
+      if (std::chrono::steady_clock::now() > late) {
+        ADD_FAILURE() << "asked only " << cluster_.calls().size() << " times";
+        return;
+      }
+      std::this_thread::yield();
+    }
+  }
+
   testing::FakeCluster cluster_;
   NetworkThread network_;
   std::unique_ptr<RestServer> server_;

@@ -1,6 +1,7 @@
 // ClusterJob: what is asked of a job while its record cannot be written.
 #include "runtime/coordinator/cluster_job.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "testing/temp_dir.h"
@@ -38,19 +39,35 @@ class FakeCluster final : public ClusterJob::Cluster {
 class ClusterJobTest : public ::testing::Test {
  protected:
   ClusterJobTest() {
+    JobRecord record;
+    record.job_id = "job-1";
+    Begin(record);
+  }
+
+  void Begin(const JobRecord& record, const std::string& savepoint = "") {
     JobGraph graph;
     graph.job = "job";
     graph.stages.push_back({.name = "source", .kind = "source", .role = StageRole::kSource});
-    JobRecord record;
-    record.job_id = "job-1";
     runtime::ClusterJob kept;
     kept.set_record(record.Serialize());
+    if (!savepoint.empty()) kept.add_savepoints()->set_id(savepoint);
     kept.mutable_description()->set_graph(graph.Serialize());
     kept.set_parallelism(2);
     auto job = ClusterJob::Make(std::move(kept), env_, loop_, cluster_);
     EXPECT_TRUE(job.ok()) << job.status();
     job_ = *std::move(job);
     EXPECT_TRUE(job_->Begin().ok());
+  }
+
+  // Why there is no such savepoint, once that is known.
+  std::string FailureOf(const std::string& savepoint) {
+    loop_.Run([&] {
+      const int64_t now = env_.clock.MonotonicMicros();
+      job_->Tick(now);
+      if (!job_->FindSavepoint(savepoint)->failure().empty()) loop_.Stop();
+      return now + Milliseconds(1);
+    });
+    return job_->FindSavepoint(savepoint)->failure();
   }
 
   TempDir dir_;
@@ -104,6 +121,29 @@ TEST_F(ClusterJobTest, AnEndThatCouldNotBeSavedIsSavedWhenThereIsRoom) {
   cluster_.room_for = 1;
   EXPECT_EQ(job_->Tick(next), kMaxTimestamp);
   EXPECT_EQ(saved(), RunState::kCanceled);
+}
+
+TEST_F(ClusterJobTest, AStopWhoseSavepointCannotBeKeptEndsTheJobAllTheSame) {
+  JobRecord record;
+  record.job_id = "job-2";
+  record.last_completed = 7;  // of which there are no files
+  Begin(record);
+  std::string savepoint;
+  ASSERT_TRUE(job_->Stop(/*drain=*/false, &savepoint).ok());
+  EXPECT_THAT(FailureOf(savepoint), ::testing::HasSubstr("checkpoint 7 is not complete"));
+  EXPECT_EQ(job_->record().state, RunState::kSuspended);
+}
+
+TEST_F(ClusterJobTest, ASavepointOfAFailedJobIsNotSaidToLackACheckpoint) {
+  JobRecord record;
+  record.job_id = "job-2";
+  record.state = RunState::kFailed;
+  record.last_completed = 7;
+  Begin(record, "sav");
+  EXPECT_EQ(FailureOf("sav"), "the job has ended as FAILED before it could be taken");
+  record.last_completed = 0;
+  Begin(record, "sav");
+  EXPECT_EQ(FailureOf("sav"), "the job has ended as FAILED without a checkpoint");
 }
 
 }  // namespace

@@ -39,6 +39,12 @@ class FakeCluster : public ClusterApi {
       subtask.set_watermark_lag_seconds(i == 0 ? 1.5 : -1);
     }
     jobs_[kJob] = job;
+    rest::Checkpoint& checkpoint = *checkpoints_.add_checkpoints();
+    checkpoint.set_id(7);
+    checkpoint.set_kind("checkpoint");
+    checkpoint.set_path("/data/checkpoints/event_pipeline-0123456789ab/chk-7");
+    checkpoint.set_completed_at(1.7e15);
+    checkpoint.set_state_bytes(1 << 20);
   }
 
   // What the next calls find. With `status` not OK all calls fail with it.
@@ -50,6 +56,9 @@ class FakeCluster : public ClusterApi {
   }
   void Change(const rest::SavepointOperation& operation) {
     Locked([&] { operations_[operation.id()] = operation; });
+  }
+  void ClearCheckpoints() {
+    Locked([&] { checkpoints_.Clear(); });
   }
   // Calls are kept, and answered when this is called with false.
   void Hold(bool hold) {
@@ -132,16 +141,8 @@ class FakeCluster : public ClusterApi {
                       });
   }
   void ListCheckpoints(const std::string& job, Done<rest::CheckpointList> done) override {
-    Answer<rest::CheckpointList>("ListCheckpoints " + job, std::move(done), [] {
-      rest::CheckpointList list;
-      rest::Checkpoint& checkpoint = *list.add_checkpoints();
-      checkpoint.set_id(7);
-      checkpoint.set_kind("checkpoint");
-      checkpoint.set_path("/data/checkpoints/event_pipeline-0123456789ab/chk-7");
-      checkpoint.set_completed_at(1.7e15);
-      checkpoint.set_state_bytes(1 << 20);
-      return list;
-    });
+    Answer<rest::CheckpointList>("ListCheckpoints " + job, std::move(done),
+                                 [this] { return checkpoints_; });
   }
   void ListExceptions(const std::string& job, Done<rest::ExceptionList> done) override {
     Answer<rest::ExceptionList>("ListExceptions " + job, std::move(done), [] {
@@ -251,6 +252,7 @@ class FakeCluster : public ClusterApi {
   std::map<std::string, rest::Job> jobs_;
   std::map<std::string, rest::SavepointOperation> operations_;
   std::map<std::string, rest::Blob> blobs_;
+  rest::CheckpointList checkpoints_;  // of every job
   rest::SubmitRequest submitted_;
 };
 

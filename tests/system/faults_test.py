@@ -5,6 +5,7 @@ on such disks.
 
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from cluster import Cluster, wait_until
 from full_disk import FullDisk
 from links import Links
 from slow_disk import SlowDisks
-from suspect import Counting, Numbers
+from suspect import SUSPECT, Counting, Numbers
 
 ECHO = """
 import socket, sys
@@ -140,6 +141,25 @@ class ACluster(Counting, Numbers):
             disk.free()
             # Within the delay of a restart, which is half a minute at most.
             cluster.wait_for_checkpoint(job, newest, timeout=45)
+            cluster.wait_for_state(job, "FINISHED")
+        self.assert_exact()
+
+    def test_a_stop_whose_savepoint_has_no_room_says_what_becomes_of_the_job(self):
+        disk = if_permitted(lambda: FullDisk(self.folder / "checkpoints"))
+        self.addCleanup(disk.close)
+        with Cluster(self.folder / "cluster", coordinator_flags=["--checkpoints", disk.folder]) as cluster:
+            job = self.submit(cluster)
+            wait_until("a checkpoint", lambda: cluster.status(job)["checkpoints"]["last_id"] > 0)
+            disk.fill()
+            stopped = cluster.command("stop", job)
+            self.assert_code(stopped, weir.FAILED)
+            self.assert_says(stopped, "the savepoint failed: ", "No space left on device", f"{job} is now SUSPENDED")
+            self.assertEqual(cluster.status(job)["state"], "SUSPENDED", "the command waits for it")
+            from_there = re.search(rf"--from ({job}/chk-\d+)", stopped.stderr)
+            self.assertIsNotNone(from_there, stopped.stderr)
+            disk.free()
+            again = cluster.submit(SUSPECT, self.parameters(rate=0), "--from", from_there.group(1), parallelism=3)
+            self.assertEqual(again, job)
             cluster.wait_for_state(job, "FINISHED")
         self.assert_exact()
 
