@@ -114,7 +114,18 @@ int64_t Coordinator::Tick() {
 }
 
 Status Coordinator::Save(const std::string& job_id, const runtime::ClusterJob& job) {
-  return store_->Put(std::string(kJobPrefix) + job_id, job.SerializeAsString());
+  const Status saved = store_->Put(std::string(kJobPrefix) + job_id, job.SerializeAsString());
+  if (saved.ok()) return saved;
+  return CannotStore(saved, "save what is to become of job " + job_id, options_.data_dir);
+}
+
+Status Coordinator::CannotStore(const Status& why, std::string_view what,
+                                const std::string& folder) {
+  const std::string message = fmt::format(
+      "the coordinator cannot {}: {}; see that the disk of {} has room and can be written to", what,
+      std::string(why.message()), folder);
+  if (absl::IsResourceExhausted(why)) return absl::ResourceExhaustedError(message);
+  return absl::UnavailableError(message);
 }
 
 }  // namespace weir

@@ -124,6 +124,9 @@ class Coordinator final : public ClusterApi, private ClusterJob::Cluster {
   StatusOr<runtime::JobDescription> Describe(runtime::DescribeJob question,
                                              const runtime::ClusterJob& job);
   StatusOr<rest::Submitted> OnDescribed(Submission& submission);
+  // What a disk of the coordinator has refused, for who has asked for it: no fault of theirs.
+  // ResourceExhausted: it is full; else Unavailable.
+  static Status CannotStore(const Status& why, std::string_view what, const std::string& folder);
   // Runs `work` on the loop and gives its result to `done`.
   template <class T>
   void Ask(Done<T> done, std::function<StatusOr<T>()> work);

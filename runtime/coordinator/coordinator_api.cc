@@ -176,7 +176,12 @@ void Coordinator::PutBlob(const std::string& sha256, std::string bytes, Done<res
   auto shared = std::make_shared<std::string>(std::move(bytes));
   io_.Submit([this, sha256, shared, done = std::move(done)] {
     const Status put = blobs_.Put(sha256, *shared);
-    if (!put.ok()) return done(put);
+    if (absl::IsInvalidArgument(put)) return done(put);
+    if (!put.ok()) {
+      return done(CannotStore(put,
+                              fmt::format("keep the {} that were sent", FormatSize(shared->size())),
+                              options_.data_dir));
+    }
     rest::Blob blob;
     blob.set_sha256(sha256);
     blob.set_bytes(static_cast<double>(shared->size()));

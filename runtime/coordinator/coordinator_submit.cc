@@ -144,7 +144,12 @@ Status Coordinator::PrepareSubmission(Submission& submission) {
           request.from()));
     }
     if (from.savepoint) {
-      WEIR_RETURN_IF_ERROR(before->store().TakeUpSavepoint(from.checkpoint));
+      const Status taken = before->store().TakeUpSavepoint(from.checkpoint);
+      if (absl::IsNotFound(taken) || absl::IsDataLoss(taken)) return taken;
+      if (!taken.ok()) {
+        return CannotStore(taken, "take up the savepoint of " + request.from(),
+                           options_.checkpoints);
+      }
     }
     job = before->kept();
     submission.record = before->record();

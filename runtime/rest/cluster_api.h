@@ -4,7 +4,8 @@
 // Any thread may call; each call returns at once, and its `done` is called exactly once, on
 // whatever thread, perhaps inside the call. Status codes and what they become in REST:
 //   InvalidArgument 400, FailedPrecondition and OutOfRange 409 (a job that has ended, a checkpoint
-//   that does not fit), NotFound 404, ResourceExhausted 413, Unavailable 503, else 500
+//   that does not fit), NotFound 404, Unavailable 503 (later, perhaps: also where the disk of the
+//   coordinator cannot be written to), ResourceExhausted 507 (that disk is full), else 500
 // Messages say what was wrong and what to do. Who may ask what is decided before (roles).
 #pragma once
 

@@ -33,7 +33,7 @@ int HttpStatusOf(absl::StatusCode code) {
     case absl::StatusCode::kOutOfRange:
       return 409;
     case absl::StatusCode::kResourceExhausted:
-      return 413;
+      return 507;
     case absl::StatusCode::kUnavailable:
       return 503;
     default:

@@ -131,7 +131,7 @@ TEST_F(RestTest, TheClustersErrorsHaveTheirStatus) {
   const std::vector<std::pair<Status, int>> expected = {
       {absl::InvalidArgumentError("x"), 400},   {absl::FailedPreconditionError("x"), 409},
       {absl::OutOfRangeError("x"), 409},        {absl::NotFoundError("x"), 404},
-      {absl::ResourceExhaustedError("x"), 413}, {absl::UnavailableError("x"), 503},
+      {absl::ResourceExhaustedError("x"), 507}, {absl::UnavailableError("x"), 503},
       {absl::InternalError("x"), 500},          {absl::DataLossError("x"), 500}};
   for (const auto& [status, http_status] : expected) {
     cluster_.Fail(status);
