@@ -9,11 +9,22 @@
 #include "cli/security.h"
 #include "cli/signals.h"
 #include "runtime/coordinator/coordinator.h"
+#include "runtime/limits.h"
 #include "runtime/rest/rest_server.h"
 #include "runtime/worker/worker_process.h"
 
 namespace weir::cli {
 namespace {
+
+// One that no job could run on would join, and fail what is placed there.
+StatusOr<uint64_t> ReadWorkerMemory(const std::string& flag) {
+  StatusOr<uint64_t> memory = ParseSize(flag);
+  if (!memory.ok() || *memory >= limits::kExecutorMemoryBytesMin) return memory;
+  return absl::InvalidArgumentError(
+      fmt::format("{} is less than any job can run in: give at least {}, of which a job gets the "
+                  "share of the slots that it takes",
+                  flag, FormatSize(limits::kExecutorMemoryBytesMin)));
+}
 
 // --memory-limit, as WorkerOptions has it.
 Status ReadMemoryLimit(const std::string& flag, std::optional<uint64_t>& limit) {
@@ -85,7 +96,7 @@ int RunWorker(const WorkerFlags& flags) {
   if (!join.ok()) return process.Fail(Annotate(join.status(), "--join"), kUsage);
   const StatusOr<Address> http = ParseAddress(flags.http);
   if (!http.ok()) return process.Fail(Annotate(http.status(), "--http"), kUsage);
-  const StatusOr<uint64_t> memory = ParseSize(flags.memory);
+  const StatusOr<uint64_t> memory = ReadWorkerMemory(flags.memory);
   if (!memory.ok()) return process.Fail(Annotate(memory.status(), "--memory"), kUsage);
   StatusOr<Security> security = OpenWorkerSecurity(flags.security, *http, warn);
   if (!security.ok()) return process.Fail(security.status());

@@ -35,7 +35,9 @@ inline constexpr int kExecutorLogFilesMax = 3;  // such files of an executor
 inline constexpr Duration kStallMax = Milliseconds(100);  // of one call, untold
 inline constexpr Duration kStallLookInterval = Milliseconds(20);
 
-// memory of executors in a cluster
+// memory of executors
+inline constexpr size_t kExecutorMemoryBytesMin =
+    8 * kProcessBytes;  // with less no job runs (worker/memory_plan.h)
 inline constexpr Duration kMemoryLookInterval = Milliseconds(100);  // between looks at it
 inline constexpr uint64_t kExecutorMemorySlackBytes =
     256ull << 20;  // that an executor may hold beyond twice its share of --memory

@@ -4,13 +4,14 @@
 
 #include <algorithm>
 
-#include "core/limits.h"
 #include "core/time.h"
+#include "runtime/limits.h"
 
 namespace weir {
 namespace {
 
 constexpr size_t kParts = 8;
+static_assert(limits::kExecutorMemoryBytesMin == kParts * limits::kProcessBytes);
 
 bool HoldsState(const StageSpec& stage) {
   return stage.role == StageRole::kOperator && (stage.keyed_state || stage.id_state);
@@ -32,7 +33,7 @@ StatusOr<MemoryPlan> PlanMemory(const JobGraph& graph, int parallelism, size_t b
   if (part < limits::kProcessBytes || sink_bytes < limits::kSinkMemoryBytesMin ||
       (holders > 0 && state_bytes < limits::kStateMemoryBytesMin)) {
     const size_t least =
-        std::max({limits::kProcessBytes * kParts, limits::kSinkMemoryBytesMin * sinks * kParts,
+        std::max({limits::kExecutorMemoryBytesMin, limits::kSinkMemoryBytesMin * sinks * kParts,
                   limits::kStateMemoryBytesMin * holders * kParts / (kParts - 4)});
     return absl::InvalidArgumentError(
         fmt::format("a memory budget of {} is too small for this job at parallelism {}: it needs "

@@ -227,6 +227,13 @@ class Leaks(Neighbours):
             (executor,) = cluster.executors()["worker-0"]
             self.assertEqual(score(executor), min(1000, score(worker.pid) + 300))
 
+    def test_a_worker_on_which_no_job_could_run_does_not_start(self):
+        for memory in ("1KiB", "127MiB"):
+            result = weir.command(weir.WEIR, "worker", "--join", "127.0.0.1:1", "--memory", memory,
+                                  "--data", self.folder / "worker", timeout=30)
+            self.assert_code(result, weir.USAGE)
+            self.assertIn(f"--memory: {memory} is less than any job can run in: give at least 128MiB", result.stderr)
+
     def test_a_limit_can_be_switched_off_and_must_be_one(self):
         for flag, message in (("0", "above 0"), ("plenty", "plenty")):
             result = weir.command(weir.WEIR, "worker", "--join", "127.0.0.1:1", "--memory-limit", flag,
