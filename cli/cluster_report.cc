@@ -41,12 +41,14 @@ std::string Joined(const Texts& texts) {
 std::string OperatorsText(const rest::Job& job) {
   TextTable table({"OPERATOR", "KIND", ">IN", ">OUT", ">IN/S", ">OUT/S", ">DEAD", ">BUSY", ">IDLE",
                    ">BACKPRESSURED", ">LAG", ">QUEUE", ">STATE"});
+  // Of a job that has ended nothing happens any more.
+  const auto now = [&](std::string value) { return job.ended() ? "-" : std::move(value); };
   for (const rest::Operator& op : job.operators()) {
     table.Add({op.name(), op.kind(), Count(op.live_records_in()), Count(op.live_records_out()),
-               Count(op.records_in_per_second()), Count(op.records_out_per_second()),
-               Count(op.dead_letters()), Percent(op.busy()), Percent(op.idle()),
-               Percent(op.backpressured()), Lag(op.watermark_lag_seconds()),
-               Percent(op.queue_fill()), Bytes(op.state_bytes())});
+               now(Count(op.records_in_per_second())), now(Count(op.records_out_per_second())),
+               Count(op.dead_letters()), now(Percent(op.busy())), now(Percent(op.idle())),
+               now(Percent(op.backpressured())), now(Lag(op.watermark_lag_seconds())),
+               now(Percent(op.queue_fill())), Bytes(op.state_bytes())});
   }
   return table.ToString();
 }

@@ -34,6 +34,7 @@ struct OperatorStatus {
   StageCounters completed;
   StageCounters live;
   Timestamp watermark = kMinTimestamp;
+  // What follows, but for state_bytes, is of an attempt that runs: else zero.
   double busy = 0;           // share of one core, over the last reports
   double backpressured = 0;  // share of the time that its task waited for room downstream
   double queue_fill = 0;     // of its task's input, 0 to 1

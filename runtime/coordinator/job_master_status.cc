@@ -44,6 +44,9 @@ void JobMaster::FillOperators(JobStatus& status) const {
     if (auto c = base_counters_.find(op.name); c != base_counters_.end()) op.live = c->second;
     op.watermark = kMaxTimestamp;
   }
+  // Between two attempts and behind the last one nothing flows: of what was told last only counts
+  // and state are still true.
+  const bool runs = has_attempt() && phase_ != Phase::kWaiting;
   for (const auto& [task, report] : task_progress_) {
     if (report.attempt != record_.attempt) continue;
     for (const runtime::StageProgress& stage : report.last.stages()) {
@@ -51,25 +54,27 @@ void JobMaster::FillOperators(JobStatus& status) const {
       SubtaskStatus& subtask = op.subtasks.emplace_back();
       subtask.subtask = task.subtask;
       subtask.counters = StageCounters::Read(stage.counters());
-      subtask.watermark = stage.watermark();
       subtask.busy_micros = stage.busy_micros();
       subtask.backpressured_micros = report.last.backpressured_micros();
-      subtask.queue_bytes = report.last.queued_bytes();
       subtask.state_bytes = stage.state_bytes();
       subtask.stalls = stage.stalls();
-      subtask.stalled_micros = stage.stalled_micros();
       op.live += subtask.counters;
-      op.watermark = std::min<Timestamp>(op.watermark, stage.watermark());
       op.state_bytes += stage.state_bytes();
+      status.source_done_bytes += stage.source_done_bytes();
+      status.source_total_bytes += stage.source_total_bytes();
+      if (!runs) continue;
+      subtask.watermark = stage.watermark();
+      subtask.queue_bytes = report.last.queued_bytes();
+      subtask.stalled_micros = stage.stalled_micros();
+      op.watermark = std::min<Timestamp>(op.watermark, stage.watermark());
       op.backpressured = std::max(op.backpressured, report.backpressured);
       if (report.last.queue_capacity_bytes() > 0) {
         const double fill =
             static_cast<double>(report.last.queued_bytes()) / report.last.queue_capacity_bytes();
         op.queue_fill = std::max(op.queue_fill, std::min(1.0, fill));
       }
-      status.source_done_bytes += stage.source_done_bytes();
-      status.source_total_bytes += stage.source_total_bytes();
     }
+    if (!runs) continue;
     for (const auto& [stage, busy] : report.busy) status.operators.at(stage).busy += busy;
     for (const auto& [stage, rates] : report.rates) {
       status.operators.at(stage).records_in_per_second += rates.records_in;

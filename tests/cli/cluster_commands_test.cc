@@ -53,6 +53,26 @@ TEST_F(ClusterTest, StatusAsTextAndAsJson) {
   EXPECT_EQ(json.out.find('\n'), json.out.size() - 1);
 }
 
+TEST_F(ClusterTest, AJobThatHasEndedHasNoRates) {
+  const auto row = [&] {
+    const Ended status = Run([&] { return ShowStatus(job_); });
+    const size_t at = status.out.rfind("\ndedup");
+    return status.out.substr(at == std::string::npos ? 0 : at + 1);
+  };
+  cluster_.Change(FakeCluster::kJob, [](rest::Job& job) {
+    rest::Operator& op = *job.mutable_operators(0);
+    op.set_live_records_in(12345);
+    op.set_live_records_out(12345);
+    op.set_idle(1);
+  });
+  EXPECT_THAT(row(), ::testing::ContainsRegex("12345 +12345 +0 +0 +0 +0% +100% +0%"));
+  cluster_.Change(FakeCluster::kJob, [](rest::Job& job) {
+    job.set_state("SUSPENDED");
+    job.set_ended(true);
+  });
+  EXPECT_THAT(row(), ::testing::ContainsRegex("12345 +12345 +- +- +0 +- +- +- +- +- +0B"));
+}
+
 TEST_F(ClusterTest, WhatOthersWroteDoesNotDriveTheTerminal) {
   cluster_.Change(FakeCluster::kJob, [](rest::Job& job) {
     job.set_failure("first\nsecond \x1b]0;title\x07 \xc2\x9b");

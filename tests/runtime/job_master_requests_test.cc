@@ -91,6 +91,56 @@ TEST_F(JobMasterRequestsTest, ARescaleThatMeetsAFailureIsDoneWithTheRestart) {
   EXPECT_TRUE(host_.Last().has_start_input()) << "it has been rescaled already";
 }
 
+TEST_F(JobMasterRequestsTest, WhatDoesNotRunHasCountsAndNoRates) {
+  Run();
+  const auto progress = [&](uint64_t records) {
+    runtime::ToCoordinator message = Message();
+    runtime::TaskProgress& task = *message.mutable_task_progress();
+    task.set_queued_bytes(10);
+    task.set_queue_capacity_bytes(20);
+    task.set_backpressured_micros(records);
+    runtime::StageProgress& stage = *task.add_stages();
+    stage.mutable_counters()->set_records_in(records);
+    stage.mutable_counters()->set_records_out(records);
+    stage.set_watermark(Seconds(1));
+    stage.set_busy_micros(records);
+    stage.set_stalled_micros(5);
+    stage.set_state_bytes(7);
+    master_->OnMessage(0, message, now_);
+  };
+  progress(100'000);
+  now_ += Seconds(1);
+  progress(300'000);
+  const OperatorStatus runs = master_->status(now_).operators[0];
+  EXPECT_EQ(runs.records_in_per_second, 200'000);
+  EXPECT_EQ(runs.watermark, Seconds(1));
+  ASSERT_EQ(runs.subtasks.size(), 1u);
+  EXPECT_EQ(runs.subtasks[0].queue_bytes, 10u);
+
+  const auto is_still = [&](const std::string& state) {
+    EXPECT_EQ(State(), state);
+    const OperatorStatus op = master_->status(now_).operators[0];
+    EXPECT_EQ(op.live.records_in, 300'000u);
+    EXPECT_EQ(op.state_bytes, 7u);
+    EXPECT_EQ(op.records_in_per_second, 0);
+    EXPECT_EQ(op.records_out_per_second, 0);
+    EXPECT_EQ(op.busy, 0);
+    EXPECT_EQ(op.backpressured, 0);
+    EXPECT_EQ(op.queue_fill, 0);
+    EXPECT_EQ(op.watermark, kMaxTimestamp) << "there is none";
+    ASSERT_EQ(op.subtasks.size(), 1u);
+    EXPECT_EQ(op.subtasks[0].busy_micros, 300'000u) << "a count";
+    EXPECT_EQ(op.subtasks[0].queue_bytes, 0u);
+    EXPECT_EQ(op.subtasks[0].stalled_micros, 0u);
+    EXPECT_EQ(op.subtasks[0].watermark, kMinTimestamp);
+  };
+  Fail(absl::UnavailableError("disk"));
+  Canceled();
+  is_still("RESTARTING");
+  master_->RequestCancel(now_);
+  is_still("CANCELED");
+}
+
 TEST_F(JobMasterRequestsTest, ASavepointIsTakenAndTold) {
   Run();
   master_->RequestSavepoint(now_);
