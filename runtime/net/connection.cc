@@ -148,6 +148,10 @@ struct Connection::Impl : std::enable_shared_from_this<Impl> {
     // Who connects has done its part of the handshake before the other has looked at the
     // certificate.
     if (tls && !accepted && !heard) what += "; if it refused this certificate, its log tells why";
+    // Who waits for a TLS handshake closes without a word when something else comes.
+    if (!tls && !accepted && !heard) {
+      what += "; if it speaks TLS, start this process with --tls-cert, --tls-key and --tls-ca";
+    }
     return absl::UnavailableError(what);
   }
 

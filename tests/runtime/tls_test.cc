@@ -173,6 +173,8 @@ TEST_F(TlsTest, BothSidesSayWhenOnlyOneOfThemSpeaksTls) {
   ListenWith(Issue("server"));
   Connect(nullptr);
   EXPECT_THAT(door_events_.Await(1).at(0), HasSubstr("it does not speak TLS"));
+  EXPECT_THAT(events_.AwaitText("closed"),
+              HasSubstr("if it speaks TLS, start this process with --tls-cert"));
   Listen({});
   Connect(Issue("client"));
   EXPECT_THAT(door_events_.AwaitText("it speaks TLS"), HasSubstr("--tls-cert"));

@@ -62,6 +62,11 @@ class Secured(Counting, Numbers):
                 connection.sendall(b"WEIR\x01\x00\x00\x00 this is no TLS")
                 name = "%s:%d" % connection.getsockname()
             cluster.wait_for_log(f"refused {name}: no TLS with {name}: it does not speak TLS")
+            plain = Process(cluster.folder, "plain", "worker", "--join", cluster.rpc, "--data", cluster.folder / "plain")
+            try:
+                wait_until("it says what it lacks", lambda: "if it speaks TLS, start this process with --tls-cert" in plain.said())
+            finally:
+                plain.kill()
             self.assertEqual(len(cluster.get("/v1/workers")["workers"]), 1)
 
     def test_a_token_that_is_taken_out_stops_working(self):
