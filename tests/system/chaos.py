@@ -33,6 +33,7 @@ import postgres
 import weir
 from compare import committed_lines
 from full_disk import FullDisk
+from lasting_faults import LastingFaults
 from links import Links
 from secure_cluster import SecureCluster
 from slow_disk import SlowDisks
@@ -73,10 +74,8 @@ class Chaos:
             self.kinds = self.make_kinds(only)
             self.ends = ends.pop_all()
         self.faults = collections.Counter()
-        self.lasting = []  # (when it is over, what ends it, its kind, whether it is to be the only one)
-        self.kind = None   # that strikes
-        self.free_at = {}  # when kinds that last may strike again
-        self.jobs = {}     # id -> parallelisms that it may have
+        self.kind = None  # that strikes
+        self.jobs = {}    # id -> parallelisms that it may have
 
     def make_surroundings(self, ends):
         """What `ends` takes away again."""
@@ -89,6 +88,7 @@ class Chaos:
         self.server = ends.enter_context(contextlib.closing(postgres.Server(self.links.host if self.links else "127.0.0.1")))
         self.server.start()
         self.cluster = ends.enter_context(self.make_cluster(self.folder / "cluster"))
+        self.lasting = ends.enter_context(contextlib.closing(LastingFaults(BREATH_S)))
 
     def make_kinds(self, only):
         kinds = [
@@ -174,7 +174,7 @@ class Chaos:
 
     def end_within(self, seconds_max, end, alone=True):
         """alone: it may keep commands waiting, so that meanwhile only executors are struck."""
-        self.lasting.append((time.monotonic() + self.random.uniform(0.1, seconds_max), end, self.kind, alone))
+        self.lasting.begin(self.kind, self.random.uniform(0.1, seconds_max), end, alone)
 
     def pause_executor(self):
         pids = self.executors()
@@ -237,15 +237,6 @@ class Chaos:
         self.end_within(5, self.disk.free)
         return True
 
-    def end_faults(self, all_of_them=False):
-        now = time.monotonic()
-        for each in [each for each in self.lasting if all_of_them or each[0] <= now]:
-            _, end, kind, _ = each
-            with contextlib.suppress(ProcessLookupError):
-                end()
-            self.lasting.remove(each)
-            self.free_at[kind] = now + BREATH_S
-
     # Rounds.
 
     def round(self, number):
@@ -286,23 +277,22 @@ class Chaos:
         deadline = time.monotonic() + 10 * ROUND_S
         while True:
             time.sleep(self.random.uniform(0.2, 4))
-            self.end_faults()
             states = [(self.cluster.status(job) or {"state": "?"})["state"] for job in self.jobs]
             if all(state in clusters.ENDED for state in states):
                 break
             if time.monotonic() > deadline:
                 raise AssertionError(f"the jobs do not come to an end: {states}")
             self.strike()
-        self.end_faults(all_of_them=True)
+        self.lasting.end_all()
 
     def strike(self):
-        kinds = [(kind, weight) for kind, weight in self.kinds if time.monotonic() >= self.free_at.get(kind.__name__, 0)]
+        kinds = [(kind, weight) for kind, weight in self.kinds if self.lasting.may_begin(kind.__name__)]
         if not kinds:
             return
         [kind] = self.random.choices([kind for kind, _ in kinds], [weight for _, weight in kinds])
-        if kind not in (self.kill_executor, self.pause_executor):
-            if any(alone or other == kind.__name__ for _, _, other, alone in self.lasting):
-                return
+        under_way = self.lasting.under_way()
+        if kind not in (self.kill_executor, self.pause_executor) and any(alone or other == kind.__name__ for other, alone in under_way):
+            return
         self.kind = kind.__name__
         if kind():
             self.faults[self.kind] += 1

@@ -13,8 +13,9 @@ import time
 import unittest
 
 import weir
-from cluster import Cluster, wait_until
+from cluster import Cluster, go_on, stop, wait_until
 from full_disk import FullDisk
+from lasting_faults import LastingFaults
 from links import Links
 from slow_disk import SlowDisks
 from suspect import SUSPECT, Counting, Numbers
@@ -121,6 +122,43 @@ class ADisk(weir.Case):
             (disk.folder / "file").write_bytes(b"x")
         disk.free()
         (disk.folder / "file").write_bytes(b"x")
+
+
+class AFaultThatLasts(unittest.TestCase):
+    def setUp(self):
+        self.faults = LastingFaults(breath_s=60)
+        self.addCleanup(self.faults.close)
+
+    def test_ends_on_time_though_who_has_begun_it_waits_for_what_is_paused(self):
+        process = subprocess.Popen([sys.executable, "-c", "input(); print('done', flush=True)"],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(lambda: (process.kill(), process.wait(), process.stdin.close(), process.stdout.close()))
+        stop(process.pid)
+        self.faults.begin("other", 600, lambda: None, alone=False)
+        self.faults.begin("pause", 0.2, lambda: go_on(process.pid), alone=True)
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        self.assertEqual(process.stdout.readline(), b"done\n")  # for ever, if nobody else let it go on
+        wait_until("it is over", lambda: self.faults.under_way() == [("other", False)])
+        self.assertFalse(self.faults.may_begin("pause"), "not without a breath")
+        self.assertTrue(self.faults.may_begin("other"))
+
+    def test_ends_with_all_others_at_once_when_it_is_told_to(self):
+        ended = []
+        for kind in ("one", "two"):
+            self.faults.begin(kind, 600, lambda kind=kind: ended.append(kind), alone=False)
+        self.faults.end_all()
+        self.assertEqual(ended, ["one", "two"])
+        self.assertEqual(self.faults.under_way(), [])
+
+    def test_that_cannot_be_ended_is_told(self):
+        def fail():
+            raise OSError("there is no such link")
+
+        self.faults.begin("one", 0, fail, alone=True)
+        wait_until("it was tried", lambda: self.faults.error is not None)
+        with self.assertRaisesRegex(OSError, "there is no such link"):
+            self.faults.under_way()
 
 
 class ACluster(Counting, Numbers):
