@@ -86,7 +86,13 @@ Status KeyedRebatchBase::Open(OperatorContext& context) {
 
 void KeyedRebatchBase::TakeUpRestored(Output& out) {
   if (restored_ == nullptr) return;
-  if (BatchPtr rows = std::exchange(restored_, nullptr); !rows->empty()) Add(*rows, out);
+  const BatchPtr rows = std::exchange(restored_, nullptr);
+  if (rows->empty()) return;
+  Add(*rows, out);
+  // They have waited already. Rows that came behind them may be read elsewhere by now, and must not
+  // be in front of the next barrier without them.
+  while (!open_.empty()) Seal(open_.begin());
+  EmitSealed(out);
 }
 
 StatusOr<Progress> KeyedRebatchBase::Process(int, BatchPtr batch, Output& out) {

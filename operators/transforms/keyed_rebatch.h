@@ -11,8 +11,9 @@
 //
 // Open rows lie encoded in a buffer of their batch's own, so that a tenant of which a row comes now
 // and then does not hold the memory that its rows were read into. They are state: they stay where
-// they are at a barrier, and after a restart they go to the owner of their key (open_rows.h). Where
-// the stream must be keyed by the same key, or have one subtask.
+// they are at a barrier, and after a restart they go to the owner of their key (open_rows.h), which
+// puts them out at once, in front of the first barrier: what was read behind them may be elsewhere
+// now. The stream must be keyed by the same key, or have one subtask.
 //
 // No watermark overtakes a row: one that comes while batches are open goes on when all rows that
 // came before it have. So a delay is required: a key without more rows would hold it for ever.

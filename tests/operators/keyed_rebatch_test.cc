@@ -278,7 +278,31 @@ TEST_F(KeyedRebatchTest, GoesOnWhereARebatchWithoutAKeyHasStopped) {
   bed_.restore = RestoreFor(0, 1, {earlier.Freeze(1)->Write(store_).value()}, store_);
   Start({.rows = 3});
   Process(input_("b"));
-  EXPECT_THAT(Batches(out_), ElementsAre("b1,3,4"));
+  EXPECT_THAT(Batches(out_), ElementsAre("a0,2", "b1,3"));
+}
+
+TEST_F(KeyedRebatchTest, WhatWasRestoredGoesAtOnceAndInFrontOfABarrier) {
+  Start({.rows = 10});
+  Process(input_("ababa"));
+  bed_.restore = RestoreFor(0, 1, {Freeze()}, store_);
+  bed_.timers = {};
+  const RebatchOptions options{.rows = 2, .delay = Seconds(60)};
+  Start(options);
+  Advance(0);
+  EXPECT_THAT(Batches(out_), ElementsAre("a0,2", "b1,3", "a4"));
+  Process(input_("b"));
+  EXPECT_EQ(out_.emitted.size(), 3u) << "what comes behind them waits as ever";
+
+  out_.Clear();
+  Start(options);
+  Watermark(7);
+  EXPECT_EQ(Passed(), 7) << "it has no rows in front of it any more";
+  EXPECT_THAT(Batches(out_), ElementsAre("a0,2", "b1,3", "a4"));
+
+  out_.Clear();
+  Start(options);
+  EXPECT_TRUE(Freeze().format.empty()) << "nothing is open";
+  EXPECT_THAT(Batches(out_), ElementsAre("a0,2", "b1,3", "a4"));
 }
 
 TEST_F(KeyedRebatchTest, WhatWouldGrowOrWaitForEverIsRefused) {
