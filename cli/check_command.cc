@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "core/json.h"
 #include "runtime/checkpoint/checkpoint_fit.h"
+#include "runtime/checkpoint/going_back.h"
 #include "state/checkpoint_store.h"
 
 namespace weir::cli {
@@ -79,14 +80,21 @@ int Check(const CheckFlags& flags) {
   const Manifest& manifest = checkpoint->manifest;
   StatusOr<CheckpointFit> fit = FitCheckpoint(manifest, job->built);
   if (!fit.ok()) return PrintError(fit.status()), ExitCodeOf(fit.status());
-  const Status fits = fit->Check(manifest.checkpoint, flags.drop_state);
+  Status fits = fit->Check(manifest.checkpoint, flags.drop_state);
+  const auto misplaced = FindMisplacedSink(manifest, job->built.graph, flags.drop_state);
+  if (misplaced) {
+    fit->findings.push_back(
+        {FitFinding::Verdict::kRefused, misplaced->stage, "output", "moved", "", misplaced->why});
+    fits.Update(absl::FailedPreconditionError(
+        fmt::format("{}: keep the place, or start it as a new job", misplaced->why)));
+  }
   if (flags.output == "json") {
     PrintJson(*checkpoint, job->built.graph, *fit, fits.ok());
   } else {
     PrintText(*checkpoint, job->built.graph, *fit, fits.ok());
   }
   if (!fits.ok()) PrintError(fits);
-  return FinishOutput(fits.ok() ? kDone : kCheckpointDoesNotFit);
+  return FinishOutput(fits.ok() ? kDone : ExitCodeOf(fits));
 }
 
 }  // namespace weir::cli

@@ -135,12 +135,12 @@ Status LocalJob::RefuseOtherIdentity(const JobRecord& unfinished) {
   record_ = unfinished;
   store_ =
       std::make_unique<CheckpointStore>(*objects_, env_, CheckpointStoreOptions{record_.job_id});
-  const std::string misplaced = MisplacedSink(record_, job_.graph, false);
+  const auto misplaced = FindMisplacedSink(record_, job_.graph, false);
   WEIR_ASSIGN_OR_RETURN(const bool untouched, NothingCommitted());
   std::vector<std::string> ways;
   WEIR_ASSIGN_OR_RETURN(std::vector<CheckpointId> checkpoints, store_->List());
   std::erase_if(checkpoints, [this](CheckpointId id) { return record_.IsSuperseded(id); });
-  if (misplaced.empty() && !checkpoints.empty()) {
+  if (!misplaced && !checkpoints.empty()) {
     const StatusOr<Manifest> newest = store_->LoadManifest(checkpoints.back());
     if (newest.ok() && CheckFits(*newest).ok()) {
       ways.push_back(fmt::format("--from {} starts this job from that run's last checkpoint",
@@ -149,13 +149,13 @@ Status LocalJob::RefuseOtherIdentity(const JobRecord& unfinished) {
   }
   if (untouched) {
     ways.push_back("--fresh starts over, and that run has committed nothing yet");
-  } else if (misplaced.empty()) {
+  } else if (!misplaced) {
     ways.push_back(
         fmt::format("--fresh{} starts over and moves what it committed to .revoked/",
                     SinksThatCannotRevoke(job_.graph).empty() ? "" : " --accept-duplicates"));
   } else {
     ways.push_back(
-        fmt::format("--data with another folder runs this job beside it, for {}", misplaced));
+        fmt::format("--data with another folder runs this job beside it, for {}", misplaced->why));
   }
   ways.push_back("the command as it was goes on with that run");
   return absl::FailedPreconditionError(fmt::format(
@@ -234,11 +234,11 @@ Status LocalJob::GoBack(CheckpointId target) {
   WEIR_ASSIGN_OR_RETURN(const CheckpointId committed, LastCommitted());
   WEIR_ASSIGN_OR_RETURN(const bool untouched, NothingCommitted());
   // A sink that is gone need not take anything back where nothing was committed later.
-  const std::string misplaced =
-      MisplacedSink(record_, job_.graph, options_.drop_state && committed <= target);
-  if (!misplaced.empty() && !untouched) {
-    return absl::FailedPreconditionError(
-        fmt::format("{}: keep the place, or choose another data folder with --data", misplaced));
+  const auto misplaced =
+      FindMisplacedSink(record_, job_.graph, options_.drop_state && committed <= target);
+  if (misplaced && !untouched) {
+    return absl::FailedPreconditionError(fmt::format(
+        "{}: keep the place, or choose another data folder with --data", misplaced->why));
   }
   if (committed > target) {
     WEIR_RETURN_IF_ERROR(CheckSinksRevoke(

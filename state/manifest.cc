@@ -61,6 +61,7 @@ void ToProto(const StageState& stage, state::Stage& out) {
   }
   stage.counters.Write(*out.mutable_counters());
   if (stage.key) out.set_key(stage.key->Serialize());
+  out.set_place(stage.place);
 }
 
 Status FromProto(const state::Stage& in, StageState& stage) {
@@ -78,6 +79,7 @@ Status FromProto(const state::Stage& in, StageState& stage) {
   if (!in.key().empty()) {
     WEIR_ASSIGN_OR_RETURN(stage.key, Schema::Parse(in.key()));
   }
+  stage.place = in.place();
   return absl::OkStatus();
 }
 

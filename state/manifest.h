@@ -41,6 +41,8 @@ struct StageState {
   StageCounters counters;              // totals over the whole life of the job
   // What its state is kept by. None: nothing, or an earlier version of Weir has written it.
   std::optional<Schema> key = std::nullopt;
+  // Where a sink commits to. Empty: it is none, or an earlier version of Weir has written it.
+  std::string place;
 };
 
 // The content of the reloadable resources of a job's stages, all of one version.

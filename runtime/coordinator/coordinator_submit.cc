@@ -82,11 +82,11 @@ Status CheckRequest(const rest::SubmitRequest& request) {
 // What is to be true where a job goes back to checkpoint `from`.
 Status CheckGoingBack(const JobRecord& record, const JobGraph& graph, CheckpointId from,
                       CheckpointId committed, const rest::SubmitRequest& request) {
-  const std::string misplaced =
-      MisplacedSink(record, graph, request.drop_state() && committed <= from);
-  if (!misplaced.empty()) {
+  const auto misplaced =
+      FindMisplacedSink(record, graph, request.drop_state() && committed <= from);
+  if (misplaced) {
     return absl::FailedPreconditionError(
-        fmt::format("{}: keep the place, or submit it as a new job", misplaced));
+        fmt::format("{}: keep the place, or submit it as a new job", misplaced->why));
   }
   const std::string sinks = SinksThatCannotRevoke(graph);
   if (committed <= from || sinks.empty() || request.accept_duplicates()) return absl::OkStatus();

@@ -111,6 +111,7 @@ Manifest JobMaster::MakeManifest() const {
     stage.name = spec.name;
     stage.parallelism = plan_.parallelism;
     stage.key = spec.key;
+    if (spec.role == StageRole::kSink) stage.place = spec.place;
     stage.subtasks.resize(plan_.parallelism);
     if (auto base = base_counters_.find(spec.name); base != base_counters_.end()) {
       stage.counters = base->second;

@@ -39,6 +39,7 @@ Manifest Sample() {
   manifest.stages.push_back(stage);
   stage.name = "map";
   stage.key.reset();
+  stage.place = "/out\xff";
   manifest.stages.push_back(stage);
   return manifest;
 }
@@ -60,6 +61,7 @@ TEST(ManifestTest, ComesBackAsItWas) {
   ASSERT_TRUE(stage->key);
   EXPECT_EQ(stage->key->ToText(), "tuple<string,int>");
   EXPECT_FALSE(read->FindStage("map")->key);
+  EXPECT_EQ(read->FindStage("map")->place, "/out\xff");
   EXPECT_EQ(stage->subtasks[2].operator_state.handles.size(), 2u);
   EXPECT_EQ(stage->subtasks[2].operator_state.files[1].content, "content-2");
   EXPECT_EQ(stage->subtasks[1].keyed_state.schemas[0].schema.ToText(),

@@ -132,6 +132,22 @@ class Check(weir.Case):
         booked = ledger.Booked(self.folder / "out")
         self.assertEqual(set(booked.ids), set(range(ENTRIES)))
 
+    def test_a_sink_that_writes_to_another_place_is_refused_and_so_is_the_restore(self):
+        elsewhere = "/proc/self/cwd/elsewhere"
+        result = weir.command(weir.WEIR, "check", self.checkpoint, ledger.library(1), "-D", f"input={ledger.INPUT}",
+                              "-D", f"out={elsewhere}", "-o", "json")
+        self.assert_code(result, weir.CONFIGURATION)
+        self.assertFalse(result.report["fits"])
+        moved = [finding for finding in result.report["findings"] if finding["change"] == "moved"]
+        self.assertEqual([finding["verdict"] for finding in moved], ["does not fit"])
+        before = self.tree()
+        restored = weir.run(ledger.library(1), {"input": ledger.INPUT, "out": elsewhere}, data=self.folder / "data",
+                            **{"from": self.checkpoint}, popen={"cwd": self.folder})
+        self.assert_code(restored, weir.CONFIGURATION)
+        self.assertEqual(self.tree(), before)
+        self.assert_says(restored, moved[0]["text"])
+        self.assert_says(result, moved[0]["text"] + ": keep the place")
+
     def test_text_for_people(self):
         result = ledger.check(self.checkpoint, 2)
         self.assert_code(result, weir.DONE)
