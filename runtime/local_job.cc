@@ -417,8 +417,8 @@ void LocalJob::WriteManifest(Manifest manifest) {
                               });
 }
 
-void LocalJob::CollectGarbage() {
-  checkpoints_->CollectGarbage(record_, [this](const Status& status) {
+void LocalJob::CollectGarbage(uint32_t attempts_over) {
+  checkpoints_->CollectGarbage(record_, attempts_over, [this](const Status& status) {
     // Garbage that stays costs room, not truth; the next checkpoint tries again.
     if (!status.ok()) Log(LogLine::Warning(std::string(status.message())));
     master_->OnGarbageCollected(env_.clock.MonotonicMicros());

@@ -112,7 +112,7 @@ class LocalJob final : private JobMaster::Host {
   Status SaveRecord(const JobRecord& record, const runtime::AttemptState& attempt) override;
   Status SaveRecord(const JobRecord& record);
   void WriteManifest(Manifest manifest) override;
-  void CollectGarbage() override;
+  void CollectGarbage(uint32_t attempts_over) override;
   void Log(const LogLine& line) override;
 
   const BuiltJob& job_;

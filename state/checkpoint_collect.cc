@@ -12,7 +12,8 @@
 namespace weir {
 namespace {
 
-// A writer that is still at it after this long is dead.
+// A writer that is still at it after this long is dead, whether or not its attempt is known to be
+// over.
 constexpr Duration kLeftoverAge = Hours(24);
 
 std::string EncodeLease(Timestamp expires, std::string_view holder) {
@@ -167,12 +168,14 @@ Status CheckpointStore::CollectFiles(Collected& collected) {
   return status;
 }
 
-StatusOr<CheckpointStore::Collected> CheckpointStore::CollectGarbage(const Wanted& wanted) {
+StatusOr<CheckpointStore::Collected> CheckpointStore::CollectGarbage(const Wanted& wanted,
+                                                                     uint32_t attempts_over) {
   std::lock_guard collect_lock(collect_mutex_);
   Collected collected;
   WEIR_RETURN_IF_ERROR(CollectManifests(wanted, collected));
   if (collected.files_kept.ok()) WEIR_RETURN_IF_ERROR(CollectFiles(collected));
-  WEIR_RETURN_IF_ERROR(objects_.RemoveLeftovers(env_.clock.Now() - kLeftoverAge));
+  WEIR_RETURN_IF_ERROR(
+      objects_.RemoveLeftovers(env_.clock.Now() - kLeftoverAge, {options_.job_id, attempts_over}));
   return collected;
 }
 

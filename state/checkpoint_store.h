@@ -133,7 +133,9 @@ class CheckpointStore {
   // Removes the manifests of checkpoints beyond the newest `retained`, then the files that no
   // manifest lists. Kept: leased checkpoints, the last completed one, and what was uploaded after
   // it. Checkpoints that `wanted` refuses (null: none) do not count among the newest and go too.
-  StatusOr<Collected> CollectGarbage(const Wanted& wanted = nullptr);
+  // What attempts of the job up to `attempts_over` left unfinished goes at once, what others did
+  // after a day.
+  StatusOr<Collected> CollectGarbage(const Wanted& wanted = nullptr, uint32_t attempts_over = 0);
 
   // For messages: the folder of a checkpoint.
   std::string Location(CheckpointId checkpoint) const;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 namespace weir {
@@ -58,14 +59,31 @@ Status Create(Disk& disk, const std::string& path, Fill fill) {
   return file->Close();
 }
 
+// How the unfinished objects of a writer begin; no job's id has an '@'.
+std::string NameOf(const ObjectWriter& writer) {
+  return fmt::format("{}@{}@", writer.job_id, writer.attempt);
+}
+
+// Whether an unfinished object is of an attempt of the job, up to this one.
+bool IsOf(std::string_view name, const ObjectWriter& over) {
+  const std::string job = over.job_id + "@";
+  if (!name.starts_with(job)) return false;
+  const char* end = name.data() + name.size();
+  uint32_t attempt = 0;
+  const auto [rest, error] = std::from_chars(name.data() + job.size(), end, attempt);
+  return error == std::errc() && rest != end && *rest == '@' && attempt <= over.attempt;
+}
+
 Status OkIfNotFound(Status status) { return absl::IsNotFound(status) ? absl::OkStatus() : status; }
 
 }  // namespace
 
-LocalObjectStore::LocalObjectStore(Environment& env, std::string directory)
+LocalObjectStore::LocalObjectStore(Environment& env, std::string directory,
+                                   const ObjectWriter& writer)
     : disk_(env.disk),
       directory_(std::move(directory)),
-      temporary_prefix_(fmt::format("{:016x}-", env.random.Next())) {}
+      temporary_prefix_(fmt::format("{}{:016x}-", writer.attempt == 0 ? "" : NameOf(writer),
+                                    env.random.Next())) {}
 
 std::string LocalObjectStore::Location(const std::string& name) const {
   return directory_ + "/" + name;
@@ -231,7 +249,7 @@ Status LocalObjectStore::DeletePrefix(const std::string& prefix) {
   return OkIfNotFound(disk_.SyncDirectory(ParentOf(Location(name))));
 }
 
-Status LocalObjectStore::RemoveLeftovers(Timestamp written_before) {
+Status LocalObjectStore::RemoveLeftovers(Timestamp written_before, const ObjectWriter& over) {
   const std::string directory = directory_ + "/.tmp";
   StatusOr<std::vector<std::string>> names = disk_.List(directory);
   if (!names.ok()) return OkIfNotFound(names.status());
@@ -239,10 +257,11 @@ Status LocalObjectStore::RemoveLeftovers(Timestamp written_before) {
     // This instance's own writers are alive, whatever the clock says.
     if (name.starts_with(temporary_prefix_)) continue;
     const std::string path = directory + "/" + name;
-    StatusOr<FileInfo> info = disk_.Stat(path);
-    if (info.ok() && info->modified < written_before) {
-      WEIR_RETURN_IF_ERROR(OkIfNotFound(disk_.Remove(path)));
+    if (!IsOf(name, over)) {
+      const StatusOr<FileInfo> info = disk_.Stat(path);
+      if (!info.ok() || info->modified >= written_before) continue;
     }
+    WEIR_RETURN_IF_ERROR(OkIfNotFound(disk_.Remove(path)));
   }
   return absl::OkStatus();
 }

@@ -25,6 +25,12 @@ struct ObjectInfo {
   uint64_t bytes = 0;
 };
 
+// Who writes: an attempt of a job, where it has a process of its own.
+struct ObjectWriter {
+  std::string job_id;
+  uint32_t attempt = 0;  // 0: none
+};
+
 class ObjectStore {
  public:
   virtual ~ObjectStore() = default;
@@ -54,8 +60,10 @@ class ObjectStore {
   virtual Status Delete(std::span<const std::string> names) = 0;
   // Removes all objects whose names start with `prefix`, which ends with '/'.
   virtual Status DeletePrefix(const std::string& prefix) = 0;
-  // Removes what writers that died left unfinished before `written_before`.
-  virtual Status RemoveLeftovers(Timestamp written_before) = 0;
+  // Removes what writers that died left unfinished before `written_before`; and whenever it was
+  // written what attempts of `over.job_id` up to `over.attempt` left, which are over: one of them
+  // that does not know it finds that it cannot finish.
+  virtual Status RemoveLeftovers(Timestamp written_before, const ObjectWriter& over) = 0;
   // For messages: where the object is, as a user would look it up.
   virtual std::string Location(const std::string& name) const = 0;
 };
@@ -63,8 +71,9 @@ class ObjectStore {
 // Objects are files below a directory. Unfinished ones lie in its folder ".tmp/".
 class LocalObjectStore final : public ObjectStore {
  public:
-  // The directory is made when the first object is put. `env` must outlive the store.
-  LocalObjectStore(Environment& env, std::string directory);
+  // The directory is made when the first object is put. `env` must outlive the store. `writer`
+  // says whose unfinished objects are removed before they are old: with the attempt it is of.
+  LocalObjectStore(Environment& env, std::string directory, const ObjectWriter& writer = {});
 
   Status Put(const std::string& name, std::string_view bytes) override;
   Status PutFile(const std::string& name, const std::string& local_path) override;
@@ -76,7 +85,7 @@ class LocalObjectStore final : public ObjectStore {
   StatusOr<std::vector<ObjectInfo>> List(const std::string& prefix) override;
   Status Delete(std::span<const std::string> names) override;
   Status DeletePrefix(const std::string& prefix) override;
-  Status RemoveLeftovers(Timestamp written_before) override;
+  Status RemoveLeftovers(Timestamp written_before, const ObjectWriter& over) override;
   std::string Location(const std::string& name) const override;
 
  private:

@@ -45,13 +45,14 @@ void CheckpointWriter::WriteManifest(Manifest manifest,
       });
 }
 
-void CheckpointWriter::CollectGarbage(const JobRecord& record,
+void CheckpointWriter::CollectGarbage(const JobRecord& record, uint32_t attempts_over,
                                       std::function<void(const Status&)> done) {
   Run<Status>(
-      [this, record] {
+      [this, record, attempts_over] {
         return store_
             .CollectGarbage(
-                [&](CheckpointId checkpoint) { return !record.IsSuperseded(checkpoint); })
+                [&](CheckpointId checkpoint) { return !record.IsSuperseded(checkpoint); },
+                attempts_over)
             .status();
       },
       std::move(done));

@@ -26,8 +26,10 @@ class CheckpointWriter {
   // OK: the manifest stands; else it does not, for certain. Takes as long as the store needs to
   // tell.
   void WriteManifest(Manifest manifest, std::function<void(CheckpointId, const Status&)> done);
-  // `record` says what the job has gone back behind, which is of no use to it any more.
-  void CollectGarbage(const JobRecord& record, std::function<void(const Status&)> done);
+  // `record` says what the job has gone back behind, which is of no use to it any more, and as
+  // little is what attempts up to `attempts_over` have not finished.
+  void CollectGarbage(const JobRecord& record, uint32_t attempts_over,
+                      std::function<void(const Status&)> done);
   // The savepoint's folder.
   void KeepAsSavepoint(CheckpointId checkpoint,
                        std::function<void(const StatusOr<std::string>&)> done);

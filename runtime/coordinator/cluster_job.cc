@@ -217,8 +217,8 @@ void ClusterJob::WriteManifest(Manifest manifest) {
                              });
 }
 
-void ClusterJob::CollectGarbage() {
-  checkpoints_.CollectGarbage(record_, [this](const Status& status) {
+void ClusterJob::CollectGarbage(uint32_t attempts_over) {
+  checkpoints_.CollectGarbage(record_, attempts_over, [this](const Status& status) {
     // Garbage that stays costs room, not truth; the next checkpoint tries again.
     if (!status.ok()) Log(LogLine::Warning(std::string(status.message())));
     master_->OnGarbageCollected(Now());

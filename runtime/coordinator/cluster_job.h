@@ -127,7 +127,7 @@ class ClusterJob final : private JobMaster::Host {
   void Send(int executor, const runtime::ToExecutor& message) override;
   Status SaveRecord(const JobRecord& record, const runtime::AttemptState& attempt) override;
   void WriteManifest(Manifest manifest) override;
-  void CollectGarbage() override;
+  void CollectGarbage(uint32_t attempts_over) override;
   void OnSavepoint(CheckpointId checkpoint) override;
   void OnAttemptFailed(uint32_t attempt, const Status& why) override;
   void Log(const LogLine& line) override;

@@ -314,7 +314,9 @@ void JobMaster::TryAgain(int64_t now_micros) {
   restart_at_ = now_micros + delay;
   phase_ = Phase::kWaiting;
   // What failed checkpoints have left must not be what keeps the next one from having room.
-  if (absl::IsResourceExhausted(failure_) && !writing_manifest()) CollectGarbage();
+  if (absl::IsResourceExhausted(failure_) && !writing_manifest()) {
+    CollectGarbage(record_.attempt);
+  }
   Log(LogLine::Warning(fmt::format("attempt {} failed: {}; trying again in {}", record_.attempt,
                                    std::string(failure_.message()), FormatDuration(delay))));
 }
@@ -330,8 +332,8 @@ void JobMaster::End(RunState state) {
   }
 }
 
-void JobMaster::CollectGarbage() {
-  if (!std::exchange(collecting_, true)) host_.CollectGarbage();
+void JobMaster::CollectGarbage(uint32_t attempts_over) {
+  if (!std::exchange(collecting_, true)) host_.CollectGarbage(attempts_over);
 }
 
 void JobMaster::OnGarbageCollected(int64_t now_micros) {

@@ -54,8 +54,9 @@ class JobMaster {
     // Answered by OnManifestOutcome.
     virtual void WriteManifest(Manifest manifest) = 0;
     // Answered by OnGarbageCollected. No checkpoint is taken meanwhile: what executors upload for
-    // one would be garbage until its manifest stands.
-    virtual void CollectGarbage() = 0;
+    // one would be garbage until its manifest stands. Attempts up to `attempts_over` are over: what
+    // they have not finished nobody will.
+    virtual void CollectGarbage(uint32_t attempts_over) = 0;
     // A savepoint, or what a stop has saved, is complete and committed: to be kept for ever.
     virtual void OnSavepoint(CheckpointId /*checkpoint*/) {}
     // Why an attempt has ended, however it goes on.
@@ -180,7 +181,7 @@ class JobMaster {
   // In a while, longer with each failure in a row.
   void TryAgain(int64_t now_micros);
   void CancelAttempt(std::optional<RunState> after);
-  void CollectGarbage();
+  void CollectGarbage(uint32_t attempts_over);
   void End(RunState state);
   void FillOperators(JobStatus& status) const;
   // Barriers to come carry the newest resources.

@@ -190,7 +190,7 @@ void JobMaster::OnCommitFinished(const runtime::CommitFinished& finished, int64_
   if (kind == BarrierKind::kSavepoint || (kind == BarrierKind::kStop && stop_requested_)) {
     host_.OnSavepoint(checkpoints_->current().checkpoint);
   }
-  CollectGarbage();
+  CollectGarbage(record_.attempt - 1);
   switch (kind) {
     case BarrierKind::kFinal:
       return CancelAttempt(RunState::kFinished);

@@ -103,7 +103,7 @@ Status RunExecutorProcess(const runtime::ExecutorStart& start,
     send(TaskFailedMessage(start.attempt(), job.status()));
     loop.Run([&] { return link->Tick(env.clock.MonotonicMicros()); });
   }
-  LocalObjectStore objects(env, start.checkpoints());
+  LocalObjectStore objects(env, start.checkpoints(), {start.job_id(), start.attempt()});
   CheckpointStore store(objects, env, {.job_id = start.job_id(), .follows = true});
   Executor::Options options;
   options.work_dir = start.work();

@@ -35,7 +35,7 @@ class Host final : public JobMaster::Host {
     WEIR_CHECK(read.ok());
     writing.push_back(manifest.checkpoint);
   }
-  void CollectGarbage() override { ++collections; }
+  void CollectGarbage(uint32_t) override { ++collections; }
   void Log(const LogLine&) override {}
 
   std::optional<uint32_t> starting;

@@ -132,7 +132,7 @@ class Cluster final : public JobMaster::Host {
       master_->OnManifestOutcome(checkpoint, outcome);
     });
   }
-  void CollectGarbage() override {
+  void CollectGarbage(uint32_t) override {
     loop_.Post([this, status = store_.CollectGarbage().status()] {
       EXPECT_TRUE(status.ok()) << status;
       master_->OnGarbageCollected(Now());

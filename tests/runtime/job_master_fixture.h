@@ -36,7 +36,10 @@ class FakeHost final : public JobMaster::Host {
     return absl::OkStatus();
   }
   void WriteManifest(Manifest m) override { manifests.push_back(std::move(m)); }
-  void CollectGarbage() override { ++collections; }
+  void CollectGarbage(uint32_t attempts) override {
+    ++collections;
+    attempts_over = attempts;
+  }
   void OnSavepoint(CheckpointId checkpoint) override { savepoints.push_back(checkpoint); }
   void Log(const LogLine& line) override {
     log += line.message + "\n";
@@ -58,6 +61,7 @@ class FakeHost final : public JobMaster::Host {
   std::string log;  // messages
   std::vector<LogLine> lines;
   int collections = 0;
+  uint32_t attempts_over = 0;  // of the last one
 };
 
 // A job of one stage at parallelism 2: two tasks.

@@ -45,6 +45,7 @@ TEST_F(JobMasterTest, ACheckpointGoesThroughItsPhases) {
   EXPECT_TRUE(host_.Last().has_checkpoint_complete());
   Committed();
   EXPECT_EQ(host_.collections, 1);
+  EXPECT_EQ(host_.attempts_over, 4u) << "those before this one";
   EXPECT_EQ(host_.Last().trigger_checkpoint().checkpoint(), 11u);
 }
 
@@ -258,6 +259,8 @@ TEST_F(JobMasterTest, WhereRoomIsMissingWhatFailedCheckpointsLeftIsCollected) {
   EXPECT_EQ(host_.collections, 0);
   fail(absl::ResourceExhaustedError("disk full"));
   EXPECT_EQ(host_.collections, 1);
+  EXPECT_EQ(host_.attempts_over, 6u) << "the one that has failed is over, too";
+  EXPECT_EQ(host_.record.attempt, 7u);
 
   now_ += Seconds(10);
   Tick();

@@ -225,13 +225,14 @@ void SimCoordinator::SettleManifest(std::shared_ptr<Manifest> manifest) {
   });
 }
 
-void SimCoordinator::CollectGarbage() {
-  process_.env().io.Submit([this, record = record_] {
-    const Status collected = parts_->store
-                                 ->CollectGarbage([&](CheckpointId checkpoint) {
-                                   return !record.IsSuperseded(checkpoint);
-                                 })
-                                 .status();
+void SimCoordinator::CollectGarbage(uint32_t attempts_over) {
+  process_.env().io.Submit([this, record = record_, attempts_over] {
+    const Status collected =
+        parts_->store
+            ->CollectGarbage(
+                [&](CheckpointId checkpoint) { return !record.IsSuperseded(checkpoint); },
+                attempts_over)
+            .status();
     process_.Post([this, collected] {
       if (!collected.ok()) Log(std::string(collected.message()));
       Drive([&] { parts_->master->OnGarbageCollected(process_.env().clock.MonotonicMicros()); });

@@ -58,7 +58,7 @@ class SimCoordinator final : private JobMaster::Host {
   Status SaveRecord(const JobRecord& record, const runtime::AttemptState& attempt) override;
   void WriteManifest(Manifest manifest) override;
   void SettleManifest(std::shared_ptr<Manifest> manifest);
-  void CollectGarbage() override;
+  void CollectGarbage(uint32_t attempts_over) override;
   void Log(const LogLine& line) override;
 
   Cluster& cluster_;

@@ -50,7 +50,7 @@ class SimExecutor::SimSlot final : public Slot {
 // What lives in the process, in the order of its making.
 struct SimExecutor::Parts {
   Parts(SimProcess& process, const Options& options)
-      : objects(process.env(), options.checkpoints),
+      : objects(process.env(), options.checkpoints, {options.job_id, options.attempt}),
         store(objects, process.env(), {.job_id = options.job_id, .follows = true}) {}
   LocalObjectStore objects;
   CheckpointStore store;

@@ -106,9 +106,57 @@ TEST_F(ObjectStoreTest, AnObjectIsWholeOrNotThereWhereverItsWriterDies) {
     ASSERT_TRUE(objects_->DeletePrefix("b/").ok());
   }
   EXPECT_FALSE(FilesIn(".tmp").empty());
-  ASSERT_TRUE(objects_->RemoveLeftovers(0).ok());
+  ASSERT_TRUE(objects_->RemoveLeftovers(0, {}).ok());
   EXPECT_FALSE(FilesIn(".tmp").empty());
-  ASSERT_TRUE(objects_->RemoveLeftovers(clock_.now).ok());
+  ASSERT_TRUE(objects_->RemoveLeftovers(clock_.now, {}).ok());
+  EXPECT_TRUE(FilesIn(".tmp").empty());
+}
+
+TEST_F(ObjectStoreTest, WhatAnAttemptThatIsOverLeftGoesThoughItIsNew) {
+  const auto die_as = [&](const ObjectWriter& writer) {
+    LocalObjectStore objects(env_, dir_.path(), writer);
+    disk_.SetFault([](std::string_view action, const std::string&) {
+      return action == "create" || action == "mkdir" || action == "syncdir"
+                 ? absl::OkStatus()
+                 : absl::UnavailableError("killed");
+    });
+    EXPECT_FALSE(objects.Put("a/x", "bytes").ok());
+    Mend();
+  };
+  const auto left = [&] {
+    std::vector<std::string> writers;
+    for (const std::string& name : FilesIn(".tmp"))
+      writers.push_back(name.substr(0, name.rfind('@')));
+    return writers;
+  };
+  const std::vector<ObjectWriter> writers = {{"job-1", 2},  {"job-1", 3},  {"job-1", 4},
+                                             {"job-1", 30}, {"job-10", 1}, {"job", 1}};
+  for (const ObjectWriter& writer : writers) die_as(writer);
+  die_as({});
+  ASSERT_EQ(FilesIn(".tmp").size(), writers.size() + 1);
+  ASSERT_TRUE(objects_->RemoveLeftovers(0, {"job-1", 0}).ok());
+  ASSERT_EQ(FilesIn(".tmp").size(), writers.size() + 1);
+  ASSERT_TRUE(objects_->RemoveLeftovers(0, {"job-1", 3}).ok());
+  EXPECT_EQ(FilesIn(".tmp").size(), writers.size() - 1);
+  for (const char* kept : {"job-1@4", "job-1@30", "job-10@1", "job@1"}) {
+    const std::vector<std::string> names = left();
+    EXPECT_EQ(std::count(names.begin(), names.end(), kept), 1) << kept;
+  }
+}
+
+// It stood still, say, and does not know that it is over.
+TEST_F(ObjectStoreTest, AnAttemptThatIsOverCannotFinishWhatWasRemoved) {
+  LocalObjectStore late(env_, dir_.path(), {"job-1", 3});
+  const std::string local = dir_ / "local";
+  std::ofstream(local) << "bytes";
+  // Another process, in the middle of its upload.
+  LocalObjectStore coordinator(RealEnvironment(), dir_.path());
+  disk_.SetFault([&](std::string_view action, const std::string&) {
+    return action == "rename" ? coordinator.RemoveLeftovers(0, {"job-1", 3}) : absl::OkStatus();
+  });
+  EXPECT_TRUE(absl::IsNotFound(late.PutFile("a/x", local)));
+  Mend();
+  EXPECT_EQ(Names(""), Names_{"local"});
   EXPECT_TRUE(FilesIn(".tmp").empty());
 }
 
