@@ -94,6 +94,7 @@ void JobMaster::StartAttempt(int64_t now_micros) {
   base_counters_ = completed_counters_;
   resources_ = completed_resources_;
   triggered_ = 0;
+  savepoint_requested_ |= std::exchange(savepoint_under_way_, false);
   restart_requested_ = false;
   reattached_ = false;
   if (Status saved = SaveRecord(); !saved.ok()) {

@@ -210,7 +210,8 @@ class JobMaster {
   bool stop_requested_ = false;
   bool drain_requested_ = false;
   bool savepoint_requested_ = false;
-  bool restart_requested_ = false;  // behind a checkpoint, as Rescale() says
+  bool savepoint_under_way_ = false;  // triggered, and not yet told: another attempt takes it anew
+  bool restart_requested_ = false;    // behind a checkpoint, as Rescale() says
   bool collecting_ = false;
   bool reattached_ = false;  // the attempt was begun by a coordinator that was here before
 

@@ -82,6 +82,7 @@ void JobMaster::MaybeTrigger(int64_t now_micros) {
   } else if (stop_requested_ || restart_requested_) {
     TriggerCheckpoint(BarrierKind::kStop, now_micros);
   } else if (std::exchange(savepoint_requested_, false)) {
+    savepoint_under_way_ = true;
     TriggerCheckpoint(BarrierKind::kSavepoint, now_micros);
   } else if (checkpoints_->due(now_micros) || wanted_resources_ != resources_.contents) {
     TriggerCheckpoint(BarrierKind::kCheckpoint, now_micros);
@@ -188,6 +189,7 @@ void JobMaster::OnCommitFinished(const runtime::CommitFinished& finished, int64_
   if (way_.slow()) Log(LogLine::Warning(way_.ToText(graph_, plan_), "slow checkpoint"));
   const BarrierKind kind = checkpoints_->current().kind;
   if (kind == BarrierKind::kSavepoint || (kind == BarrierKind::kStop && stop_requested_)) {
+    savepoint_under_way_ = false;
     host_.OnSavepoint(checkpoints_->current().checkpoint);
   }
   CollectGarbage(record_.attempt - 1);

@@ -150,6 +150,34 @@ TEST_F(JobMasterRequestsTest, ASavepointIsTakenAndTold) {
   EXPECT_EQ(State(), "RUNNING");
 }
 
+TEST_F(JobMasterRequestsTest, ASavepointThatFailedIsTakenByTheNextAttempt) {
+  Run();
+  const auto start_again = [&] {
+    Canceled();
+    now_ += Seconds(1);
+    Tick();
+    Opened();
+    Recovered();
+  };
+  master_->RequestSavepoint(now_);
+  Ack(0, 1);
+  Fail(absl::UnavailableError("disk"));
+  start_again();
+  Triggered(BarrierKind::kSavepoint);
+  Ack(0, 1);
+  Ack(1, 1);
+  master_->OnManifestOutcome(11, absl::ResourceExhaustedError("full"));
+  start_again();
+  master_->OnGarbageCollected(now_);
+  Triggered(BarrierKind::kSavepoint);
+  EXPECT_TRUE(host_.savepoints.empty());
+  Checkpoint(1);
+  EXPECT_THAT(host_.savepoints, ElementsAre(12));
+  Fail(absl::UnavailableError("disk"));
+  start_again();
+  EXPECT_TRUE(host_.Last().has_start_input()) << "it has been taken";
+}
+
 TEST_F(JobMasterRequestsTest, ASavepointWaitsForTheCheckpointThatIsUnderWay) {
   Run();
   now_ += Seconds(10);
