@@ -45,7 +45,7 @@ class Logs(Neighbours):
         with JsonCluster(self.folder / "cluster", workers=2) as cluster:
             job = self.submit(cluster, rate=300)
             cluster.wait_for_checkpoint(job)
-            cluster.kill_worker(min(cluster.workers))
+            cluster.kill_worker(next(name for name, executors in cluster.executors().items() if executors))
             cluster.wait_for_state(job, "FINISHED")
             wait_until("a worker tells the end", lambda: cluster.lines_of(job, attempt=2, executor=0))
             for line in cluster.lines():
