@@ -14,7 +14,7 @@ using google::protobuf::FieldDescriptor;
 
 class Writer {
  public:
-  explicit Writer(const std::vector<Route>& routes) {
+  explicit Writer(const std::vector<RestRoute>& routes) {
     json_.StartObject();
     Text("openapi", "3.1.0");
     Object("info", [&] {
@@ -22,12 +22,12 @@ class Writer {
       Text("summary", "What can be asked of a coordinator");
       Text("version", "1");
     });
-    std::map<std::string, std::vector<const Route*>> by_path;
-    for (const Route& route : routes) by_path[route.path].push_back(&route);
+    std::map<std::string, std::vector<const RestRoute*>> by_path;
+    for (const RestRoute& route : routes) by_path[route.path].push_back(&route);
     Object("paths", [&] {
       for (const auto& [path, operations] : by_path) {
         Object(path, [&, &operations = operations] {
-          for (const Route* route : operations) Operation(*route);
+          for (const RestRoute* route : operations) Operation(*route);
         });
       }
     });
@@ -62,7 +62,7 @@ class Writer {
     json_.String(value);
   }
 
-  void Operation(const Route& route) {
+  void Operation(const RestRoute& route) {
     std::string method = route.method;
     for (char& c : method) c = static_cast<char>(c - 'A' + 'a');
     Object(method, [&] {
@@ -115,7 +115,7 @@ class Writer {
     json_.EndArray();
   }
 
-  void RequestBody(const Route& route) {
+  void RequestBody(const RestRoute& route) {
     Object("requestBody", [&] {
       json_.Key("required");
       json_.Bool(false);
@@ -210,6 +210,8 @@ class Writer {
 
 }  // namespace
 
-std::string OpenApiDocument(const std::vector<Route>& routes) { return Writer(routes).Document(); }
+std::string OpenApiDocument(const std::vector<RestRoute>& routes) {
+  return Writer(routes).Document();
+}
 
 }  // namespace weir

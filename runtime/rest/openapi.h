@@ -8,6 +8,6 @@
 
 namespace weir {
 
-std::string OpenApiDocument(const std::vector<Route>& routes);
+std::string OpenApiDocument(const std::vector<RestRoute>& routes);
 
 }  // namespace weir

@@ -34,7 +34,7 @@ Status CheckNoStrangersPage(const HttpRequest& head) {
 
 class Dispatcher {
  public:
-  Dispatcher(std::vector<Route> routes, RestServer::Options options)
+  Dispatcher(std::vector<RestRoute> routes, RestServer::Options options)
       : routes_(std::move(routes)), options_(std::move(options)) {}
 
   HttpServer::Admission Admit(const HttpRequest& head) const {
@@ -74,7 +74,7 @@ class Dispatcher {
 };
 
 StatusOr<std::unique_ptr<HttpServer>> Serve(NetworkThread& network, const Address& address,
-                                            std::vector<Route> routes,
+                                            std::vector<RestRoute> routes,
                                             RestServer::Options options) {
   HttpServer::Options http;
   http.log = options.log;
@@ -93,16 +93,16 @@ RestServer::~RestServer() = default;
 StatusOr<std::unique_ptr<RestServer>> RestServer::Start(NetworkThread& network,
                                                         const Address& address, ClusterApi& cluster,
                                                         Options options) {
-  std::vector<Route> routes = ProbeRoutes(
+  std::vector<RestRoute> routes = ProbeRoutes(
       [&cluster] { return cluster.Ready(); },
       [&cluster](ClusterApi::Done<rest::Snapshot> done) { cluster.TakeSnapshot(std::move(done)); });
-  for (Route& route : ClusterRoutes(cluster)) routes.push_back(std::move(route));
+  for (RestRoute& route : ClusterRoutes(cluster)) routes.push_back(std::move(route));
   auto document = std::make_shared<std::string>();
   for (const char* path : {"/v1/openapi.json", "/openapi.json"}) {
     const bool versioned = path == std::string_view("/v1/openapi.json");
-    Route route("GET", path, versioned ? "getDescription" : "getDescriptionToo", Role::kRead,
-                "This document");
-    route.call = [document](const Route::Arguments&, const std::string&,
+    RestRoute route("GET", path, versioned ? "getDescription" : "getDescriptionToo", Role::kRead,
+                    "This document");
+    route.call = [document](const RestRoute::Arguments&, const std::string&,
                             HttpServer::Respond respond) {
       respond({200, "application/json", *document, {}});
     };
@@ -118,7 +118,7 @@ StatusOr<std::unique_ptr<RestServer>> RestServer::StartOnWorker(NetworkThread& n
                                                                 const Address& address,
                                                                 WorkerStatus worker,
                                                                 Options options) {
-  std::vector<Route> routes = ProbeRoutes(
+  std::vector<RestRoute> routes = ProbeRoutes(
       std::move(worker.ready), [snapshot = std::move(worker.snapshot)](
                                    ClusterApi::Done<rest::Snapshot> done) { done(snapshot()); });
   WEIR_ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server,

@@ -15,7 +15,7 @@ namespace weir {
 namespace {
 
 using Respond = HttpServer::Respond;
-using Arguments = Route::Arguments;
+using Arguments = RestRoute::Arguments;
 
 // Hands an answer of the cluster on as JSON.
 template <class Message>
@@ -28,9 +28,10 @@ ClusterApi::Done<Message> AnswerWith(int status, Respond respond) {
 
 // A route whose answer is a message.
 template <class Response>
-Route Asks(std::string method, std::string path, std::string name, Role role, std::string summary,
-           std::function<void(const Arguments&, ClusterApi::Done<Response>)> call) {
-  Route route(std::move(method), std::move(path), std::move(name), role, std::move(summary));
+RestRoute Asks(std::string method, std::string path, std::string name, Role role,
+               std::string summary,
+               std::function<void(const Arguments&, ClusterApi::Done<Response>)> call) {
+  RestRoute route(std::move(method), std::move(path), std::move(name), role, std::move(summary));
   route.response = Response::descriptor();
   route.call = [call = std::move(call)](const Arguments& arguments, const std::string&,
                                         Respond respond) {
@@ -41,11 +42,11 @@ Route Asks(std::string method, std::string path, std::string name, Role role, st
 
 // A route that takes a message too.
 template <class Request, class Response>
-Route Tells(
+RestRoute Tells(
     std::string method, std::string path, std::string name, Role role, std::string summary,
     int status, std::string example,
     std::function<void(const Arguments&, const Request&, ClusterApi::Done<Response>)> call) {
-  Route route(std::move(method), std::move(path), std::move(name), role, std::move(summary));
+  RestRoute route(std::move(method), std::move(path), std::move(name), role, std::move(summary));
   route.status = status;
   route.request = Request::descriptor();
   route.response = Response::descriptor();
@@ -118,22 +119,22 @@ const PathParameter& PathParameterNamed(std::string_view name) {
   return found->second;
 }
 
-std::vector<Route> ProbeRoutes(std::function<Status()> ready,
-                               std::function<void(ClusterApi::Done<rest::Snapshot>)> snapshot) {
-  Route health("GET", "/healthz", "getHealth", std::nullopt, "The process lives");
+std::vector<RestRoute> ProbeRoutes(std::function<Status()> ready,
+                                   std::function<void(ClusterApi::Done<rest::Snapshot>)> snapshot) {
+  RestRoute health("GET", "/healthz", "getHealth", std::nullopt, "The process lives");
   health.response_type = "text/plain; charset=utf-8";
   health.call = [](const Arguments&, const std::string&, Respond respond) {
     respond({200, "text/plain; charset=utf-8", "ok\n", {}});
   };
-  Route readiness("GET", "/readyz", "getReadiness", std::nullopt,
-                  "It takes requests; else 503 with the reason");
+  RestRoute readiness("GET", "/readyz", "getReadiness", std::nullopt,
+                      "It takes requests; else 503 with the reason");
   readiness.response_type = health.response_type;
   readiness.call = [ready = std::move(ready)](const Arguments&, const std::string&,
                                               Respond respond) {
     if (Status status = ready(); !status.ok()) return respond(ErrorResponse(503, status));
     respond({200, "text/plain; charset=utf-8", "ready\n", {}});
   };
-  Route metrics("GET", "/metrics", "getMetrics", Role::kRead, "Metrics for Prometheus");
+  RestRoute metrics("GET", "/metrics", "getMetrics", Role::kRead, "Metrics for Prometheus");
   metrics.response_type = kMetricsContentType;
   metrics.call = [snapshot = std::move(snapshot)](const Arguments&, const std::string&,
                                                   Respond respond) {
@@ -143,16 +144,16 @@ std::vector<Route> ProbeRoutes(std::function<Status()> ready,
       respond({200, std::string(kMetricsContentType), WriteMetrics(*taken, now), {}});
     });
   };
-  std::vector<Route> routes;
+  std::vector<RestRoute> routes;
   routes.push_back(std::move(health));
   routes.push_back(std::move(readiness));
   routes.push_back(std::move(metrics));
   return routes;
 }
 
-std::vector<Route> ClusterRoutes(ClusterApi& api) {
+std::vector<RestRoute> ClusterRoutes(ClusterApi& api) {
   using rest::Job, rest::SavepointOperation;
-  std::vector<Route> routes;
+  std::vector<RestRoute> routes;
   routes.push_back(Asks<rest::JobList>(
       "GET", "/v1/jobs", "listJobs", Role::kRead, "All jobs, without their operators",
       [&api](const Arguments&, auto done) { api.ListJobs(std::move(done)); }));
@@ -213,8 +214,8 @@ std::vector<Route> ClusterRoutes(ClusterApi& api) {
       "GET", "/v1/blobs/{sha256}", "findBlob", Role::kSubmit,
       "Whether these bytes are there (their number, not the bytes)",
       [&api](const Arguments& a, auto done) { api.FindBlob(a[0], std::move(done)); }));
-  Route put("PUT", "/v1/blobs/{sha256}", "putBlob", Role::kSubmit,
-            "Send a library or a file that a job needs, by the SHA-256 of its bytes");
+  RestRoute put("PUT", "/v1/blobs/{sha256}", "putBlob", Role::kSubmit,
+                "Send a library or a file that a job needs, by the SHA-256 of its bytes");
   put.response = rest::Blob::descriptor();
   put.body_bytes_max = limits::kBlobBytesMax;
   put.example = "weir\n";
@@ -225,11 +226,11 @@ std::vector<Route> ClusterRoutes(ClusterApi& api) {
   return routes;
 }
 
-RouteTable::RouteTable(std::vector<Route> routes) : routes_(std::move(routes)) {}
+RouteTable::RouteTable(std::vector<RestRoute> routes) : routes_(std::move(routes)) {}
 
 RouteTable::Match RouteTable::Find(std::string_view method, std::string_view path) const {
   std::set<std::string> methods;
-  for (const Route& route : routes_) {
+  for (const RestRoute& route : routes_) {
     std::optional<Arguments> arguments = MatchPath(route.path, path);
     if (!arguments) continue;
     if (route.method == method || (method == "HEAD" && route.method == "GET")) {

@@ -20,14 +20,14 @@
 
 namespace weir {
 
-struct Route {
+struct RestRoute {
   // What stood for the parameters of the path, in order.
   using Arguments = std::vector<std::string>;
   using Call =
       std::function<void(const Arguments& arguments, std::string body, HttpServer::Respond)>;
 
-  Route(std::string method, std::string path, std::string name, std::optional<Role> role,
-        std::string summary)
+  RestRoute(std::string method, std::string path, std::string name, std::optional<Role> role,
+            std::string summary)
       : method(std::move(method)),
         path(std::move(path)),
         name(std::move(name)),
@@ -57,26 +57,26 @@ struct PathParameter {
 const PathParameter& PathParameterNamed(std::string_view name);
 
 // /healthz, /readyz and /metrics.
-std::vector<Route> ProbeRoutes(std::function<Status()> ready,
-                               std::function<void(ClusterApi::Done<rest::Snapshot>)> snapshot);
+std::vector<RestRoute> ProbeRoutes(std::function<Status()> ready,
+                                   std::function<void(ClusterApi::Done<rest::Snapshot>)> snapshot);
 // Everything under /v1 but the description of itself.
-std::vector<Route> ClusterRoutes(ClusterApi& cluster);
+std::vector<RestRoute> ClusterRoutes(ClusterApi& cluster);
 
 class RouteTable {
  public:
-  explicit RouteTable(std::vector<Route> routes);
+  explicit RouteTable(std::vector<RestRoute> routes);
 
   struct Match {
-    const Route* route = nullptr;
-    Route::Arguments arguments;
+    const RestRoute* route = nullptr;
+    RestRoute::Arguments arguments;
     HttpResponse refusal;  // where there is no route: 404 or 405
   };
   // HEAD is answered where GET is.
   Match Find(std::string_view method, std::string_view path) const;
-  const std::vector<Route>& routes() const { return routes_; }
+  const std::vector<RestRoute>& routes() const { return routes_; }
 
  private:
-  std::vector<Route> routes_;
+  std::vector<RestRoute> routes_;
 };
 
 }  // namespace weir

@@ -139,8 +139,8 @@ TEST_F(OpenApiTest, EveryOperationAnswersItsExampleAsItSays) {
 }
 
 TEST_F(OpenApiTest, TheTableOfRoutesAndTheDocumentAreTheSame) {
-  std::vector<Route> routes = ClusterRoutes(cluster_);
-  for (Route& route : ProbeRoutes({}, {})) routes.push_back(std::move(route));
+  std::vector<RestRoute> routes = ClusterRoutes(cluster_);
+  for (RestRoute& route : ProbeRoutes({}, {})) routes.push_back(std::move(route));
   std::set<std::string> told;
   for (const Operation& operation : operations_) {
     EXPECT_TRUE(told.insert(operation.method + " " + operation.path).second);
@@ -148,7 +148,7 @@ TEST_F(OpenApiTest, TheTableOfRoutesAndTheDocumentAreTheSame) {
   told.erase("GET /v1/openapi.json");
   told.erase("GET /openapi.json");
   std::set<std::string> there;
-  for (const Route& route : routes) there.insert(route.method + " " + route.path);
+  for (const RestRoute& route : routes) there.insert(route.method + " " + route.path);
   EXPECT_EQ(told, there);
 }
 
