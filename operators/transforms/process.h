@@ -207,7 +207,8 @@ class ProcessOperator final : public Operator {
   // The same for the timers that are due.
   StatusOr<bool> FireSome(Output& out) {
     if constexpr (kHasTimers) {
-      const auto [kind, until] = *firing_;
+      const TimerKind kind = firing_->first;
+      const Timestamp until = firing_->second;
       for (size_t fired = 0; fired < limits::kBatchRowsDefault; ++fired) {
         const internal::KeyedTimers::Timer* due = timers_.Due(kind, until);
         if (due == nullptr) {
