@@ -207,6 +207,7 @@ class ProcessOperator final : public Operator {
   // The same for the timers that are due.
   StatusOr<bool> FireSome(Output& out) {
     if constexpr (kHasTimers) {
+      // No structured binding: clang 14 lets no lambda take one.
       const TimerKind kind = firing_->first;
       const Timestamp until = firing_->second;
       for (size_t fired = 0; fired < limits::kBatchRowsDefault; ++fired) {
