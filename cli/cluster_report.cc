@@ -4,7 +4,7 @@
 
 #include <sstream>
 
-#include "cli/text_table.h"
+#include "core/text_table.h"
 #include "core/time.h"
 #include "core/utf8.h"
 

@@ -1,4 +1,4 @@
-#include "cli/text_table.h"
+#include "core/text_table.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 #include "core/check.h"
 #include "core/utf8.h"
 
-namespace weir::cli {
+namespace weir {
 namespace {
 
 // Columns that a text takes: its characters, each of one column.
@@ -51,4 +51,4 @@ std::string TextTable::ToString() const {
   return text;
 }
 
-}  // namespace weir::cli
+}  // namespace weir

@@ -1,10 +1,10 @@
-#include "cli/text_table.h"
+#include "core/text_table.h"
 
 #include <gtest/gtest.h>
 
 #include "core/utf8.h"
 
-namespace weir::cli {
+namespace weir {
 namespace {
 
 TEST(TextTableTest, ColumnsAreAlignedByCharacters) {
@@ -25,4 +25,4 @@ TEST(TextTableTest, OnlyWhatCanBeShownIsShown) {
 }
 
 }  // namespace
-}  // namespace weir::cli
+}  // namespace weir
