@@ -22,7 +22,6 @@ class RulesParser {
   StatusOr<std::shared_ptr<const RuleProgram>> Parse(std::string_view yaml);
 
  private:
-  void Load(std::string_view yaml);
   void ParseTop(const YAML::Node& root);
   void ParseRule(const YAML::Node& node);
   std::string ParseName(const YAML::Node& node, RouterRule& rule);
@@ -46,33 +45,11 @@ class RulesParser {
 };
 
 StatusOr<std::shared_ptr<const RuleProgram>> RulesParser::Parse(std::string_view yaml) {
-  Load(yaml);
+  yaml_.Load(yaml, [this](const YAML::Node& root) { ParseTop(root); });
   if (!yaml_.ok()) return yaml_.Errors();
   return std::make_shared<RuleProgram>(match_all_, std::move(routes_), std::move(rules_),
                                        conditions_.TakePaths(), std::move(fallback_),
                                        std::move(ports_.names));
-}
-
-void RulesParser::Load(std::string_view yaml) {
-  if (yaml.size() > limits::kRulesFileBytesMax) {
-    return yaml_.Error(1, fmt::format("the file has {} bytes; a rules file has at most {}",
-                                      yaml.size(), limits::kRulesFileBytesMax));
-  }
-  try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(yaml));
-    if (documents.size() > 1) {
-      yaml_.Error(documents[1], "a second YAML document begins; a rules file is one");
-    }
-    if (documents.empty() || documents[0].IsNull()) {
-      yaml_.Error(1, "the file is empty; without rules, leave the parameter out");
-    } else {
-      ParseTop(documents[0]);
-    }
-  } catch (const YAML::Exception& error) {
-    yaml_.Error(std::max(error.mark.line, 0) + 1, "not YAML: " + error.msg);
-  } catch (const std::exception& error) {
-    yaml_.Error(1, fmt::format("not YAML: {}", error.what()));
-  }
 }
 
 void RulesParser::ParseTop(const YAML::Node& root) {

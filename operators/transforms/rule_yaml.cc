@@ -119,6 +119,29 @@ Status RuleYaml::Errors() const {
   return absl::InvalidArgumentError(text);
 }
 
+void RuleYaml::Load(std::string_view yaml,
+                    const std::function<void(const YAML::Node& root)>& read) {
+  if (yaml.size() > limits::kRulesFileBytesMax) {
+    return Error(1, fmt::format("the file has {} bytes; a rules file has at most {}", yaml.size(),
+                                limits::kRulesFileBytesMax));
+  }
+  try {
+    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(yaml));
+    if (documents.size() > 1) {
+      Error(documents[1], "a second YAML document begins; a rules file is one");
+    }
+    if (documents.empty() || documents[0].IsNull()) {
+      Error(1, "the file is empty; without rules, leave the parameter out");
+    } else {
+      read(documents[0]);
+    }
+  } catch (const YAML::Exception& error) {
+    Error(std::max(error.mark.line, 0) + 1, "not YAML: " + error.msg);
+  } catch (const std::exception& error) {
+    Error(1, fmt::format("not YAML: {}", error.what()));
+  }
+}
+
 bool RuleYaml::Spend(const YAML::Node& at) {
   if (++spent_ == limits::kRulesValuesMax + 1) {
     Error(at, fmt::format("the file unfolds to more than {} values; use fewer aliases",

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -30,6 +31,10 @@ class RuleYaml {
   bool ok() const { return errors_.empty(); }
   // All of them, a line each, in the order of the file.
   Status Errors() const;
+
+  // Reads the file and calls read(root); what it throws, and a file that is empty, too long or more
+  // than one document, are errors.
+  void Load(std::string_view yaml, const std::function<void(const YAML::Node& root)>& read);
 
   // False once the file has unfolded to more values than it may.
   bool Spend(const YAML::Node& at);
