@@ -15,7 +15,7 @@ install(TARGETS weir_testing EXPORT WeirTargets ARCHIVE COMPONENT dev)
 
 # Headers lie under include/weir with their paths, as `#include "jobs/job.h"` names them; what protoc generates is included as
 # weir/<room>/<name>.pb.h, and include/ finds that in the same place.
-foreach(room core state operators jobs runtime testing)
+foreach(room core state operators jobs runtime shadow testing)
   if(IS_DIRECTORY ${PROJECT_SOURCE_DIR}/${room})
     install(DIRECTORY ${room} DESTINATION ${header_folder} COMPONENT dev
       FILES_MATCHING PATTERN "*.h" PATTERN event_pipeline EXCLUDE)

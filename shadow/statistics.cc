@@ -1,0 +1,177 @@
+#include "shadow/statistics.h"
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+
+#include "core/check.h"
+#include "core/hash.h"
+#include "shadow/limits.h"
+
+namespace weir::shadow {
+namespace {
+
+// Keeps the samples that come first, each once.
+template <class Sample, class Key>
+void KeepFirst(std::vector<Sample>& samples, size_t kept, Key key) {
+  std::sort(samples.begin(), samples.end(),
+            [&](const Sample& a, const Sample& b) { return key(a) < key(b); });
+  samples.erase(std::unique(samples.begin(), samples.end()), samples.end());
+  if (samples.size() > kept) samples.resize(kept);
+}
+
+void KeepFirst(std::vector<FieldSample>& samples) {
+  KeepFirst(samples, limits::kFieldSamplesMax, [](const FieldSample& sample) {
+    return std::tie(sample.rank, sample.key, sample.change, sample.baseline, sample.candidate);
+  });
+}
+
+void KeepFirst(std::vector<RecordSample>& samples) {
+  KeepFirst(samples, limits::kRecordSamplesMax, [](const RecordSample& sample) {
+    return std::tie(sample.rank, sample.kind, sample.key, sample.baseline, sample.candidate,
+                    sample.fields);
+  });
+}
+
+// Which fields are told apart where there are too many.
+std::pair<uint64_t, std::string_view> RankOf(std::string_view path) { return {Hash64(path), path}; }
+
+}  // namespace
+
+void PairedCounts::Add(bool candidate, bool again, uint64_t count) {
+  if (candidate && again) {
+    both += count;
+  } else if (candidate) {
+    only_candidate += count;
+  } else if (again) {
+    only_again += count;
+  }
+}
+
+void PairedCounts::Merge(const PairedCounts& other) {
+  only_candidate += other.only_candidate;
+  only_again += other.only_again;
+  both += other.both;
+}
+
+void PairedEvidence::Add(uint64_t block, bool candidate, bool again, uint64_t count) {
+  counts.Add(candidate, again, count);
+  if (candidate == again || count == 0) return;
+  Block& one = blocks[block >> shift];
+  (candidate ? one.candidate : one.again) += count;
+  Bound();
+}
+
+void PairedEvidence::Merge(const PairedEvidence& other) {
+  counts.Merge(other.counts);
+  PairedEvidence theirs = other;
+  const uint64_t common = std::max(shift, theirs.shift);
+  Coarsen(common);
+  theirs.Coarsen(common);
+  for (const auto& [block, one] : theirs.blocks) {
+    blocks[block].candidate += one.candidate;
+    blocks[block].again += one.again;
+  }
+  Bound();
+}
+
+void PairedEvidence::Coarsen(uint64_t to_shift) {
+  if (to_shift == shift) return;
+  std::map<uint64_t, Block> coarse;
+  for (const auto& [block, one] : blocks) {
+    Block& sum = coarse[block >> (to_shift - shift)];
+    sum.candidate += one.candidate;
+    sum.again += one.again;
+  }
+  blocks = std::move(coarse);
+  shift = to_shift;
+}
+
+// To the smallest shift that leaves few enough, which is the same in whatever order they came.
+void PairedEvidence::Bound() {
+  while (blocks.size() > limits::kBlocksMax) Coarsen(shift + 1);
+}
+
+void FieldStatistics::AddSample(FieldSample sample) {
+  if (samples.size() == limits::kFieldSamplesMax && samples.back().rank < sample.rank) return;
+  samples.push_back(std::move(sample));
+  KeepFirst(samples);
+}
+
+void FieldStatistics::Merge(const FieldStatistics& other) {
+  differs.Merge(other.differs);
+  shape.Merge(other.shape);
+  order.Merge(other.order);
+  times += other.times;
+  compared += other.compared;
+  for (const auto& [distance, counts] : other.distances) {
+    distances[distance].candidate += counts.candidate;
+    distances[distance].again += counts.again;
+  }
+  changes.resize(std::max(changes.size(), other.changes.size()));
+  for (size_t i = 0; i < other.changes.size(); ++i) changes[i] += other.changes[i];
+  samples.insert(samples.end(), other.samples.begin(), other.samples.end());
+  KeepFirst(samples);
+}
+
+void Comparison::Merge(const Comparison& other) {
+  matched += other.matched;
+  mismatched += other.mismatched;
+  known += other.known;
+  missing += other.missing;
+  extra += other.extra;
+  reordered += other.reordered;
+}
+
+FieldStatistics& OutputStatistics::Field(std::string_view path) {
+  if (path == kOtherFieldsPath) return other_fields;
+  std::string name(path);
+  if (const auto found = fields.find(name); found != fields.end()) return found->second;
+  fields.try_emplace(name);
+  Bound();
+  const auto found = fields.find(name);
+  return found == fields.end() ? other_fields : found->second;
+}
+
+void OutputStatistics::AddSample(RecordSample sample) {
+  if (samples.size() == limits::kRecordSamplesMax && samples.back().rank < sample.rank) return;
+  samples.push_back(std::move(sample));
+  KeepFirst(samples);
+}
+
+void OutputStatistics::Merge(const OutputStatistics& other) {
+  WEIR_CHECK(output == other.output);
+  baseline_records += other.baseline_records;
+  again_records += other.again_records;
+  candidate_records += other.candidate_records;
+  without_key += other.without_key;
+  unpaired += other.unpaired;
+  candidate.Merge(other.candidate);
+  again.Merge(other.again);
+  records.Merge(other.records);
+  missing.Merge(other.missing);
+  extra.Merge(other.extra);
+  reordered.Merge(other.reordered);
+  for (const auto& [path, field] : other.fields) fields[path].Merge(field);
+  other_fields.Merge(other.other_fields);
+  samples.insert(samples.end(), other.samples.begin(), other.samples.end());
+  KeepFirst(samples);
+  Bound();
+}
+
+// Of too many fields those with the lowest hashes stay. What stays in the end has stayed all the
+// time, and so has all its counts.
+void OutputStatistics::Bound() {
+  if (fields.size() <= limits::kFieldsMax) return;
+  std::vector<std::pair<uint64_t, std::string>> ranks;
+  for (const auto& [path, field] : fields) ranks.emplace_back(RankOf(path));
+  std::sort(ranks.begin(), ranks.end());
+  for (size_t i = limits::kFieldsMax; i < ranks.size(); ++i) {
+    const auto dropped = fields.find(ranks[i].second);
+    FieldStatistics field = std::move(dropped->second);
+    fields.erase(dropped);
+    other_fields.Merge(field);
+  }
+}
+
+}  // namespace weir::shadow

@@ -1,0 +1,183 @@
+#include "shadow/difference.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "shadow/limits.h"
+#include "shadow/record.h"
+#include "tests/shadow/test_shadow.h"
+
+namespace weir::shadow {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+// "path change left->right" of each difference.
+std::vector<std::string> Compare(std::string_view left, std::string_view right,
+                                 std::string_view yaml = "") {
+  const auto rules = RulesOf(yaml);
+  RecordReader reader(rules->For("out"));
+  const std::string a(reader.ReadUnpadded(left).text);
+  const std::string b(reader.ReadUnpadded(right).text);
+  RecordDiffer differ(rules->For("out"));
+  std::vector<std::string> texts;
+  for (const FieldDifference& one : differ.Compare(a, b)) {
+    texts.push_back(one.path + " " + std::string(NameOf(one.change)) + " " + one.left.shown + "->" +
+                    one.right.shown);
+  }
+  return texts;
+}
+
+TEST(DifferenceTest, EveryKindOfChangeIsToldApart) {
+  EXPECT_THAT(
+      Compare(R"({"v":1,"t":1,"f":1,"n":1,"m":null,"gone":2,"s":"a"})",
+              R"({"v":2,"t":"1","f":1.0,"n":null,"new":3,"s":"b"})"),
+      ElementsAre("f type 1->1.0", "gone removed 2->", "m removed null->", "n null 1->null",
+                  "new added ->3", "s value \"a\"->\"b\"", "t type 1->\"1\"", "v value 1->2"));
+}
+
+TEST(DifferenceTest, NestedFieldsHavePathsAndWholeSubtreesOne) {
+  EXPECT_THAT(Compare(R"({"user":{"address":{"zip":"1","x.y":1}},"o":{"a":{"b":1}}})",
+                      R"({"user":{"address":{"zip":"2","x.y":2}},"o":{}})"),
+              ElementsAre("o.a removed {\"b\":1}->", "user.address.\"x.y\" value 1->2",
+                          "user.address.zip value \"1\"->\"2\""));
+}
+
+TEST(DifferenceTest, AListOfAnyLengthIsOneField) {
+  EXPECT_THAT(Compare(R"({"l":[{"z":1},{"z":2},{"z":3}]})", R"({"l":[{"z":1},{"z":5},{"z":6}]})"),
+              ElementsAre("l[*].z value 2->5"));
+  EXPECT_THAT(Compare(R"({"l":[1,2]})", R"({"l":[1,2,3]})"), ElementsAre("l[*] added ->3"));
+  EXPECT_THAT(Compare(R"([1,2])", R"([1])"), ElementsAre("[*] removed 2->"));
+}
+
+TEST(DifferenceTest, AReorderedListIsSuch) {
+  EXPECT_THAT(Compare(R"({"l":[1,2,2]})", R"({"l":[2,1,2]})"),
+              ElementsAre("l order [1,2,2]->[2,1,2]"));
+  EXPECT_THAT(Compare(R"({"l":[1,2,2]})", R"({"l":[2,1,1]})"), ElementsAre("l[*] value 1->2"));
+  EXPECT_THAT(Compare(R"({"l":[1,2]})", R"({"l":[2,1]})", "all: {unordered: l}"), IsEmpty());
+}
+
+TEST(DifferenceTest, UnorderedListsAreMultisets) {
+  const char* yaml = "all: {unordered: [l], fields: {'l[*].v': {absolute: 1}}}";
+  EXPECT_THAT(Compare(R"({"l":[1,1,2]})", R"({"l":[2,1,2]})", yaml),
+              ElementsAre("l[*] value 1->2"));
+  EXPECT_THAT(Compare(R"({"l":[{"v":10},{"v":20.5}]})", R"({"l":[{"v":21.0},{"v":10.5}]})", yaml),
+              IsEmpty());
+  EXPECT_THAT(Compare(R"({"l":[1,2,3]})", R"({"l":[3,1]})", yaml), ElementsAre("l[*] removed 2->"));
+}
+
+TEST(DifferenceTest, NumbersMayBeWithinTolerance) {
+  const char* yaml = "all: {fields: {a: {absolute: 0.01}, r: {relative: 0.01}}}";
+  EXPECT_THAT(Compare(R"({"a":1.0,"r":1000})", R"({"a":1.009,"r":1009.5})", yaml), IsEmpty());
+  EXPECT_THAT(Compare(R"({"a":1.0,"r":1000})", R"({"a":1.02,"r":1011})", yaml),
+              ElementsAre("a value 1.0->1.02", "r value 1000->1011"));
+  // A number is a number there, however it is written, but no text.
+  EXPECT_THAT(Compare(R"({"a":1})", R"({"a":1.0})", yaml), IsEmpty());
+  EXPECT_THAT(Compare(R"({"a":1})", R"({"a":"1"})", yaml), ElementsAre("a type 1->\"1\""));
+  // Large integers differ by what they differ, not by what a double holds of it.
+  EXPECT_THAT(Compare(R"({"a":9007199254740993})", R"({"a":9007199254740992})", yaml),
+              ElementsAre("a value 9007199254740993->9007199254740992"));
+  EXPECT_THAT(Compare(R"({"r":1e400})", R"({"r":1e401})", yaml),
+              ElementsAre("r value 1e400->1e401"));
+}
+
+TEST(DifferenceTest, TimesMayBeWithinADuration) {
+  const char* yaml = "all: {fields: {t: {within: 2s}}}";
+  EXPECT_THAT(
+      Compare(R"({"t":"2026-01-01T00:00:00Z"})", R"({"t":"2026-01-01T01:00:02+01:00"})", yaml),
+      IsEmpty());
+  EXPECT_THAT(Compare(R"({"t":"2026-01-01 00:00:00"})", R"({"t":"2026-01-01T00:00:02Z"})", yaml),
+              IsEmpty());
+  EXPECT_THAT(Compare(R"({"t":1767225600})", R"({"t":1767225602})", yaml), IsEmpty());
+  EXPECT_THAT(Compare(R"({"t":1767225600000})", R"({"t":1767225602001})", yaml),
+              ElementsAre("t value 1767225600000->1767225602001"));
+  EXPECT_THAT(
+      Compare(R"({"t":"2026-01-01T00:00:00Z"})", R"({"t":"2026-01-01T00:00:00+01:00"})", yaml),
+      ElementsAre("t value \"2026-01-01T00:00:00Z\"->\"2026-01-01T00:00:00+01:00\""));
+  EXPECT_THAT(Compare(R"({"t":"soon"})", R"({"t":"later"})", yaml),
+              ElementsAre("t value \"soon\"->\"later\""));
+}
+
+TEST(DifferenceTest, LinesThatAreNoJsonDifferAsAWhole) {
+  EXPECT_THAT(Compare("a", "b"), ElementsAre("(line) value a->b"));
+  EXPECT_THAT(Compare("a", "{}"), ElementsAre("(line) value a->{}"));
+  EXPECT_THAT(Compare("1", "2"), ElementsAre("(record) value 1->2"));
+  const std::string deep = std::string(300, '[') + std::string(300, ']');
+  EXPECT_THAT(Compare(deep, deep), IsEmpty());
+  EXPECT_EQ(Compare(deep, "[" + deep + "]").size(), 1u);
+}
+
+TEST(DifferenceTest, FieldsAndValuesAreBounded) {
+  std::string left = "{";
+  std::string right = "{";
+  for (int i = 0; i < 1000; ++i) {
+    left += (i ? ",\"f" : "\"f") + std::to_string(i) + "\":1";
+    right += (i ? ",\"f" : "\"f") + std::to_string(i) + "\":2";
+  }
+  const auto rules = RulesOf("");
+  RecordDiffer differ(rules->For("out"));
+  EXPECT_EQ(differ.Compare(left + "}", right + "}").size(), limits::kRecordFieldsMax + 1);
+  EXPECT_EQ(differ.Compare(left + "}", right + "}").front().path, kOtherFieldsPath);
+  const std::string text(100'000, 'x');
+  const auto& found = differ.Compare("\"a" + text + "\"", "\"b" + text + "\"");
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_LE(found[0].left.shown.size(), limits::kValueBytesMax + 3);
+}
+
+// A random value of few names and values, so that two are often alike; members in a random order.
+std::string RandomJson(std::mt19937_64& random, int depth) {
+  static constexpr const char* kScalars[] = {"null", "true",  "1",     "1.0",         "-0",
+                                             "2.50", "1e400", "\"a\"", "\"\\ud800\"", "\"\""};
+  const uint64_t kind = random() % (depth > 0 ? 4 : 2);
+  if (kind < 2) return kScalars[random() % std::size(kScalars)];
+  std::vector<std::string> parts;
+  for (const char* name : {"a", "b.c", "d"}) {
+    if (random() % 3 == 0) continue;
+    const std::string value = RandomJson(random, depth - 1);
+    parts.push_back(kind == 2 ? value : "\"" + std::string(name) + "\": " + value);
+  }
+  std::shuffle(parts.begin(), parts.end(), random);
+  return (kind == 2 ? "[ " : "{ ") + fmt::format("{}", fmt::join(parts, ", ")) +
+         (kind == 2 ? " ]" : " }");
+}
+
+TEST(DifferenceTest, RecordsDifferInAFieldExactlyIfTheirTextsDo) {
+  std::mt19937_64 random(9);
+  for (const char* yaml : {"", "all: {unordered: ['a', '[*]', '*.*', '[*][*]', 'd[*].a']}",
+                           "all: {ignore: [a, '*.d', '[*].a']}"}) {
+    const auto rules = RulesOf(yaml);
+    RecordReader reader(rules->For("out"));
+    RecordDiffer differ(rules->For("out"));
+    int same = 0;
+    for (int i = 0; i < 20'000; ++i) {
+      const std::string a(reader.ReadUnpadded(RandomJson(random, 3)).text);
+      const std::string b(reader.ReadUnpadded(RandomJson(random, 3)).text);
+      EXPECT_EQ(reader.ReadUnpadded(a).text, a);
+      std::vector<std::string> there;
+      for (const auto& one : differ.Compare(a, b)) there.push_back(one.path);
+      EXPECT_EQ(there.empty(), a == b) << a << "\n" << b;
+      std::vector<std::string> back;
+      for (const auto& one : differ.Compare(b, a)) back.push_back(one.path);
+      EXPECT_EQ(there, back) << a << "\n" << b;
+      same += a == b;
+    }
+    EXPECT_GT(same, 100);
+  }
+}
+
+TEST(DifferenceTest, KnownFieldsAreMarked) {
+  const auto rules = RulesOf("known: [{field: a, reason: x, until: 2030-01-01}]");
+  RecordDiffer differ(rules->For("out"));
+  const auto& found = differ.Compare(R"({"a":1,"b":1})", R"({"a":2,"b":2})");
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_TRUE(found[0].known);
+  EXPECT_FALSE(found[1].known);
+}
+
+}  // namespace
+}  // namespace weir::shadow
