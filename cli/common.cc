@@ -96,6 +96,7 @@ StatusOr<LoadedJob> BuildAgain(const runtime::ExecutorStart& start) {
   Parameters parameters(Parameters::Values(start.parameters().begin(), start.parameters().end()),
                         ResourcesThatTravelled(resources, /*plugins=*/false), /*working_dir=*/"",
                         ResourcesThatTravelled(resources, /*plugins=*/true));
+  parameters.set_part(start.part());
   WEIR_ASSIGN_OR_RETURN(BuiltJob built, library.Build(parameters));
   return LoadedJob{std::move(library), std::move(parameters), std::move(built)};
 }

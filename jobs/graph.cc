@@ -1,5 +1,7 @@
 #include "jobs/graph.h"
 
+#include <algorithm>
+
 #include "core/hash.h"
 #include "weir/jobs/graph.pb.h"
 
@@ -10,6 +12,17 @@ int JobGraph::FindStage(std::string_view name) const {
     if (stages[i].name == name) return static_cast<int>(i);
   }
   return -1;
+}
+
+std::vector<std::string> JobGraph::Parts() const {
+  std::vector<std::string> parts;
+  for (const StageSpec& stage : stages) {
+    if (std::find(parts.begin(), parts.end(), stage.part) == parts.end()) {
+      parts.push_back(stage.part);
+    }
+  }
+  if (parts.empty()) parts.emplace_back();
+  return parts;
 }
 
 uint64_t JobGraph::Fingerprint() const { return Hash64(Serialize()); }
@@ -32,6 +45,8 @@ std::string JobGraph::Serialize() const {
     for (const std::string& output : stage.outputs) to.add_outputs(output);
     to.set_place(stage.place);
     if (stage.key) to.set_key(stage.key->Serialize());
+    to.set_part(stage.part);
+    to.set_outside(stage.outside);
   }
   for (const EdgeSpec& edge : edges) {
     jobs::Edge& to = *graph.add_edges();
@@ -53,6 +68,7 @@ StatusOr<JobGraph> JobGraph::Parse(std::string_view bytes) {
   }
   JobGraph result;
   result.job = graph.job();
+  const std::string* part_of_sinks = nullptr;
   for (const jobs::Stage& from : graph.stages()) {
     if (from.role() > static_cast<uint32_t>(StageRole::kSink) ||
         from.on_failure() > static_cast<uint32_t>(FailurePolicy::kFail)) {
@@ -70,6 +86,15 @@ StatusOr<JobGraph> JobGraph::Parse(std::string_view bytes) {
     stage.exactly_once = from.exactly_once();
     stage.can_revoke = from.can_revoke();
     stage.place = from.place();
+    stage.part = from.part();
+    stage.outside = from.outside();
+    if (stage.role == StageRole::kSink) {
+      if (part_of_sinks == nullptr) part_of_sinks = &from.part();
+      if (*part_of_sinks != from.part()) {
+        return absl::InvalidArgumentError("sink '" + from.name() + "' is in part '" + from.part() +
+                                          "', and others are in '" + *part_of_sinks + "'");
+      }
+    }
     if (!from.key().empty()) {
       WEIR_ASSIGN_OR_RETURN(stage.key, Schema::Parse(from.key()));
     }

@@ -42,6 +42,12 @@ struct StageSpec {
   bool can_revoke = false;   // of a sink: can take back what it committed
   std::vector<std::string> outputs;  // names of its ports 1, 2, ... (Stream::Side)
   std::string place;  // of a sink: where its results are; going back is possible there alone
+  // It calls something outside that a second run of the job would call as well, and nobody has said
+  // that this does no harm. A shadow refuses it.
+  bool outside = false;
+  // Stages of one part run in executors of their own, which have loaded what that part needs; most
+  // jobs have one part, of no name. All sinks are in one part.
+  std::string part;
 };
 
 struct EdgeSpec {
@@ -59,6 +65,8 @@ struct JobGraph {
   std::vector<EdgeSpec> edges;
 
   int FindStage(std::string_view name) const;  // -1: there is none
+  // The names of its parts, in the order of their first stages; of a job without stages one, "".
+  std::vector<std::string> Parts() const;
   uint64_t Fingerprint() const;
   std::string Serialize() const;
   static StatusOr<JobGraph> Parse(std::string_view bytes);

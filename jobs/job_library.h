@@ -15,7 +15,7 @@
 namespace weir {
 
 // Changes whenever a library built before could misread what it is handed.
-inline constexpr uint32_t kJobAbi = 5;
+inline constexpr uint32_t kJobAbi = 6;
 
 struct JobEntry {
   uint32_t abi;

@@ -49,6 +49,11 @@ class Parameters {
   Parameters(Values values, ResourceLoader load_resource, std::string working_dir = "",
              ResourceLoader load_plugin = nullptr);
 
+  // Of the job's parts (StageSpec::part) the one whose code the builder is to make; empty: the graph
+  // is enough, unless the job has one part.
+  const std::string& part() const { return part_; }
+  void set_part(std::string part) { part_ = std::move(part); }
+
   std::string Text(std::string_view name, std::string_view help,
                    std::optional<std::string> fallback = std::nullopt);
   // A file or a folder. Absolute: a relative one is below the working directory of whoever gave it.
@@ -97,6 +102,7 @@ class Parameters {
   Values values_;
   const ResourceLoader load_resource_;
   const std::string working_dir_;
+  std::string part_;
   const ResourceLoader load_plugin_;
   std::vector<Declaration> declarations_;
   std::string plugins_name_;        // the parameter that names plugins; empty: the job takes none

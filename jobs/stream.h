@@ -294,7 +294,10 @@ class Stream {
   Stream<U> Async(std::string_view name, AsyncOptions options, Fn fn) {
     AddErrorOf(name, Validate(options));
     return Then<U>(
-        {.name = std::string(name), .kind = "async", .options = ToText(options)},
+        {.name = std::string(name),
+         .kind = "async",
+         .options = ToText(options),
+         .outside = !options.safe_in_shadow},
         [options, fn] { return std::make_unique<AsyncOperator<T, U, Fn>>(options, fn); });
   }
 

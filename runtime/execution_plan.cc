@@ -1,5 +1,7 @@
 #include "runtime/execution_plan.h"
 
+#include <algorithm>
+
 #include "core/check.h"
 #include "core/key_group.h"
 
@@ -10,19 +12,23 @@ ExecutionPlan MakeExecutionPlan(const JobGraph& graph, int parallelism) {
   ExecutionPlan plan;
   plan.parallelism = parallelism;
   plan.group_of.assign(graph.stages.size(), -1);
+  plan.parts = graph.Parts();
   for (int stage = 0; stage < static_cast<int>(graph.stages.size()); ++stage) {
     int group = -1;
     bool alone = false;
+    const auto part = std::find(plan.parts.begin(), plan.parts.end(), graph.stages[stage].part);
+    const int part_index = static_cast<int>(part - plan.parts.begin());
     for (const EdgeSpec& edge : graph.edges) {
       if (edge.to != stage) continue;
       const int from = plan.group_of[edge.from];
+      alone |= plan.groups[from].part != part_index;
       alone |= edge.partitioning == Partitioning::kKeyed && parallelism > 1;
       alone |= group >= 0 && group != from;
       group = from;
     }
     if (group < 0 || alone) {
       group = static_cast<int>(plan.groups.size());
-      plan.groups.emplace_back();
+      plan.groups.emplace_back().part = part_index;
     }
     plan.groups[group].stages.push_back(stage);
     plan.group_of[stage] = group;

@@ -3,8 +3,8 @@
 //
 // A task group is a chain (or tree) of stages that hand rows to each other directly; each of its
 // `parallelism` subtasks is a task. A stage joins the group of the stages it reads from if all its
-// edges lead from that one group and move no row to another subtask: forward edges, and at
-// parallelism 1 any edge. So at parallelism 1 a pipeline is a single task.
+// edges lead from that one group, which is of its own part, and move no row to another subtask:
+// forward edges, and at parallelism 1 any edge. So at parallelism 1 a pipeline is a single task.
 #pragma once
 
 #include <string>
@@ -15,6 +15,7 @@
 namespace weir {
 
 struct TaskGroup {
+  int part = 0;             // index into ExecutionPlan::parts
   std::vector<int> stages;  // indices into the graph, in topological order; the first is the head
   std::vector<int> input_edges;  // edges that enter the head from other groups
   std::vector<int> inner_edges;
@@ -23,8 +24,9 @@ struct TaskGroup {
 
 struct ExecutionPlan {
   int parallelism = 1;
-  std::vector<TaskGroup> groups;  // in topological order
-  std::vector<int> group_of;      // by stage
+  std::vector<TaskGroup> groups;   // in topological order
+  std::vector<int> group_of;       // by stage
+  std::vector<std::string> parts;  // of the graph
 
   int tasks() const { return static_cast<int>(groups.size()) * parallelism; }
 };

@@ -23,6 +23,7 @@ class ExecutorPool {
   };
 
   virtual ~ExecutorPool() = default;
+  // executors: of all parts of the job, those of a part beside each other.
   virtual void Start(uint32_t attempt, int executors) = 0;
   virtual void Send(int executor, const runtime::ToExecutor& message) = 0;
   // Has the executors report the progress of their tasks; called a few times a second.

@@ -114,6 +114,7 @@ StatusOr<ChildProcess> ExecutorProcesses::StartProcess(int executor, int executo
   start.set_attempt(attempt_);
   start.set_executor(executor);
   start.set_executors(executors);
+  start.set_part(options_.parts[executor * options_.parts.size() / executors]);
   start.set_work(fmt::format("{}/executor-{}", options_.folder, executor));
   start.set_crash_file(crash_file);
   start.set_parent(getpid());

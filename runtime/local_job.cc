@@ -44,7 +44,14 @@ StatusOr<std::unique_ptr<LocalJob>> LocalJob::Prepare(const BuiltJob& job, Local
                                                       Environment& env) {
   const int executors = ExecutorsOf(options);
   const int subtasks = (options.parallelism + executors - 1) / executors;
-  WEIR_RETURN_IF_ERROR(PlanMemory(job.graph, subtasks, options.memory_bytes).status());
+  const std::vector<std::string> parts = job.graph.Parts();
+  for (const std::string& part : parts) {
+    WEIR_RETURN_IF_ERROR(PlanMemory(job.graph, subtasks, options.memory_bytes, part).status());
+  }
+  if (parts.size() > 1 && options.workers == 0) {
+    return absl::InvalidArgumentError(
+        "the parts of this job run in executors of their own, as with --workers 1");
+  }
   std::unique_ptr<LocalJob> local(new LocalJob(job, std::move(options), env));
   WEIR_ASSIGN_OR_RETURN(local->lock_, LockDataFolder(env, local->options_.data_dir));
   WEIR_RETURN_IF_ERROR(local->ChooseStart());

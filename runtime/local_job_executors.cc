@@ -31,6 +31,7 @@ StatusOr<std::unique_ptr<ExecutorPool>> LocalJob::MakeExecutors() {
     processes.start.set_checkpoints(options_.data_dir + "/checkpoints");
     processes.start.set_memory_bytes(options_.memory_bytes);
     processes.start.set_encode_edges(options_.encode_edges);
+    processes.parts = job_.graph.Parts();
     return ExecutorProcesses::Listen(
         loop_, env_, std::move(processes), std::move(events),
         [this](std::string_view line) { Log(LogLine::Warning(line)); });
@@ -47,7 +48,7 @@ std::vector<int> LocalJob::PlaceExecutors(int parallelism) {
 }
 
 void LocalJob::StartExecutors(uint32_t attempt, const std::vector<int>& shares) {
-  executors_->Start(attempt, static_cast<int>(shares.size()));
+  executors_->Start(attempt, static_cast<int>(shares.size() * job_.graph.Parts().size()));
 }
 
 void LocalJob::Send(int executor, const runtime::ToExecutor& message) {

@@ -68,7 +68,8 @@ Status CheckResources(const state::Resources& resources, const BuiltJob& job) {
   return absl::OkStatus();
 }
 
-// That the executors share all subtasks among them, in order, and that this is one of them.
+// That the executors of each part, in order, share all its subtasks among them, in order, and that
+// this is one of them.
 Status CheckDeploy(const runtime::Deploy& deploy, const BuiltJob& job) {
   if (deploy.parallelism() < 1 || deploy.parallelism() > kKeyGroups) {
     return absl::DataLossError(fmt::format("a parallelism of {}", deploy.parallelism()));
@@ -78,16 +79,19 @@ Status CheckDeploy(const runtime::Deploy& deploy, const BuiltJob& job) {
     return absl::DataLossError(
         fmt::format("there is no executor {} of {}", deploy.executor(), deploy.executors_size()));
   }
-  uint64_t next = 0;
+  const size_t parts = job.graph.Parts().size();
+  uint64_t next = 0;  // counted through all parts
   for (const runtime::ExecutorPlace& place : deploy.executors()) {
-    if (place.first_subtask() != next || place.subtasks() < 1) {
+    if (place.part() * uint64_t{deploy.parallelism()} + place.first_subtask() != next ||
+        place.subtasks() < 1 ||
+        place.first_subtask() + uint64_t{place.subtasks()} > deploy.parallelism()) {
       return absl::DataLossError("the subtasks of the executors do not follow each other");
     }
     next += place.subtasks();
   }
-  if (next != deploy.parallelism()) {
-    return absl::DataLossError(
-        fmt::format("the executors have {} subtasks of {}", next, deploy.parallelism()));
+  if (next != parts * deploy.parallelism()) {
+    return absl::DataLossError(fmt::format("the executors have {} subtasks of {}", next,
+                                           parts * deploy.parallelism()));
   }
   return CheckResources(deploy.resources(), job);
 }

@@ -54,6 +54,8 @@ struct AsyncOptions {
   int retries = 3;
   Duration backoff_min = Milliseconds(100);
   Duration backoff_max = Seconds(10);
+  // A shadow calls as well, and does no harm by it: it only asks. Without this a shadow is refused.
+  bool safe_in_shadow = false;
 };
 
 // "concurrency=16 ordered timeout=30s retries=3 backoff=100ms..10s".

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "core/check.h"
@@ -31,6 +32,7 @@ ClusterJob::ClusterJob(runtime::ClusterJob kept, JobRecord record, JobGraph grap
     : kept_(std::move(kept)),
       record_(std::move(record)),
       graph_(std::move(graph)),
+      parts_(graph_.Parts()),
       env_(env),
       loop_(loop),
       cluster_(cluster),
@@ -57,7 +59,9 @@ Status ClusterJob::SaveRecord(const JobRecord& record, const runtime::AttemptSta
     std::string secret;
     for (int i = 0; i < 2; ++i) secret += fmt::format("{:016x}", env_.random.Next());
     kept_.set_secret(secret);
-    for (const Member& member : members_) kept_.add_placement(member.share.worker);
+    for (size_t i = 0; i < members_.size() / parts_.size(); ++i) {
+      kept_.add_placement(members_[i].share.worker);
+    }
   }
   return Save();
 }
@@ -194,11 +198,11 @@ bool ClusterJob::running_on(const std::string& worker) const {
 }
 
 std::vector<std::string> ClusterJob::workers() const {
-  std::vector<std::string> workers;
+  std::set<std::string> workers;
   for (const Member& member : members_) {
-    if (!member.over) workers.push_back(member.share.worker);
+    if (!member.over) workers.insert(member.share.worker);
   }
-  return workers;
+  return {workers.begin(), workers.end()};
 }
 
 std::string ClusterJob::worker_of(int subtask) const {

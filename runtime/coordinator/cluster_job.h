@@ -90,6 +90,7 @@ class ClusterJob final : private JobMaster::Host {
 
  private:
   struct Member {
+    std::string part;
     WorkerTable::Share share;
     uint64_t session = 0;  // 0: it has not said Hello, or is lost
     bool hello = false;    // it has said Hello
@@ -113,6 +114,8 @@ class ClusterJob final : private JobMaster::Host {
   // The end of a member: its slots are free, and the master is told unless it has said Canceled.
   void End(int executor, JobMaster::Loss loss, std::string log_tail = "");
   void MakeMembers();
+  // For each part of the job one with each share. Takes the slots.
+  void AddMembers(const std::vector<WorkerTable::Share>& shares);
   void FollowWishes(int64_t now);
   Status SaveWish(const std::function<void(runtime::ClusterJob&)>& wish);
   runtime::Savepoint& AddSavepoint(runtime::ClusterJob& job);
@@ -135,6 +138,7 @@ class ClusterJob final : private JobMaster::Host {
   runtime::ClusterJob kept_;
   JobRecord record_;
   const JobGraph graph_;
+  const std::vector<std::string> parts_;  // of the graph
   Environment& env_;
   EventLoop& loop_;
   Cluster& cluster_;

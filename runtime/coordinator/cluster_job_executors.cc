@@ -14,27 +14,34 @@ namespace weir {
 std::vector<int> ClusterJob::PlaceExecutors(int parallelism) {
   // What is left of the attempt before has no use any more, and its slots are free.
   EndMembers();
-  placed_ = cluster_.workers().Place(parallelism);
+  placed_ = cluster_.workers().Place(parallelism, static_cast<int>(parts_.size()));
   std::vector<int> shares;
   for (const WorkerTable::Share& share : placed_) shares.push_back(share.subtasks);
   if (placed_.empty()) return shares;
   members_.clear();
-  for (const WorkerTable::Share& share : placed_) {
-    Member& member = members_.emplace_back();
-    member.share = share;
-    cluster_.workers().Take(share);
-  }
+  AddMembers(placed_);
   return shares;
+}
+
+void ClusterJob::AddMembers(const std::vector<WorkerTable::Share>& shares) {
+  for (const std::string& part : parts_) {
+    for (const WorkerTable::Share& share : shares) {
+      Member& member = members_.emplace_back();
+      member.part = part;
+      member.share = share;
+      cluster_.workers().Take(share);
+    }
+  }
 }
 
 // As they were placed by a coordinator that was here before.
 void ClusterJob::MakeMembers() {
   WEIR_CHECK(kept_.placement_size() == kept_.attempt().shares_size());
+  std::vector<WorkerTable::Share> shares;
   for (int i = 0; i < kept_.placement_size(); ++i) {
-    Member& member = members_.emplace_back();
-    member.share = {kept_.placement(i), static_cast<int>(kept_.attempt().shares(i))};
-    cluster_.workers().Take(member.share);
+    shares.push_back({kept_.placement(i), static_cast<int>(kept_.attempt().shares(i))});
   }
+  AddMembers(shares);
 }
 
 runtime::ExecutorRef ClusterJob::RefOf(int executor) const {
@@ -46,7 +53,7 @@ runtime::ExecutorRef ClusterJob::RefOf(int executor) const {
 }
 
 void ClusterJob::StartExecutors(uint32_t attempt, const std::vector<int>& shares) {
-  WEIR_CHECK(attempt == record_.attempt && shares.size() == members_.size());
+  WEIR_CHECK(attempt == record_.attempt && shares.size() * parts_.size() == members_.size());
   last_log_tail_.clear();
   lost_worker_.clear();
   for (size_t i = 0; i < members_.size(); ++i) {
@@ -65,6 +72,7 @@ void ClusterJob::StartExecutors(uint32_t attempt, const std::vector<int>& shares
     executor.set_attempt(attempt);
     executor.set_executor(i);
     executor.set_executors(members_.size());
+    executor.set_part(member.part);
     executor.set_library_sha256(record_.identity.library_sha256);
     *executor.mutable_parameters() = kept_.parameters();
     executor.set_checkpoints(cluster_.checkpoints());

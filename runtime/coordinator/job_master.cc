@@ -137,13 +137,17 @@ void JobMaster::OnExecutorsStarted(uint32_t attempt, const std::vector<std::stri
   deploy.set_graph_fingerprint(graph_.Fingerprint());
   deploy.set_restore_checkpoint(restored_);
   resources_.Write(*deploy.mutable_resources());
-  int first = 0;
-  for (int executor = 0; executor < executors(); ++executor) {
-    runtime::ExecutorPlace& place = *deploy.add_executors();
-    place.set_address(addresses[executor]);
-    place.set_first_subtask(first);
-    place.set_subtasks(shares_[executor]);
-    first += shares_[executor];
+  for (uint32_t part = 0; part < plan_.parts.size(); ++part) {
+    int first = 0;
+    for (const int share : shares_) {
+      const int executor = deploy.executors_size();
+      runtime::ExecutorPlace& place = *deploy.add_executors();
+      place.set_address(addresses[executor]);
+      place.set_first_subtask(first);
+      place.set_subtasks(share);
+      place.set_part(part);
+      first += share;
+    }
   }
   for (int executor = 0; executor < executors(); ++executor) {
     deploy.set_executor(executor);
@@ -163,6 +167,17 @@ void JobMaster::OnExecutorLost(uint32_t attempt, int executor, const Loss& loss,
     failure_ = loss.why;
   }
   OnCanceled(executor, now_micros);
+}
+
+int JobMaster::sinks_executor() const {
+  for (const TaskGroup& group : plan_.groups) {
+    for (const int stage : group.stages) {
+      if (graph_.stages[stage].role == StageRole::kSink) {
+        return group.part * static_cast<int>(shares_.size());
+      }
+    }
+  }
+  return 0;
 }
 
 void JobMaster::SendToAll(const runtime::ToExecutor& message) {
@@ -238,7 +253,7 @@ void JobMaster::OnTaskOpened(const runtime::TaskOpened& opened) {
   runtime::ToExecutor message = Message();
   message.mutable_recover_sinks()->set_restored(restored_);
   message.mutable_recover_sinks()->set_revoke(revoke_);
-  host_.Send(0, message);
+  host_.Send(sinks_executor(), message);
 }
 
 void JobMaster::OnRunning(int64_t now_micros) {

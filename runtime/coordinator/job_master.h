@@ -42,11 +42,13 @@ class JobMaster {
   class Host {
    public:
     virtual ~Host() = default;
-    // How many of so many subtasks each executor of the next attempt is to run. Empty: there is no
-    // room for all of them now; asked again a little later.
+    // How many of so many subtasks each executor of a part is to run in the next attempt; alike for
+    // every part of the job. Empty: there is no room for all of them now; asked again a little
+    // later.
     virtual std::vector<int> PlaceExecutors(int parallelism) = 0;
-    // Makes the executors of a new attempt, as they were placed; what is left of an earlier one is
-    // ended. Answered by OnExecutorsStarted, or by OnExecutorLost.
+    // Makes the executors of a new attempt, as they were placed: those of the first part, then those
+    // of the next (ExecutionPlan::parts). What is left of an earlier attempt is ended. Answered by
+    // OnExecutorsStarted, or by OnExecutorLost.
     virtual void StartExecutors(uint32_t attempt, const std::vector<int>& shares) = 0;
     virtual void Send(int executor, const runtime::ToExecutor& message) = 0;
     // Durable when it returns. Who never calls Reattach() need not keep the attempt's state.
@@ -160,7 +162,9 @@ class JobMaster {
   bool has_attempt() const {
     return phase_ != Phase::kCreated && phase_ != Phase::kPlacing && phase_ != Phase::kEnded;
   }
-  int executors() const { return static_cast<int>(shares_.size()); }
+  int executors() const { return static_cast<int>(shares_.size() * plan_.parts.size()); }
+  // The one that has subtask 0 of all sinks.
+  int sinks_executor() const;
   bool writing_manifest() const {
     return checkpoints_ != nullptr &&  // as it is before the first attempt
            checkpoints_->phase() == CheckpointCoordinator::Phase::kWriting;
@@ -197,7 +201,7 @@ class JobMaster {
   Phase phase_ = Phase::kCreated;
   // Of the attempt.
   ExecutionPlan plan_;
-  std::vector<int> shares_;     // subtasks of each executor
+  std::vector<int> shares_;     // subtasks of each executor of a part
   CheckpointId triggered_ = 0;  // the last checkpoint of this attempt
   BarrierKind triggered_kind_ = BarrierKind::kCheckpoint;
   std::unique_ptr<CheckpointCoordinator> checkpoints_;  // of the attempt

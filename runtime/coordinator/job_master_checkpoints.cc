@@ -177,7 +177,7 @@ void JobMaster::OnCommitted(int executor, const runtime::Committed& committed) {
   if (static_cast<int>(committed_.size()) < executors()) return;
   runtime::ToExecutor message = Message();
   message.mutable_finish_commit()->Swap(&finish_commit_);
-  host_.Send(0, message);
+  host_.Send(sinks_executor(), message);
 }
 
 void JobMaster::OnCommitFinished(const runtime::CommitFinished& finished, int64_t now_micros) {

@@ -26,7 +26,7 @@ int WorkerTable::FreeSlots(const std::string& id) const {
   return std::max(0, worker->second.slots - (taken == taken_.end() ? 0 : taken->second));
 }
 
-std::vector<WorkerTable::Share> WorkerTable::Place(int subtasks) const {
+std::vector<WorkerTable::Share> WorkerTable::Place(int subtasks, int parts) const {
   struct Candidate {
     Share share;
     int free;
@@ -37,9 +37,9 @@ std::vector<WorkerTable::Share> WorkerTable::Place(int subtasks) const {
     const auto best =
         std::max_element(candidates.begin(), candidates.end(),
                          [](const Candidate& a, const Candidate& b) { return a.free < b.free; });
-    if (best == candidates.end() || best->free == 0) return {};
+    if (best == candidates.end() || best->free < parts) return {};
     ++best->share.subtasks;
-    --best->free;
+    best->free -= parts;
   }
   std::vector<Share> shares;
   for (Candidate& candidate : candidates) {

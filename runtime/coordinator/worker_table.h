@@ -1,7 +1,7 @@
 // WorkerTable: the workers that a coordinator knows, and which of their slots are taken. Pure.
 //
-// A subtask takes a slot. What is placed is spread: each subtask goes to the worker that then has
-// the most free slots. Not thread-safe.
+// A subtask takes a slot, in each part of its job. What is placed is spread: each subtask goes, with
+// all its parts, to the worker that then has the most free slots. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -36,9 +36,9 @@ class WorkerTable {
   const std::map<std::string, WorkerInfo>& workers() const { return workers_; }
 
   int FreeSlots(const std::string& id) const;
-  // An executor of each of the workers that are to run `subtasks`, in the order of their ids; empty
-  // where there are not that many free slots. Nothing is taken yet.
-  std::vector<Share> Place(int subtasks) const;
+  // An executor of each of the workers that are to run `subtasks` of every part, in the order of
+  // their ids; empty where there are not that many free slots. Nothing is taken yet.
+  std::vector<Share> Place(int subtasks, int parts = 1) const;
   void Take(const Share& share) { taken_[share.worker] += share.subtasks; }
   void Release(const Share& share);
 

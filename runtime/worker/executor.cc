@@ -48,7 +48,8 @@ struct Executor::Attempt {
   std::unique_ptr<Notices> notices;
   std::unique_ptr<PeerLinks> links;  // null: there are no peers
   std::map<TaskId, std::unique_ptr<Task>> tasks;
-  int first_subtask = 0;                     // of those that are here
+  int part = 0;                              // of the plan's, that is here
+  int first_subtask = 0;                     // of its subtasks that are here
   std::vector<std::unique_ptr<Slot>> slots;  // one for each of them
   std::unique_ptr<StallDetector> stalls;     // null: nobody looks
   // Handles that no completed checkpoint has committed yet, by sink; filled on the loop's thread.
@@ -67,6 +68,19 @@ struct Executor::Attempt {
     }
   }
 };
+
+int ExecutorOf(const std::vector<runtime::ExecutorPlace>& executors, const JobGraph& graph,
+               int stage, int subtask) {
+  const std::vector<std::string> parts = graph.Parts();
+  const auto found =
+      std::find_if(executors.begin(), executors.end(), [&](const runtime::ExecutorPlace& place) {
+        return parts[place.part()] == graph.stages[stage].part &&
+               subtask >= static_cast<int>(place.first_subtask()) &&
+               subtask < static_cast<int>(place.first_subtask() + place.subtasks());
+      });
+  WEIR_CHECK(found != executors.end());
+  return static_cast<int>(found - executors.begin());
+}
 
 Executor::Executor(const BuiltJob& job, CheckpointStore& store, Environment& env, EventQueue& loop,
                    Options options, std::function<void(const runtime::ToCoordinator&)> send)
@@ -166,8 +180,10 @@ Status Executor::Deploy(uint32_t number, const runtime::Deploy& deploy) {
   WEIR_RETURN_IF_ERROR(env_.disk.MakeDirectories(attempt_->local_dir));
   attempt_->plan = MakeExecutionPlan(job_.graph, static_cast<int>(deploy.parallelism()));
   const runtime::ExecutorPlace& place = deploy.executors().at(deploy.executor());
-  WEIR_ASSIGN_OR_RETURN(attempt_->memory, PlanMemory(job_.graph, static_cast<int>(place.subtasks()),
-                                                     options_.memory_bytes));
+  attempt_->part = static_cast<int>(place.part());
+  WEIR_ASSIGN_OR_RETURN(attempt_->memory,
+                        PlanMemory(job_.graph, static_cast<int>(place.subtasks()),
+                                   options_.memory_bytes, attempt_->plan.parts[attempt_->part]));
   SetBlockCacheBytes(attempt_->memory.block_cache_bytes);
   std::optional<Manifest> restored;
   if (deploy.restore_checkpoint() != 0) {
@@ -236,6 +252,7 @@ void Executor::MakeTasks(const std::optional<Manifest>& restored,
   TaskWiring wiring;
   wiring.job = &job_;
   wiring.plan = &attempt.plan;
+  wiring.part = attempt.part;
   wiring.first_subtask = attempt.first_subtask;
   wiring.subtasks = static_cast<int>(attempt.slots.size());
   wiring.remote = attempt.links.get();

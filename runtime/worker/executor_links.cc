@@ -14,13 +14,8 @@ namespace weir {
 struct ExecutorLinks::Impl {
   explicit Impl(NetworkThread& network) : network(network) {}
 
-  int PeerOf(int subtask) const {
-    const auto place = std::find_if(places.begin(), places.end(), [&](const auto& p) {
-      return subtask >= static_cast<int>(p.first_subtask()) &&
-             subtask < static_cast<int>(p.first_subtask() + p.subtasks());
-    });
-    WEIR_CHECK(place != places.end());
-    return static_cast<int>(place - places.begin());
+  int PeerOf(int stage, int subtask) const {
+    return ExecutorOf(places, job->graph, stage, subtask);
   }
   ChannelId IdOf(const ChannelKey& key) const {
     return (static_cast<ChannelId>(key.edge) * parallelism + key.sender) * parallelism +
@@ -100,16 +95,16 @@ void ExecutorLinks::Prepare(const BuiltJob& job, const runtime::Deploy& deploy) 
 
 std::shared_ptr<Channel> ExecutorLinks::Outgoing(const ChannelKey& key, size_t capacity_bytes,
                                                  std::function<void()> wake_sender) {
-  return impl_->exchange->AddOutgoing(impl_->PeerOf(key.receiver), impl_->IdOf(key),
-                                      impl_->job->edges[key.edge].codec, capacity_bytes,
-                                      std::move(wake_sender));
+  return impl_->exchange->AddOutgoing(
+      impl_->PeerOf(impl_->job->graph.edges[key.edge].to, key.receiver), impl_->IdOf(key),
+      impl_->job->edges[key.edge].codec, capacity_bytes, std::move(wake_sender));
 }
 
 std::shared_ptr<Channel> ExecutorLinks::Incoming(const ChannelKey& key, size_t capacity_bytes,
                                                  std::function<void()> wake_receiver) {
-  return impl_->exchange->AddIncoming(impl_->PeerOf(key.sender), impl_->IdOf(key),
-                                      impl_->job->edges[key.edge].codec, capacity_bytes,
-                                      std::move(wake_receiver));
+  return impl_->exchange->AddIncoming(
+      impl_->PeerOf(impl_->job->graph.edges[key.edge].from, key.sender), impl_->IdOf(key),
+      impl_->job->edges[key.edge].codec, capacity_bytes, std::move(wake_receiver));
 }
 
 void ExecutorLinks::Connect(std::function<void(const Status&)> lost) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string_view>
 #include <vector>
 
 #include "jobs/graph.h"
@@ -19,7 +20,9 @@ struct MemoryPlan {
   std::vector<size_t> instance_bytes;  // of one instance, by stage
 };
 
-// InvalidArgument, with the least that is enough, for a budget that is too small.
-StatusOr<MemoryPlan> PlanMemory(const JobGraph& graph, int parallelism, size_t budget_bytes);
+// For an executor with so many subtasks of one part of the job. InvalidArgument, with the least that
+// is enough, for a budget that is too small.
+StatusOr<MemoryPlan> PlanMemory(const JobGraph& graph, int parallelism, size_t budget_bytes,
+                                std::string_view part = {});
 
 }  // namespace weir

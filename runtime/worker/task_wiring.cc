@@ -12,11 +12,18 @@ size_t ChannelBytes(const TaskWiring& wiring) {
   const size_t all = wiring.plan->parallelism;
   const size_t here = wiring.subtasks;
   size_t channels = 0;
-  for (const TaskGroup& group : wiring.plan->groups) {
-    for (int e : group.output_edges) {
-      const bool keyed = wiring.job->graph.edges[e].partitioning == Partitioning::kKeyed;
+  for (const EdgeSpec& edge : wiring.job->graph.edges) {
+    const int from = wiring.plan->group_of[edge.from];
+    const int to = wiring.plan->group_of[edge.to];
+    if (from == to) continue;
+    const bool keyed = edge.partitioning == Partitioning::kKeyed;
+    const bool from_here = wiring.plan->groups[from].part == wiring.part;
+    const bool to_here = wiring.plan->groups[to].part == wiring.part;
+    if (from_here && to_here) {
       // Those among the subtasks here are one object, those to others and from others one each.
       channels += keyed ? here * here + 2 * here * (all - here) : here;
+    } else if (from_here || to_here) {
+      channels += keyed ? here * all : here;
     }
   }
   return std::max(limits::kChannelBytesMin,
@@ -35,13 +42,13 @@ void MakeChannels(const TaskWiring& wiring, std::map<TaskId, WiredTask>& tasks) 
     const bool keyed = edge.partitioning == Partitioning::kKeyed;
     for (int sender = 0; sender < parallelism; ++sender) {
       Task::Output* output = nullptr;
-      if (wiring.IsHere(sender)) {
+      if (wiring.IsHere({from, sender})) {
         output = &tasks[{from, sender}].setup.outputs.emplace_back();
         output->edge = e;
       }
       for (int receiver = keyed ? 0 : sender; receiver < (keyed ? parallelism : sender + 1);
            ++receiver) {
-        const bool received_here = wiring.IsHere(receiver);
+        const bool received_here = wiring.IsHere({to, receiver});
         std::shared_ptr<Channel> channel;
         if (output != nullptr && received_here) {
           channel = std::make_shared<Channel>(bytes, wiring.waker(receiver), wiring.waker(sender));
@@ -107,6 +114,7 @@ std::map<TaskId, WiredTask> WireTasks(const TaskWiring& wiring) {
   const ExecutionPlan& plan = *wiring.plan;
   std::map<TaskId, WiredTask> tasks;
   for (int group = 0; group < static_cast<int>(plan.groups.size()); ++group) {
+    if (plan.groups[group].part != wiring.part) continue;
     for (int i = 0; i < wiring.subtasks; ++i) {
       const int subtask = wiring.first_subtask + i;
       const TaskId id{group, subtask};

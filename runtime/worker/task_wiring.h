@@ -38,7 +38,8 @@ struct TaskWiring {
   // All of these outlive the tasks.
   const BuiltJob* job = nullptr;
   const ExecutionPlan* plan = nullptr;
-  int first_subtask = 0;  // of those that are here
+  int part = 0;           // that is here, of the plan's
+  int first_subtask = 0;  // of its subtasks that are here
   int subtasks = 0;
   RemoteEnds* remote = nullptr;  // null: all are here. Only needed during the call
   const MemoryPlan* memory = nullptr;
@@ -58,8 +59,9 @@ struct TaskWiring {
   Duration step_max = limits::kStepMax;
   Duration coalesce_delay = limits::kCoalesceDelay;
 
-  bool IsHere(int subtask) const {
-    return subtask >= first_subtask && subtask < first_subtask + subtasks;
+  bool IsHere(const TaskId& task) const {
+    return plan->groups[task.group].part == part && task.subtask >= first_subtask &&
+           task.subtask < first_subtask + subtasks;
   }
 };
 

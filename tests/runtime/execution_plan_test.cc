@@ -45,5 +45,21 @@ TEST(ExecutionPlanTest, TwoSourcesMakeTwoGroups) {
   EXPECT_EQ(MakeExecutionPlan(graph, 1).groups.size(), 3u);
 }
 
+TEST(ExecutionPlanTest, PartsShareNoGroup) {
+  JobGraph graph = Pipeline();
+  graph.stages[2].part = "b";
+  graph.stages[3].part = graph.stages[4].part = "c";
+  const ExecutionPlan plan = MakeExecutionPlan(graph, 1);
+  EXPECT_EQ(plan.parts, (std::vector<std::string>{"", "b", "c"}));
+  ASSERT_EQ(plan.groups.size(), 4u);
+  EXPECT_EQ(GroupName(graph, plan.groups[0]), "source -> rebatch");
+  EXPECT_EQ(plan.groups[0].part, 0);
+  EXPECT_EQ(GroupName(graph, plan.groups[1]), "dedup");
+  EXPECT_EQ(plan.groups[1].part, 1);
+  EXPECT_EQ(GroupName(graph, plan.groups[2]), "files");
+  EXPECT_EQ(GroupName(graph, plan.groups[3]), "dead-letters");
+  EXPECT_EQ(plan.groups[3].part, 2);
+}
+
 }  // namespace
 }  // namespace weir

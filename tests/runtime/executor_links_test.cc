@@ -104,7 +104,7 @@ class Cluster final : public JobMaster::Host {
     return EvenShares(parallelism, executors_);
   }
   void StartExecutors(uint32_t attempt, const std::vector<int>& shares) override {
-    const int executors = static_cast<int>(shares.size());
+    const int executors = static_cast<int>(shares.size() * job_.graph.Parts().size());
     nodes_.clear();
     std::vector<std::string> addresses;
     for (int i = 0; i < executors; ++i) {
@@ -177,6 +177,19 @@ TEST_F(ExecutorLinksTest, RowsFindTheirSubtaskWhereverItIs) {
     const std::unique_ptr<Cluster> cluster = Make(parallelism, executors);
     EXPECT_EQ(cluster->Run(), RunState::kFinished) << cluster->log();
     EXPECT_EQ(cluster->status().restarts, 0) << cluster->log();
+    ExpectExactlyOnce(kKeys);
+  }
+}
+
+TEST_F(ExecutorLinksTest, PartsOfAJobHandRowsToEachOther) {
+  job_.graph.stages[1].part = "count";
+  job_.graph.stages[2].part = "collect";
+  for (const auto [parallelism, executors] : {std::pair(1, 1), std::pair(3, 2)}) {
+    SCOPED_TRACE(parallelism);
+    shared_->rows_until_failure = 20'000;
+    const std::unique_ptr<Cluster> cluster = Make(parallelism, executors);
+    EXPECT_EQ(cluster->Run(), RunState::kFinished) << cluster->log();
+    EXPECT_EQ(cluster->status().restarts, 1) << cluster->log();
     ExpectExactlyOnce(kKeys);
   }
 }

@@ -80,6 +80,37 @@ TEST_F(JobMasterExecutorsTest, EachIsToldItsSubtasksAndWhereTheOthersAre) {
   }
 }
 
+TEST_F(JobMasterExecutorsTest, EveryPartOfAJobHasExecutorsOfItsOwn) {
+  graph_.stages[1].part = "b";
+  master_ = std::make_unique<JobMaster>(graph_, record_, options_, host_);
+  master_->Start(now_);
+  ASSERT_THAT(host_.started, ElementsAre(std::pair(5u, 2))) << "of each part";
+  master_->OnExecutorsStarted(5, {"a:1", "a:2", "b:1", "b:2"});
+  EXPECT_THAT(SentTo(), ElementsAre(0, 1, 2, 3));
+  const runtime::Deploy deploy = host_.Last().deploy();
+  ASSERT_EQ(deploy.executors_size(), 4);
+  for (const int part : {0, 1}) {
+    const runtime::ExecutorPlace& first = deploy.executors(2 * part);
+    const runtime::ExecutorPlace& second = deploy.executors(2 * part + 1);
+    EXPECT_EQ(first.part(), static_cast<uint32_t>(part));
+    EXPECT_EQ(first.first_subtask(), 0u);
+    EXPECT_EQ(second.part(), static_cast<uint32_t>(part));
+    EXPECT_EQ(second.first_subtask(), 1u);
+    EXPECT_EQ(first.subtasks() + second.subtasks(), 3u);
+  }
+  for (const int group : {0, 1}) {
+    for (const int subtask : {0, 1, 2}) {
+      runtime::ToCoordinator opened;
+      opened.set_attempt(5);
+      opened.mutable_task_opened()->mutable_task()->set_group(group);
+      opened.mutable_task_opened()->mutable_task()->set_subtask(subtask);
+      master_->OnMessage(2 * group, opened, now_);
+    }
+  }
+  ASSERT_TRUE(host_.Last().has_recover_sinks());
+  EXPECT_EQ(host_.sent_to.back(), 2) << "who has the sinks";
+}
+
 TEST_F(JobMasterExecutorsTest, TheOneOfSubtaskZeroCleansUpAndAllStart) {
   Start();
   SentTo();

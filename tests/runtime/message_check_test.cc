@@ -113,6 +113,21 @@ TEST_F(MessageOfACoordinatorTest, ThatDeploysWhatCannotBeIsAnswered) {
       HasSubstr("a resource came for a stage that has none"));
 }
 
+TEST_F(MessageOfACoordinatorTest, ThatDeploysPartsHasAllSubtasksOfEach) {
+  job_.graph.stages.push_back({.name = "map", .kind = "map", .part = "b"});
+  job_.stages.resize(2);
+  EXPECT_THAT(Say([](auto&) {}), HasSubstr("have 2 subtasks of 4"));
+  EXPECT_THAT(Say([](auto& deploy) { deploy.mutable_executors(1)->set_part(1); }),
+              HasSubstr("do not follow each other"));
+  EXPECT_THAT(Say([](auto& deploy) {
+                for (const uint32_t part : {1, 2}) {
+                  deploy.add_executors()->set_part(part);
+                  deploy.mutable_executors(deploy.executors_size() - 1)->set_subtasks(2);
+                }
+              }),
+              HasSubstr("have 6 subtasks of 4"));
+}
+
 TEST_F(MessageOfACoordinatorTest, OfASinkOrABarrierThatThereIsNotIsNotTaken) {
   runtime::ToExecutor message;
   message.mutable_finish_commit()->add_stages()->set_stage(0);

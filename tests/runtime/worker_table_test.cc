@@ -12,9 +12,9 @@ class WorkerTableTest : public ::testing::Test {
  protected:
   void Add(const std::string& id, int slots) { table_.Add({.id = id, .slots = slots}); }
   // "a2 b1"
-  std::string Placed(int subtasks) {
+  std::string Placed(int subtasks, int parts = 1) {
     std::string text;
-    for (const WorkerTable::Share& share : table_.Place(subtasks)) {
+    for (const WorkerTable::Share& share : table_.Place(subtasks, parts)) {
       text += (text.empty() ? "" : " ") + share.worker + std::to_string(share.subtasks);
     }
     return text;
@@ -36,6 +36,13 @@ TEST_F(WorkerTableTest, WhoHasMoreFreeSlotsGetsMore) {
   Add("b", 5);
   EXPECT_EQ(Placed(4), "b4");
   EXPECT_EQ(Placed(6), "a1 b5");
+}
+
+TEST_F(WorkerTableTest, ASubtaskTakesASlotInEachPartOfItsJob) {
+  Add("a", 7);
+  Add("b", 3);
+  EXPECT_EQ(Placed(3, 3), "a2 b1");
+  EXPECT_EQ(Placed(4, 3), "") << "there are slots enough, but not on one worker";
 }
 
 TEST_F(WorkerTableTest, WhereThereIsNoRoomForAllNothingIsPlaced) {

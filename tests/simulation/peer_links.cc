@@ -29,15 +29,6 @@ void SimPeerLinks::Prepare(const BuiltJob& job, const runtime::Deploy& deploy) {
   exchange_ = std::make_unique<RemoteExchange>(std::move(options));
 }
 
-int SimPeerLinks::PeerOf(int subtask) const {
-  const auto place = std::find_if(places_.begin(), places_.end(), [&](const auto& p) {
-    return subtask >= static_cast<int>(p.first_subtask()) &&
-           subtask < static_cast<int>(p.first_subtask() + p.subtasks());
-  });
-  WEIR_CHECK(place != places_.end());
-  return static_cast<int>(place - places_.begin());
-}
-
 ChannelId SimPeerLinks::IdOf(const ChannelKey& key) const {
   return static_cast<ChannelId>((key.edge * parallelism_ + key.sender) * parallelism_ +
                                 key.receiver);
@@ -45,14 +36,14 @@ ChannelId SimPeerLinks::IdOf(const ChannelKey& key) const {
 
 std::shared_ptr<Channel> SimPeerLinks::Outgoing(const ChannelKey& key, size_t capacity_bytes,
                                                 std::function<void()> wake_sender) {
-  return exchange_->AddOutgoing(PeerOf(key.receiver), IdOf(key), job_->edges[key.edge].codec,
+  return exchange_->AddOutgoing(PeerOf(job_->graph.edges[key.edge].to, key.receiver), IdOf(key), job_->edges[key.edge].codec,
                                 std::min(capacity_bytes, options_.channel_bytes),
                                 std::move(wake_sender));
 }
 
 std::shared_ptr<Channel> SimPeerLinks::Incoming(const ChannelKey& key, size_t capacity_bytes,
                                                 std::function<void()> wake_receiver) {
-  return exchange_->AddIncoming(PeerOf(key.sender), IdOf(key), job_->edges[key.edge].codec,
+  return exchange_->AddIncoming(PeerOf(job_->graph.edges[key.edge].from, key.sender), IdOf(key), job_->edges[key.edge].codec,
                                 std::min(capacity_bytes, options_.channel_bytes),
                                 std::move(wake_receiver));
 }

@@ -57,7 +57,9 @@ class SimPeerLinks final : public PeerLinks {
     uint32_t held_channel = 0;
   };
 
-  int PeerOf(int subtask) const;
+  int PeerOf(int stage, int subtask) const {
+    return ExecutorOf(places_, job_->graph, stage, subtask);
+  }
   ChannelId IdOf(const ChannelKey& key) const;
   void ConnectTo(int peer);
   void OnConnected(int peer, std::shared_ptr<SimConnection> connection, int end);
