@@ -27,6 +27,32 @@ struct RunFlags {
 };
 int Run(const RunFlags& flags);
 
+struct ShadowFlags {
+  std::string baseline;
+  std::string candidate;
+  std::vector<std::string> parameters;  // of both
+  std::vector<std::string> baseline_parameters;
+  std::vector<std::string> candidate_parameters;
+  int parallelism = 1;
+  std::string memory = "2GiB";  // of each executor
+  std::string checkpoint_interval = "10s";
+  uint64_t records = 0;  // to read; 0: all
+  std::string time;      // to read for; empty: to the end
+  std::string from;      // a checkpoint's folder; empty: both begin afresh
+  std::string rules;
+  std::string report = "./weir-shadow";
+  std::string output = "text";      // or json
+  std::string log_format = "text";  // or json
+};
+// Two versions of a job on the same input, and a verdict on how their outputs differ.
+int Shadow(const ShadowFlags& flags);
+// Loads a version of a job for a shadow; started by it alone.
+struct PackFlags {
+  JobFlags job;
+  std::string from;  // a checkpoint that must fit
+};
+int RunPack(const PackFlags& flags);
+
 // A process of a run with --workers, or of a worker; started by them alone.
 int RunExecutor();
 // Loads a job's library for a coordinator; started by it alone.

@@ -37,7 +37,9 @@ std::string InstallationRoot() {
 StatusOr<JobLibrary> LoadLibrary(const std::string& library) {
   std::error_code error;
   const bool is_name = library.find('/') == std::string::npos && library.find('.') == library.npos;
-  if (!is_name || std::filesystem::exists(library, error)) return JobLibrary::Load(library);
+  if (!is_name || std::filesystem::is_regular_file(library, error)) {
+    return JobLibrary::Load(library);
+  }
   std::vector<std::string> folders;
   for (const char* folder : {"jobs", "lib/weir/jobs"}) {
     const std::filesystem::path path = std::filesystem::path(InstallationRoot()) / folder;

@@ -267,8 +267,60 @@ int main(int argc, char** argv) {
   AddSecurityFlags(*worker_command, worker.security);
   AddLogFlag(*worker_command, worker.log_format);
 
+  ShadowFlags shadow;
+  CLI::App* shadow_command = app.add_subcommand(
+      "shadow", "Run two versions of a job on the same input and compare what they would write");
+  shadow_command
+      ->add_option("--baseline", shadow.baseline, "The job library of the version that is trusted")
+      ->required();
+  shadow_command
+      ->add_option("--candidate", shadow.candidate, "That of the version that is looked at")
+      ->required();
+  shadow_command
+      ->add_option("-D,--param", shadow.parameters,
+                   "A parameter of both versions, key=value; may be repeated")
+      ->allow_extra_args(false);
+  shadow_command
+      ->add_option("--baseline-param", shadow.baseline_parameters,
+                   "One of the baseline alone, in place of any of both")
+      ->allow_extra_args(false);
+  shadow_command
+      ->add_option("--candidate-param", shadow.candidate_parameters,
+                   "One of the candidate alone, likewise")
+      ->allow_extra_args(false);
+  shadow_command->add_option("-p,--parallelism", shadow.parallelism, "Subtasks of every stage")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  shadow_command
+      ->add_option("--memory", shadow.memory, "What each of the four processes may hold in memory")
+      ->capture_default_str();
+  shadow_command
+      ->add_option("--checkpoint-interval", shadow.checkpoint_interval,
+                   "Time between checkpoints, from which a run that was killed goes on")
+      ->capture_default_str();
+  CLI::Option* records =
+      shadow_command->add_option("--records", shadow.records, "End when so many were read");
+  shadow_command->add_option("--for", shadow.time, "End after so long, such as 10m")
+      ->excludes(records);
+  shadow_command->add_option("--from", shadow.from,
+                             "Both begin with the state of this checkpoint of the baseline's job "
+                             "(.../chk-7); it is only read");
+  shadow_command->add_option("--rules", shadow.rules,
+                             "What counts as a difference (docs/shadow.md), in YAML");
+  shadow_command
+      ->add_option("--report", shadow.report,
+                   "Folder of the reports; a run that was killed goes on from what is there")
+      ->capture_default_str();
+  AddOutputFlag(*shadow_command, shadow.output);
+  AddLogFlag(*shadow_command, shadow.log_format);
+
   CLI::App* executor_command = app.add_subcommand("executor", "")->group("");
   CLI::App* describe_command = app.add_subcommand("describe", "")->group("");
+
+  PackFlags pack;
+  CLI::App* pack_command = app.add_subcommand("pack", "")->group("");
+  AddJobFlags(*pack_command, pack.job);
+  pack_command->add_option("--from", pack.from);
 
   for (CLI::App* command :
        {run_command, plan_command, check_command, route_command, submit_command}) {
@@ -290,6 +342,8 @@ int main(int argc, char** argv) {
   if (worker_command->parsed()) return RunWorker(worker);
   if (executor_command->parsed()) return RunExecutor();
   if (describe_command->parsed()) return RunDescribe();
+  if (pack_command->parsed()) return RunPack(pack);
+  if (shadow_command->parsed()) return Shadow(shadow);
   if (submit_command->parsed()) {
     if (submit.job.help) std::cout << submit_command->help() << "\n";
     return Submit(submit);

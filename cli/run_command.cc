@@ -1,77 +1,13 @@
-#include <pthread.h>
 #include <signal.h>
-#include <unistd.h>
 
-#include <atomic>
 #include <iostream>
-#include <thread>
 
 #include "cli/commands.h"
-#include "cli/process_log.h"
-#include "cli/progress_display.h"
+#include "cli/local_run.h"
 #include "cli/report.h"
-#include "cli/signals.h"
 #include "runtime/crash_handler.h"
-#include "runtime/limits.h"
-#include "runtime/local_job.h"
-#include "runtime/secrets_in_text.h"
 
 namespace weir::cli {
-namespace {
-
-ExitCode ExitCodeOf(const LocalJobResult& result) {
-  switch (result.state) {
-    case RunState::kFinished:
-      return kDone;
-    case RunState::kSuspended:
-      return kInterrupted;
-    default:
-      return absl::IsOutOfRange(result.status.failure) ? kCheckpointDoesNotFit : kJobFailed;
-  }
-}
-
-// As if the signal had not been blocked: the end, unless whoever started the process said otherwise
-// (nohup).
-void HangUp() {
-  sigset_t hangup;
-  sigemptyset(&hangup);
-  sigaddset(&hangup, SIGHUP);
-  pthread_sigmask(SIG_UNBLOCK, &hangup, nullptr);
-  raise(SIGHUP);
-  pthread_sigmask(SIG_BLOCK, &hangup, nullptr);
-}
-
-// Ctrl-C and SIGTERM are a stop with a checkpoint, a second one an end at once, and SIGHUP a
-// reload; a job that has nothing to reload takes SIGHUP as any process does.
-std::function<void(int)> SignalsOf(LocalJob& job, Log& log) {
-  return [&job, end = EndsAtOnceTheSecondTime([&job, &log] {
-                  log.Write("stopping with a checkpoint; once more stops at once");
-                  job.RequestStop();
-                })](int signal) {
-    if (signal != SIGHUP) return end(signal);
-    if (!job.RequestReload()) HangUp();
-  };
-}
-
-// How to start processes that run the same job.
-ExecutorProcessOptions ExecutorsOf(const LoadedJob& loaded) {
-  ExecutorProcessOptions options;
-  options.program = ThisProgram();
-  options.start.set_library(loaded.library.path());
-  options.start.set_library_sha256(loaded.library.sha256());
-  for (const auto& [name, value] : loaded.parameters.values()) {
-    (*options.start.mutable_parameters())[name] = value;
-  }
-  for (const Resource& resource : loaded.parameters.resources()) {
-    runtime::ResourceFile& file = *options.start.add_resources();
-    file.set_name(resource.name);
-    file.set_path(resource.path);
-    file.set_content(resource.bytes);
-  }
-  return options;
-}
-
-}  // namespace
 
 int Run(const RunFlags& flags) {
   InstallCrashHandler();
@@ -89,17 +25,10 @@ int Run(const RunFlags& flags) {
   std::optional<LoadedJob> loaded = LoadJob(flags.job, exit_code);
   if (!loaded) return exit_code;
 
-  LocalJobOptions options;
+  LocalJobOptions options = LocalOptionsOf(*loaded);
   options.data_dir = flags.data;
-  options.identity.job_name = loaded->library.name();
-  options.identity.library_sha256 = loaded->library.sha256();
-  for (const Resource& resource : loaded->parameters.resources()) {
-    options.identity.resources[resource.name] = resource.sha256;
-  }
-  options.identity.parameters = loaded->parameters.values();
   options.parallelism = flags.parallelism;
   options.workers = flags.workers;
-  if (flags.workers > 0) options.executors = ExecutorsOf(*loaded);
   options.memory_bytes = *memory;
   options.checkpoint_interval = *interval;
   options.from = flags.from;
@@ -107,30 +36,13 @@ int Run(const RunFlags& flags) {
   options.accept_duplicates = flags.accept_duplicates;
   options.drop_state = flags.drop_state;
   options.encode_edges = flags.encode_edges;
-  options.stall_max = limits::kStallMax;
   ProcessLog process(flags.log_format, LogFormat::kPlain);
   if (process.json()) options.executors.start.set_log_format(flags.log_format);
-  Environment& env = RealEnvironment();
-  StatusOr<std::unique_ptr<LocalJob>> job = LocalJob::Prepare(loaded->built, options, env);
-  if (!job.ok()) return process.Fail(job.status());
-
-  signals.Watch(SignalsOf(**job, process.log()));
-  ProgressDisplay display(stderr, isatty(STDERR_FILENO) != 0 && !process.json(), process.log());
-  LocalJob::Observer observer;
-  observer.progress = [&](const JobStatus& status) {
-    display.Update(status, env.clock.MonotonicMicros());
-  };
-  observer.log = [&](const LogLine& line) { display.Log(line); };
-  LocalJobResult result = (*job)->Run(observer);
-  signals.Stop();
-  display.Finish(result.status, env.clock.MonotonicMicros());
-  if (!result.status.failure.ok()) {
-    std::string why(result.status.failure.message());
-    HideParameters(options.identity.parameters, why);
-    process.Fail(absl::UnknownError("the job failed: " + why), ExitCodeOf(result));
-  }
-  std::cout << (flags.output == "json" ? ReportJson(result) : ReportTable(result));
-  return FinishOutput(ExitCodeOf(result));
+  const std::optional<LocalJobResult> result =
+      RunLocally(*loaded, options, signals, process, nullptr, exit_code);
+  if (!result) return exit_code;
+  std::cout << (flags.output == "json" ? ReportJson(*result) : ReportTable(*result));
+  return FinishOutput(static_cast<ExitCode>(exit_code));
 }
 
 }  // namespace weir::cli

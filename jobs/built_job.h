@@ -17,6 +17,8 @@
 
 namespace weir {
 
+class LineFormatter;
+
 // What a source reads, canonical (Disk::Canonical).
 struct FoldersRead {
   std::vector<std::string> folders;  // looked through for files, now and at every restart
@@ -36,11 +38,20 @@ struct Reloadable {
   std::function<StatusOr<std::shared_ptr<const void>>(std::string_view bytes)> compile;
 };
 
-// Makes instances of one stage; exactly one of the three is set, as the stage's role says.
+// What a sink writes, for whoever wants it instead of the sink.
+struct SinkLines {
+  std::function<std::unique_ptr<LineFormatter>()> make;  // empty: it writes no lines
+  bool by_partition = false;  // the lines' partitions count: each is an output of its own
+};
+
+// Makes instances of one stage; exactly one of the three is set, as the stage's role says. None is
+// where the stage is of a part that this process does not run (Parameters::part).
 struct StageCode {
+  bool made_here() const { return source || op || sink; }
   std::function<std::unique_ptr<Source>()> source;
   std::function<std::unique_ptr<Operator>()> op;
   std::function<std::unique_ptr<Sink>()> sink;
+  SinkLines lines;  // of a sink that writes lines
   // Of an operator; at most one.
   std::optional<Reloadable> reloadable;
   // What can be known to be wrong before the job starts (an input that does not exist, a folder

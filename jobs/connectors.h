@@ -80,22 +80,25 @@ std::string PlanText(const FileSinkOptions& options);
 
 template <class T, class Formatter>
 SinkSpec<T> LinesToFiles(FileSinkOptions options) {
-  return {.kind = "files",
-          .options = PlanText(options),
-          .exactly_once = true,
-          .can_revoke = options.can_revoke,
-          .make = [options]() -> std::unique_ptr<Sink> {
-            return std::make_unique<FileSink>(options, std::make_unique<Formatter>());
+  return {
+      .kind = "files",
+      .options = PlanText(options),
+      .exactly_once = true,
+      .can_revoke = options.can_revoke,
+      .make = [options]() -> std::unique_ptr<Sink> {
+        return std::make_unique<FileSink>(options, std::make_unique<Formatter>());
+      },
+      .lines = {[]() -> std::unique_ptr<LineFormatter> { return std::make_unique<Formatter>(); },
+                options.by_partition},
+      .check =
+          [options](Environment& env, std::string_view job_id) {
+            return CheckFileSink(options, env, std::string(job_id));
           },
-          .check =
-              [options](Environment& env, std::string_view job_id) {
-                return CheckFileSink(options, env, std::string(job_id));
-              },
-          .last_committed =
-              [options](Environment& env, std::string_view job_id, std::string_view stage) {
-                return LastCommittedCheckpoint(options, env, job_id, stage);
-              },
-          .writes = options.directory};
+      .last_committed =
+          [options](Environment& env, std::string_view job_id, std::string_view stage) {
+            return LastCommittedCheckpoint(options, env, job_id, stage);
+          },
+      .writes = options.directory};
 }
 
 }  // namespace internal
@@ -118,9 +121,13 @@ SinkSpec<T> JsonFileSink(FileSinkOptions options) {
 // Rows as JSON lines on standard output, at least once.
 template <class T>
 SinkSpec<T> JsonStdout() {
-  return {.kind = "stdout", .exactly_once = false, .make = []() -> std::unique_ptr<Sink> {
+  return {.kind = "stdout",
+          .exactly_once = false,
+          .make = []() -> std::unique_ptr<Sink> {
             return std::make_unique<StdoutSink>(std::make_unique<JsonLines<T>>());
-          }};
+          },
+          .lines = {
+              []() -> std::unique_ptr<LineFormatter> { return std::make_unique<JsonLines<T>>(); }}};
 }
 
 // Nowhere.

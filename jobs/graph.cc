@@ -47,6 +47,7 @@ std::string JobGraph::Serialize() const {
     if (stage.key) to.set_key(stage.key->Serialize());
     to.set_part(stage.part);
     to.set_outside(stage.outside);
+    to.set_alias(stage.alias);
   }
   for (const EdgeSpec& edge : edges) {
     jobs::Edge& to = *graph.add_edges();
@@ -88,6 +89,7 @@ StatusOr<JobGraph> JobGraph::Parse(std::string_view bytes) {
     stage.place = from.place();
     stage.part = from.part();
     stage.outside = from.outside();
+    stage.alias = from.alias();
     if (stage.role == StageRole::kSink) {
       if (part_of_sinks == nullptr) part_of_sinks = &from.part();
       if (*part_of_sinks != from.part()) {

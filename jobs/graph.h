@@ -45,9 +45,13 @@ struct StageSpec {
   // It calls something outside that a second run of the job would call as well, and nobody has said
   // that this does no harm. A shadow refuses it.
   bool outside = false;
+  // What dead letters call it; empty: its name.
+  std::string alias;
   // Stages of one part run in executors of their own, which have loaded what that part needs; most
   // jobs have one part, of no name. All sinks are in one part.
   std::string part;
+
+  const std::string& name_in_dead_letters() const { return alias.empty() ? name : alias; }
 };
 
 struct EdgeSpec {

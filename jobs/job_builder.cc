@@ -95,7 +95,10 @@ void JobBuilder::DeadLetters(std::string_view name, SinkSpec<DeadLetter> sink) {
   dead_letters_ = std::move(sink);
 }
 
+void JobBuilder::Use(BuiltJob job) { used_ = std::move(job); }
+
 StatusOr<BuiltJob> JobBuilder::Build() {
+  if (used_) return *std::move(used_);
   BuiltJob& built = draft_.built_;
   std::vector<StageSpec>& stages = built.graph.stages;
   if (stages.empty() && draft_.errors_.empty()) {

@@ -14,6 +14,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,6 +45,7 @@ struct SinkSpec {
   bool can_revoke = false;
   // Stage names are part of file names, so a sink is told its own.
   std::function<std::unique_ptr<Sink>()> make;
+  SinkLines lines;  // as StageCode has it
   std::function<Status(Environment&, std::string_view job_id)> check;
   // As StageCode has it (jobs/built_job.h).
   std::function<StatusOr<CheckpointId>(Environment&, std::string_view job_id,
@@ -73,6 +75,7 @@ class GraphDraft {
                               : sink.writes.empty() ? sink.options
                                                     : "directory=" + sink.writes},
                     {.sink = sink.make,
+                     .lines = sink.lines,
                      .check = sink.check,
                      .writes = sink.writes,
                      .last_committed = sink.last_committed});
@@ -129,11 +132,16 @@ class JobBuilder {
   // drops them.
   void DeadLetters(std::string_view name, SinkSpec<DeadLetter> sink);
 
+  // In place of all of these: a job that was put together otherwise, with code for the part that is
+  // asked for (Parameters::part).
+  void Use(BuiltJob job);
+
   // The job, or InvalidArgument with all errors, a line each. Called once.
   StatusOr<BuiltJob> Build();
 
  private:
   GraphDraft draft_;
+  std::optional<BuiltJob> used_;
   std::string dead_letter_name_;
   SinkSpec<DeadLetter> dead_letters_;
 };

@@ -125,7 +125,8 @@ Status LocalJob::ChooseStart() {
     record.job_id = NewJobId(options_.identity.job_name, env_.random);
     record.identity = options_.identity;
     record.created = env_.clock.Now();
-    return UseRecord(std::move(record));
+    WEIR_RETURN_IF_ERROR(UseRecord(std::move(record)));
+    return options_.beginning == nullptr ? absl::OkStatus() : TakeBeginning();
   }
   WEIR_RETURN_IF_ERROR(UseRecord(*found));
   if (options_.fresh) return GoBack(0);
@@ -135,6 +136,23 @@ Status LocalJob::ChooseStart() {
   }
   WEIR_RETURN_IF_ERROR(CheckCrashes());
   return ResumeFromNewest();
+}
+
+Status LocalJob::TakeBeginning() {
+  Manifest manifest = options_.beginning->manifest;
+  WEIR_RETURN_IF_ERROR(CheckFits(manifest));
+  manifest.job_id = record_.job_id;
+  manifest.job_name = options_.identity.job_name;
+  manifest.checkpoint = 1;
+  for (const std::string& content : manifest.Contents()) {
+    WEIR_RETURN_IF_ERROR(
+        objects_->PutFile(fmt::format("{}/files/{}", record_.job_id, content),
+                          options_.beginning->objects->Location("files/" + content)));
+  }
+  WEIR_RETURN_IF_ERROR(store_->WriteManifest(manifest));
+  record_.last_checkpoint = manifest.checkpoint;
+  start_.restore = std::move(manifest);
+  return absl::OkStatus();
 }
 
 // Names no way on that would be refused in its turn.
@@ -404,6 +422,12 @@ LocalJobResult LocalJob::Run(const Observer& observer) {
 void LocalJob::RequestStop() {
   loop_.Post([this] {
     if (master_ != nullptr) master_->RequestStop(env_.clock.MonotonicMicros());
+  });
+}
+
+void LocalJob::RequestDrain() {
+  loop_.Post([this] {
+    if (master_ != nullptr) master_->RequestDrain(env_.clock.MonotonicMicros());
   });
 }
 

@@ -42,6 +42,13 @@ struct LocalJobOptions {
   int workers = 0;
   ExecutorProcessOptions executors;
   Duration checkpoint_interval = limits::kCheckpointIntervalDefault;  // 0: none but the last
+  // State that was another job's, for a job that has no record yet: a checkpoint with this job's
+  // stages, and where its files are, "files/<content>". Null: none.
+  struct Beginning {
+    Manifest manifest;
+    std::unique_ptr<ObjectStore> objects;
+  };
+  std::shared_ptr<const Beginning> beginning;
   std::string from;    // a checkpoint folder; empty: the last checkpoint, if there is one
   bool fresh = false;  // start over, take back what was committed
   bool accept_duplicates = false;  // go back though a sink cannot take back what it put out
@@ -79,6 +86,8 @@ class LocalJob final : private JobMaster::Host {
   LocalJobResult Run(const Observer& observer);
   // From any thread: stop with a checkpoint.
   void RequestStop();
+  // From any thread: the sources end where they are; the job finishes.
+  void RequestDrain();
   // From any thread: look now at the files of reloadable resources (Reloadable), which are
   // complete, rather than when the next look is due. False: the job has none.
   bool RequestReload();
@@ -97,6 +106,8 @@ class LocalJob final : private JobMaster::Host {
   Status CheckFits(const Manifest& manifest);
   Status CheckStages();
   Status UseRecord(JobRecord record);
+  // Makes options_.beginning the first checkpoint of this job.
+  Status TakeBeginning();
   std::string CrashFile() const;
   Status CountCrash();
   Status CheckCrashes();

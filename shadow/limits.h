@@ -27,6 +27,10 @@ inline constexpr size_t kValueBytesMax = 200;  // of a value that is shown
 inline constexpr size_t kListMatchMax =
     256;  // elements of unordered lists, or records of a key, that are tried against each other
 
+// waiting records
+inline constexpr size_t kKeyRecordsMax = 1'000;         // of one key and version
+inline constexpr size_t kKeyTextBytesMax = 1ull << 20;  // of all texts of one key
+
 // statistics
 inline constexpr size_t kFieldsMax = 512;      // that are told apart
 inline constexpr size_t kBlocksMax = 128;      // of which the counts of a field are kept

@@ -263,9 +263,11 @@ class OutputJudge {
           "{} records lack a field of the key and were compared as a whole", found.without_key));
     }
     if (found.unpaired == 0) return;
-    const std::string text = fmt::format(
-        "{} records have no equal counterpart and are too many to be paired without a key",
-        found.unpaired);
+    const std::string text =
+        fmt::format("{} records {}", found.unpaired,
+                    rules_.key.empty()
+                        ? "have no equal counterpart and are too many to be paired without a key"
+                        : "have a key that too many others have, or none, and were not compared");
     if (static_cast<double>(found.unpaired) > kUnpairedMax * static_cast<double>(records_)) {
       Worsen(Outcome::kInconclusive,
              text + "; name the fields that tell records apart as 'key' in the rules");

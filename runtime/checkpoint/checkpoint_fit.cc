@@ -310,6 +310,7 @@ StatusOr<CheckpointFit> FitCheckpoint(const Manifest& manifest, const BuiltJob& 
   }
   for (size_t s = 0; s < job.stages.size(); ++s) {
     const StageSpec& spec = job.graph.stages[s];
+    if (!job.stages[s].made_here()) continue;
     StatusOr<StateDescription> now = Describe(job.stages[s]);
     if (!now.ok()) {
       return absl::FailedPreconditionError(

@@ -1,7 +1,8 @@
 // Does a checkpoint fit a job? What of it would be restored, how, and what would be lost: by stage,
 // state and field. `weir check` shows it, and every restore is refused by it, before a task opens.
 //
-// Reads the manifest alone. Any thread.
+// Reads the manifest alone. What stages of other parts keep (StageCode::made_here) is left to the
+// processes that have their code. Any thread.
 #pragma once
 
 #include <string>

@@ -261,10 +261,11 @@ void ChainNode::Reject(std::string_view error, std::string_view record, Timestam
     case FailurePolicy::kDeadLetter:
       ++counters_.dead_letters;
       if (!dead_letters_) dead_letters_ = std::make_unique<Batch<DeadLetter>>();
-      dead_letters_->Add({dead_letter_bytes_.Copy(spec().name), dead_letter_bytes_.Copy(error),
-                          dead_letter_bytes_.Copy(record)},
+      dead_letters_->Add({dead_letter_bytes_.Copy(spec().name_in_dead_letters()),
+                          dead_letter_bytes_.Copy(error), dead_letter_bytes_.Copy(record)},
                          time);
-      dead_letters_->AddViewBytes(error.size() + record.size() + spec().name.size());
+      dead_letters_->AddViewBytes(error.size() + record.size() +
+                                  spec().name_in_dead_letters().size());
       return;
   }
 }

@@ -1,0 +1,313 @@
+// weir shadow: two versions of a job on the same input, compared, and a verdict.
+//
+//   DIR/report.json, report.html    what there is to read
+//   DIR/work/                       both versions, packed; the woven job's data and its results
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <iterator>
+#include <thread>
+#include <utility>
+
+#include "cli/commands.h"
+#include "cli/local_run.h"
+#include "core/child_process.h"
+#include "core/shared_memory.h"
+#include "runtime/checkpoint/checkpoint_fit.h"
+#include "runtime/crash_handler.h"
+#include "runtime/data_folder.h"
+#include "shadow/report_html.h"
+#include "shadow/report_json.h"
+#include "shadow/report_table.h"
+#include "shadow/results.h"
+#include "shadow/shadow_job.h"
+#include "shadow/version.h"
+#include "shadow/weave.h"
+#include "state/checkpoint_store.h"
+#include "state/object_store.h"
+
+namespace weir::cli {
+namespace {
+
+using shadow::JobVersion;
+
+// Where the process that packs a version finds the file for it.
+constexpr const char* kPackedFile = "/proc/self/fd/3";
+constexpr auto kLookInterval = std::chrono::milliseconds(5);
+
+// A side of the comparison, as the command line names it.
+struct Side {
+  const char* name;
+  JobFlags job;
+  std::string packed;
+  JobVersion version;
+};
+
+// Has another process load the side's job, since none may load both, and pack it. Errors have been
+// told by then, and exit_code says how to end.
+Status Pack(Side& side, const std::string& from, int& exit_code) {
+  WEIR_ASSIGN_OR_RETURN(const int fd, FileInMemory("weir-version", ""));
+  ChildProcess::Options options{ThisProgram(), {"pack", side.job.library}, {fd}};
+  if (!from.empty()) options.arguments.insert(options.arguments.end(), {"--from", from});
+  for (const std::string& parameter : side.job.parameters) {
+    options.arguments.push_back("-D");
+    options.arguments.push_back(parameter);
+  }
+  StatusOr<ChildProcess> child = ChildProcess::Start(options);
+  if (!child.ok()) {
+    close(fd);
+    return child.status();
+  }
+  std::optional<int> ended;
+  while (!(ended = child->Ended())) std::this_thread::sleep_for(kLookInterval);
+  StatusOr<std::string> packed =
+      ReadFile(RealEnvironment().disk, fmt::format("/proc/self/fd/{}", fd));
+  close(fd);
+  if (!WIFEXITED(*ended)) {
+    return absl::FailedPreconditionError(
+        fmt::format("the process that loads the {} {}: mend the library's builder", side.name,
+                    DescribeWaitStatus(*ended)));
+  }
+  exit_code = WEXITSTATUS(*ended);
+  if (exit_code != kDone) return absl::OkStatus();
+  WEIR_RETURN_IF_ERROR(packed.status());
+  side.packed = *std::move(packed);
+  WEIR_ASSIGN_OR_RETURN(side.version, shadow::ReadVersion(side.packed));
+  return absl::OkStatus();
+}
+
+// Names in the report's folder.
+constexpr const char* kWork = "work/";
+constexpr const char* kBaseline = "work/baseline.version";
+constexpr const char* kCandidate = "work/candidate.version";
+constexpr const char* kFrom = "work/from";
+constexpr const char* kRules = "work/rules.yaml";
+constexpr const char* kDay = "work/day";
+constexpr const char* kEnded = "work/done";
+
+// A run of the same versions and rules that has not ended goes on; any other makes room. Known
+// differences expire by the day on which it began, which comes back.
+StatusOr<std::string> PrepareFolder(Environment& env, ObjectStore& folder, const Side& baseline,
+                                    const Side& candidate, std::string_view from,
+                                    std::string_view rules) {
+  const std::pair<const char*, std::string_view> wanted[] = {
+      {kBaseline, baseline.packed}, {kCandidate, candidate.packed}, {kFrom, from}, {kRules, rules}};
+  WEIR_ASSIGN_OR_RETURN(bool other, folder.Exists(kEnded));
+  for (const auto& [name, bytes] : wanted) {
+    const StatusOr<std::string> there = folder.Get(name);
+    other |= there.ok() && *there != bytes;
+  }
+  if (other) WEIR_RETURN_IF_ERROR(folder.DeletePrefix(kWork));
+  for (const auto& [name, bytes] : wanted) WEIR_RETURN_IF_ERROR(folder.Put(name, bytes));
+  if (StatusOr<std::string> day = folder.Get(kDay); day.ok()) return day;
+  std::string today = FormatTimestamp(env.clock.Now()).substr(0, 10);
+  WEIR_RETURN_IF_ERROR(folder.Put(kDay, today));
+  return today;
+}
+
+std::vector<shadow::RunFact> FactsOf(const Side& baseline, const Side& candidate) {
+  std::vector<shadow::RunFact> facts;
+  const auto add = [&facts](std::string name, std::string one, std::string other) {
+    if (one == other) other.clear();
+    facts.push_back({std::move(name), std::move(one), std::move(other)});
+  };
+  const JobVersion& a = baseline.version;
+  const JobVersion& c = candidate.version;
+  add("library", a.library_path, c.library_path);
+  add("SHA-256", a.library_sha256, c.library_sha256);
+  std::map<std::string, std::pair<std::string, std::string>> both;
+  for (const auto& [name, value] : a.parameters) both["parameter " + name].first = value;
+  for (const auto& [name, value] : c.parameters) both["parameter " + name].second = value;
+  for (const auto& [name, sha256] : a.resources) both["file " + name].first = sha256;
+  for (const auto& [name, sha256] : c.resources) both["file " + name].second = sha256;
+  for (const auto& [name, values] : both) {
+    add(name, values.first.empty() ? "(none)" : values.first,
+        values.second.empty() ? "(none)" : values.second);
+  }
+  return facts;
+}
+
+// A parameter that a version has of its own stands in place of that of both.
+std::vector<std::string> Joined(const std::vector<std::string>& common,
+                                const std::vector<std::string>& own) {
+  const auto name = [](std::string_view parameter) {
+    return parameter.substr(0, parameter.find('='));
+  };
+  std::vector<std::string> all = own;
+  std::copy_if(common.begin(), common.end(), std::back_inserter(all), [&](const auto& one) {
+    return std::none_of(own.begin(), own.end(),
+                        [&](const auto& other) { return name(other) == name(one); });
+  });
+  return all;
+}
+
+// To end the sources early is only fair where all versions get their rows from the same one.
+Status CheckSharesSources(const JobGraph& baseline, const JobGraph& candidate) {
+  for (const JobGraph* graph : {&baseline, &candidate}) {
+    for (const StageSpec& stage : graph->stages) {
+      if (stage.role != StageRole::kSource ||
+          shadow::SharesSource(baseline, candidate, stage.name)) {
+        continue;
+      }
+      return absl::FailedPreconditionError(fmt::format(
+          "--records and --for end the sources where they are, and the versions have not one "
+          "source '{}' of the same options but read for themselves: each would end elsewhere; "
+          "give both the same source, or an input that ends",
+          stage.name));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// When enough was read for --records, or enough time has passed for --for, the sources end.
+std::function<void(LocalJob&, const JobStatus&)> EndsWhenEnough(uint64_t records, Duration time) {
+  if (records == 0 && time == 0) return nullptr;
+  const int64_t until =
+      time == 0 ? kMaxTimestamp : RealEnvironment().clock.MonotonicMicros() + time;
+  return [records, until](LocalJob& job, const JobStatus& status) {
+    uint64_t read = 0;
+    for (const OperatorStatus& op : status.operators) {
+      if (op.kind == "source") read += op.live.records_out;
+    }
+    const bool enough = records > 0 && read >= records;
+    if (enough || RealEnvironment().clock.MonotonicMicros() >= until) job.RequestDrain();
+  };
+}
+
+}  // namespace
+
+int RunPack(const PackFlags& flags) {
+  int exit_code = kDone;
+  const std::optional<LoadedJob> loaded = LoadJob(flags.job, exit_code);
+  if (!loaded) return exit_code;
+  const auto pack = [&]() -> Status {
+    // Sinks are never made, so only what is read has to be there.
+    for (size_t s = 0; s < loaded->built.stages.size(); ++s) {
+      const StageCode& code = loaded->built.stages[s];
+      if (code.source && code.check) {
+        WEIR_RETURN_IF_ERROR(
+            Annotate(code.check(RealEnvironment(), ""),
+                     fmt::format("stage '{}'", loaded->built.graph.stages[s].name)));
+      }
+    }
+    if (!flags.from.empty()) {
+      WEIR_ASSIGN_OR_RETURN(const NamedCheckpoint named,
+                            OpenCheckpointFolder(RealEnvironment(), flags.from));
+      WEIR_ASSIGN_OR_RETURN(const CheckpointFit fit, FitCheckpoint(named.manifest, loaded->built));
+      // What it drops stays where it is: a shadow loses nothing.
+      WEIR_RETURN_IF_ERROR(fit.Check(named.manifest.checkpoint, /*drop_state=*/true));
+    }
+    WEIR_ASSIGN_OR_RETURN(const std::string packed,
+                          shadow::PackVersion(loaded->library, loaded->parameters, loaded->built));
+    WEIR_ASSIGN_OR_RETURN(const auto file, RealEnvironment().disk.Create(kPackedFile));
+    WEIR_RETURN_IF_ERROR(file->Append(packed));
+    return file->Close();
+  };
+  const Status status = pack();
+  PrintError(status);
+  return status.ok() ? kDone : ExitCodeOf(status);
+}
+
+int Shadow(const ShadowFlags& flags) {
+  InstallCrashHandler();
+  SignalThread signals({SIGHUP, SIGINT, SIGTERM});  // before any thread starts
+  const StatusOr<uint64_t> memory = ParseSize(flags.memory);
+  if (!memory.ok()) return PrintError(Annotate(memory.status(), "--memory")), kUsage;
+  const StatusOr<Duration> interval = ParseDuration(flags.checkpoint_interval);
+  if (!interval.ok()) {
+    return PrintError(Annotate(interval.status(), "--checkpoint-interval")), kUsage;
+  }
+  Duration time = 0;
+  if (!flags.time.empty()) {
+    const StatusOr<Duration> given = ParseDuration(flags.time);
+    if (!given.ok()) return PrintError(Annotate(given.status(), "--for")), kUsage;
+    time = *given;
+  }
+  Environment& env = RealEnvironment();
+  Side baseline{"baseline", {flags.baseline, Joined(flags.parameters, flags.baseline_parameters)}};
+  Side candidate{"candidate",
+                 {flags.candidate, Joined(flags.parameters, flags.candidate_parameters)}};
+  int exit_code = kDone;
+  for (Side* side : {&baseline, &candidate}) {
+    const Status packed = Pack(*side, flags.from, exit_code);
+    if (!packed.ok()) return PrintError(packed), ExitCodeOf(packed);
+    if (exit_code != kDone) return exit_code;
+  }
+  if (flags.records > 0 || time > 0) {
+    const Status shares = CheckSharesSources(baseline.version.graph, candidate.version.graph);
+    if (!shares.ok()) return PrintError(shares), ExitCodeOf(shares);
+  }
+  std::string rules;
+  if (!flags.rules.empty()) {
+    StatusOr<std::string> bytes = ReadFile(env.disk, flags.rules);
+    if (!bytes.ok()) return PrintError(Annotate(bytes.status(), "--rules")), kConfiguration;
+    rules = *std::move(bytes);
+  }
+  // Whoever else works there is not to be disturbed.
+  const auto lock = LockDataFolder(env, flags.report);
+  if (!lock.ok()) return PrintError(lock.status()), ExitCodeOf(lock.status());
+  LocalObjectStore folder(env, flags.report);
+  const StatusOr<std::string> day =
+      PrepareFolder(env, folder, baseline, candidate, flags.from, rules);
+  if (!day.ok()) return PrintError(day.status()), ExitCodeOf(day.status());
+  const StatusOr<std::shared_ptr<const shadow::ShadowRules>> parsed =
+      shadow::RulesOn(*day, rules, flags.rules);
+  if (!parsed.ok()) return PrintError(parsed.status()), kConfiguration;
+
+  JobFlags woven;
+  woven.library = shadow::kShadowJob;
+  const std::string results = folder.Location("work/results");
+  woven.parameters = {"baseline=" + folder.Location(kBaseline),
+                      "candidate=" + folder.Location(kCandidate),
+                      "rules=" + folder.Location(kRules), "day=" + *day, "out=" + results};
+  const std::optional<LoadedJob> loaded = LoadJob(woven, exit_code);
+  if (!loaded) return exit_code;
+
+  LocalJobOptions options = LocalOptionsOf(*loaded);
+  if (!flags.from.empty()) {
+    StatusOr<NamedCheckpoint> named = OpenCheckpointFolder(env, flags.from);
+    if (!named.ok()) return PrintError(named.status()), ExitCodeOf(named.status());
+    auto beginning = std::make_shared<LocalJobOptions::Beginning>();
+    beginning->manifest =
+        shadow::WeaveCheckpoint(named->manifest, baseline.version.graph, candidate.version.graph);
+    beginning->objects = std::move(named->objects);
+    options.beginning = std::move(beginning);
+  }
+  options.data_dir = folder.Location("work/data");
+  options.parallelism = flags.parallelism;
+  options.workers = 1;  // of each part
+  options.memory_bytes = *memory;
+  options.checkpoint_interval = *interval;
+  ProcessLog process(flags.log_format, LogFormat::kPlain);
+  if (process.json()) options.executors.start.set_log_format(flags.log_format);
+  const std::optional<LocalJobResult> result = RunLocally(
+      *loaded, options, signals, process, EndsWhenEnough(flags.records, time), exit_code);
+  if (!result || exit_code != kDone) return exit_code;
+
+  const auto report = [&]() -> StatusOr<shadow::ShadowReport> {
+    shadow::ShadowReport report;
+    shadow::ShadowResult found;
+    shadow::DeclareOutputs(baseline.version.graph, candidate.version.graph, found);
+    WEIR_RETURN_IF_ERROR(shadow::ReadResults(env, results, found));
+    found.Finish(**parsed);
+    report.job = baseline.version.graph.job;
+    report.written_at = FormatTimestamp(env.clock.Now());
+    report.verdict = shadow::Judge(found, **parsed);
+    report.facts = FactsOf(baseline, candidate);
+    report.rules = rules;
+    WEIR_RETURN_IF_ERROR(folder.Put("report.json", ReportJson(report)));
+    WEIR_RETURN_IF_ERROR(folder.Put("report.html", ReportHtml(report)));
+    WEIR_RETURN_IF_ERROR(folder.Put(kEnded, report.written_at));
+    return report;
+  }();
+  if (!report.ok()) return process.Fail(report.status());
+  std::cout << (flags.output == "json" ? ReportJson(*report)
+                                       : ReportTable(*report, isatty(STDOUT_FILENO) != 0));
+  return FinishOutput(static_cast<ExitCode>(shadow::ExitCodeOf(report->verdict.outcome)));
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,352 @@
+#include "shadow/comparator.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "core/limits.h"
+#include "operators/transforms/process.h"
+#include "shadow/limits.h"
+
+namespace weir::shadow {
+namespace {
+
+// A record that waits.
+struct Waiting {
+  uint32_t text = 0;  // its place in WaitingKey::texts
+  Timestamp due = 0;
+  BOOST_DESCRIBE_CLASS(Waiting, (), (text, due), (), ())
+};
+
+// The records of one key that wait, in the order they came. Equal texts are kept once.
+struct WaitingKey {
+  std::string output;
+  std::string key;
+  uint64_t block = 0;
+  Timestamp timer = 0;  // at the first one's due time, or before
+  std::vector<std::string> texts;
+  std::vector<Waiting> baseline, again, candidate;
+  uint64_t bytes = 0;  // of the texts
+  // Set once there are more than are kept. Which of them came first is chance, so none is compared:
+  // all are forgotten, and counted.
+  std::optional<Leftover> counted;
+  BOOST_DESCRIBE_CLASS(WaitingKey, (),
+                       (output, key, block, timer, texts, baseline, again, candidate, bytes,
+                        counted),
+                       (), ())
+
+  std::array<std::vector<Waiting>*, kVersions> versions() {
+    return {&baseline, &again, &candidate};
+  }
+  std::vector<Waiting>& Of(Version version) { return *versions()[static_cast<size_t>(version)]; }
+  bool empty() const { return !counted && baseline.empty() && again.empty() && candidate.empty(); }
+  // Where the text is or, now, is put.
+  uint32_t PlaceOf(std::string_view text) {
+    const auto found = std::find(texts.begin(), texts.end(), text);
+    const auto place = static_cast<uint32_t>(found - texts.begin());
+    if (found == texts.end()) {
+      bytes += text.size();
+      texts.emplace_back(text);
+    }
+    return place;
+  }
+  // Forgets the text if no record has it.
+  void Forget(uint32_t place) {
+    for (const auto* waiting : versions()) {
+      if (std::any_of(waiting->begin(), waiting->end(),
+                      [place](const Waiting& one) { return one.text == place; })) {
+        return;
+      }
+    }
+    bytes -= texts[place].size();
+    texts.erase(texts.begin() + place);
+    for (auto* waiting : versions()) {
+      for (Waiting& one : *waiting) one.text -= one.text > place;
+    }
+  }
+};
+
+// A text without key that the versions have not written equally often yet.
+struct WaitingText {
+  Timestamp due = 0;
+  LeftoverText text;
+  BOOST_DESCRIBE_CLASS(WaitingText, (), (due, text), (), ())
+};
+
+// What is known of an output.
+struct Target {
+  explicit Target(const OutputRules& rules) : rules(rules), comparer(rules) {}
+  const OutputRules& rules;
+  RecordComparer comparer;
+  OutputStatistics statistics;
+  bool found = false;  // since they were taken
+};
+
+class Targets {
+ public:
+  explicit Targets(std::shared_ptr<const ShadowRules> rules) : rules_(std::move(rules)) {}
+  Target& Of(std::string_view output) {
+    auto at = targets_.find(output);
+    if (at == targets_.end()) {
+      at = targets_.try_emplace(std::string(output), rules_->For(output)).first;
+      at->second.statistics.output = at->first;
+    }
+    at->second.found = true;
+    return at->second;
+  }
+  // What was found since the last call.
+  BatchPtr Take() {
+    auto results = std::make_unique<Batch<PartialResult>>();
+    for (auto& [output, target] : targets_) {
+      if (!std::exchange(target.found, false)) continue;
+      PartialResult finding;
+      finding.statistics = std::exchange(target.statistics, {});
+      target.statistics.output = output;
+      results->Add(std::move(finding), kMinTimestamp);
+    }
+    return results;
+  }
+
+ private:
+  const std::shared_ptr<const ShadowRules> rules_;
+  std::map<std::string, Target, std::less<>> targets_;
+};
+
+class Compare {
+ public:
+  Compare(std::shared_ptr<Targets> targets, Duration patience)
+      : targets_(std::move(targets)), patience_(patience) {}
+
+  Status Open(KeyedStore& store) {
+    WEIR_ASSIGN_OR_RETURN(keys_, ValueState<WaitingKey>::Register(store, "keys"));
+    WEIR_ASSIGN_OR_RETURN(texts_, ValueState<WaitingText>::Register(store, "texts"));
+    return absl::OkStatus();
+  }
+
+  Status Process(const TappedRecord& record, ProcessContext<PartialResult>& context) {
+    return record.key.empty() ? AddText(record, context) : AddKeyed(record, context);
+  }
+
+  Status OnTimer(TimerKind, Timestamp time, ProcessContext<PartialResult>& context) {
+    WEIR_ASSIGN_OR_RETURN(std::optional<WaitingText> text, texts_.Get(context.key()));
+    if (text && text->due <= time) {
+      WEIR_RETURN_IF_ERROR(texts_.Clear(context.key()));
+      Target& target = targets_->Of(text->text.output);
+      if (CountUnkeyed(text->text.counts, target.rules, target.statistics)) {
+        context.Emit({std::nullopt, std::move(text->text)});
+      }
+    }
+    WEIR_ASSIGN_OR_RETURN(std::optional<WaitingKey> key, keys_.Get(context.key()));
+    if (!key || key->timer > time) return absl::OkStatus();
+    CompareDue(*key, time, context.watermark());
+    if (key->empty()) return keys_.Clear(context.key());
+    key->timer = kMaxTimestamp;
+    for (const auto* waiting : key->versions()) {
+      for (const Waiting& one : *waiting) key->timer = std::min(key->timer, one.due);
+    }
+    WEIR_RETURN_IF_ERROR(context.SetTimer(TimerKind::kEventTime, key->timer));
+    return keys_.Set(context.key(), *key);
+  }
+
+ private:
+  Timestamp DueOf(const ProcessContext<PartialResult>& context) const {
+    const Timestamp from = std::max(context.time(), context.watermark());
+    return from > kMaxTimestamp - patience_ ? kMaxTimestamp : from + patience_;
+  }
+  static uint64_t BlockOf(const ProcessContext<PartialResult>& context) {
+    return static_cast<uint64_t>(std::max<Timestamp>(0, context.time()));
+  }
+
+  Status AddText(const TappedRecord& record, ProcessContext<PartialResult>& context) {
+    WEIR_ASSIGN_OR_RETURN(std::optional<WaitingText> waiting, texts_.Get(context.key()));
+    const bool first = !waiting;
+    if (first) {
+      waiting.emplace();
+      waiting->due = DueOf(context);
+      waiting->text.output = record.output;
+      waiting->text.text = record.text;
+      waiting->text.counts.block = BlockOf(context);
+    }
+    Leftover& counts = waiting->text.counts;
+    CountOne(static_cast<Version>(record.version), counts);
+    if (counts.equal()) {
+      WEIR_RETURN_IF_ERROR(texts_.Clear(context.key()));
+      WEIR_RETURN_IF_ERROR(context.RemoveTimer(TimerKind::kEventTime, waiting->due));
+      Target& target = targets_->Of(record.output);
+      CountUnkeyed(counts, target.rules, target.statistics);
+      return absl::OkStatus();
+    }
+    if (first) WEIR_RETURN_IF_ERROR(context.SetTimer(TimerKind::kEventTime, waiting->due));
+    return texts_.Set(context.key(), *waiting);
+  }
+
+  Status AddKeyed(const TappedRecord& record, ProcessContext<PartialResult>& context) {
+    WEIR_ASSIGN_OR_RETURN(std::optional<WaitingKey> waiting, keys_.Get(context.key()));
+    const bool first = !waiting;
+    if (first) {
+      waiting.emplace();
+      waiting->timer = DueOf(context);
+      waiting->output = record.output;
+      waiting->key = record.key;
+      waiting->block = BlockOf(context);
+    }
+    const auto version = static_cast<Version>(record.version);
+    if (!waiting->counted) Keep(version, record.text, DueOf(context), *waiting);
+    if (waiting->counted) {
+      CountOne(version, *waiting->counted);
+    } else {
+      TakeMatches(*waiting, waiting->Of(version).back().text);
+    }
+    if (waiting->empty()) {
+      WEIR_RETURN_IF_ERROR(keys_.Clear(context.key()));
+      return context.RemoveTimer(TimerKind::kEventTime, waiting->timer);
+    }
+    if (first) WEIR_RETURN_IF_ERROR(context.SetTimer(TimerKind::kEventTime, waiting->timer));
+    return keys_.Set(context.key(), *waiting);
+  }
+
+  static void CountOne(Version version, Leftover& counts) {
+    ++(version == Version::kBaseline ? counts.baseline
+       : version == Version::kAgain  ? counts.again
+                                     : counts.candidate);
+  }
+  // Or counts instead, from now on.
+  static void Keep(Version version, std::string_view text, Timestamp due, WaitingKey& key) {
+    std::vector<Waiting>& own = key.Of(version);
+    const uint32_t place = key.PlaceOf(text);
+    if (own.size() < limits::kKeyRecordsMax && key.bytes <= limits::kKeyTextBytesMax) {
+      own.push_back({place, due});
+      return;
+    }
+    key.counted = {key.block, key.baseline.size(), key.again.size(), key.candidate.size()};
+    key.texts.clear();
+    for (auto* waiting : key.versions()) waiting->clear();
+  }
+
+  // What all versions have is a match, of which nothing needs to wait; where order counts, only if
+  // nothing before it waits. `place`: of the text that came last.
+  void TakeMatches(WaitingKey& key, uint32_t place) {
+    Target& target = targets_->Of(key.output);
+    const auto versions = key.versions();
+    for (;;) {
+      std::array<std::vector<Waiting>::iterator, kVersions> found;
+      for (size_t v = 0; v < versions.size(); ++v) {
+        if (versions[v]->empty()) return;
+        found[v] = versions[v]->begin();
+        if (!target.rules.ordered) {
+          found[v] = std::find_if(found[v], versions[v]->end(),
+                                  [place](const Waiting& one) { return one.text == place; });
+          if (found[v] == versions[v]->end()) return;
+        } else if (found[v]->text != versions[0]->begin()->text) {
+          return;
+        }
+      }
+      const uint32_t text = found[0]->text;
+      const std::string_view all = key.texts[text];
+      target.comparer.Compare({key.key, key.block, {all}, {all}, {all}}, target.statistics);
+      for (size_t v = 0; v < versions.size(); ++v) versions[v]->erase(found[v]);
+      key.Forget(text);
+      if (!target.rules.ordered) return;
+    }
+  }
+
+  // Compares the records if one of them is due. Others may be so young that their counterparts are
+  // still to come: these stay. So that a record and its counterpart are not torn apart where their
+  // times differ, the young ones are only those of the last quarter of the patience.
+  void CompareDue(WaitingKey& key, Timestamp time, Timestamp watermark) {
+    Target& target = targets_->Of(key.output);
+    if (key.counted) {
+      const Leftover counted = *std::exchange(key.counted, std::nullopt);
+      target.statistics.baseline_records += counted.baseline;
+      target.statistics.again_records += counted.again;
+      target.statistics.candidate_records += counted.candidate;
+      target.statistics.unpaired += std::max({counted.baseline, counted.again, counted.candidate});
+      return;
+    }
+    const bool any_due = [&] {
+      for (const auto* waiting : key.versions()) {
+        for (const Waiting& one : *waiting) {
+          if (one.due <= time) return true;
+        }
+      }
+      return false;
+    }();
+    if (!any_due) return;
+    const auto is_young = [&](const Waiting& one) {
+      return watermark != kMaxTimestamp && one.due - patience_ > watermark - patience_ / 4;
+    };
+    KeyedRecords records;
+    records.key = key.key;
+    records.block = key.block;
+    std::vector<std::string_view>* const to[] = {&records.baseline, &records.again,
+                                                 &records.candidate};
+    for (size_t v = 0; v < kVersions; ++v) {
+      for (const Waiting& one : *key.versions()[v]) {
+        if (!is_young(one)) to[v]->push_back(key.texts[one.text]);
+      }
+    }
+    target.comparer.Compare(records, target.statistics);
+    for (auto* waiting : key.versions()) {
+      std::erase_if(*waiting, [&](const Waiting& one) { return !is_young(one); });
+    }
+    for (size_t place = key.texts.size(); place-- > 0;) key.Forget(static_cast<uint32_t>(place));
+  }
+
+  std::shared_ptr<Targets> targets_;
+  Duration patience_;
+  ValueState<WaitingKey> keys_;
+  ValueState<WaitingText> texts_;
+};
+
+// The function above, and what it has summed up.
+class Comparator final : public Operator {
+  using Inner = ProcessOperator<TappedRecord, PartialResult, Compare, decltype(&MeetingOf)>;
+
+ public:
+  explicit Comparator(const ComparatorOptions& options)
+      : targets_(std::make_shared<Targets>(options.rules)),
+        inner_(Compare(targets_, options.patience), &MeetingOf) {}
+
+  StatusOr<StateDescription> DescribeState() override { return inner_.DescribeState(); }
+  Status Open(OperatorContext& context) override { return inner_.Open(context); }
+  StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override {
+    return inner_.Process(input_port, std::move(batch), out);
+  }
+  StatusOr<Progress> Resume(Output& out) override { return inner_.Resume(out); }
+  StatusOr<Progress> OnWatermark(Timestamp watermark, Output& out) override {
+    return inner_.OnWatermark(watermark, out);
+  }
+  StatusOr<Progress> OnTimer(TimerKind kind, Timestamp time, Output& out) override {
+    return inner_.OnTimer(kind, time, out);
+  }
+  StatusOr<Progress> Drain(DrainReason reason, Output& out) override {
+    WEIR_ASSIGN_OR_RETURN(const Progress progress, inner_.Drain(reason, out));
+    if (progress == Progress::kDone) out.Emit(0, targets_->Take());
+    return progress;
+  }
+  std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) override {
+    return inner_.Freeze(checkpoint);
+  }
+  void OnCheckpointComplete(CheckpointId checkpoint) override {
+    inner_.OnCheckpointComplete(checkpoint);
+  }
+  void Close() override { inner_.Close(); }
+  Timestamp OutputWatermark(Timestamp input) const override {
+    return inner_.OutputWatermark(input);
+  }
+
+ private:
+  const std::shared_ptr<Targets> targets_;
+  Inner inner_;
+};
+
+}  // namespace
+
+std::string_view MeetingOf(const TappedRecord& record) { return record.meeting; }
+
+std::unique_ptr<Operator> MakeComparator(ComparatorOptions options) {
+  return std::make_unique<Comparator>(options);
+}
+
+}  // namespace weir::shadow

@@ -1,0 +1,73 @@
+// Tap: the operator that stands in a shadow where a job has a sink. It makes of each row the record
+// that the sink would have written, in canonical form, and sends that to the comparison.
+//
+// A record that goes out has its own time, or that of a row beside it up to a minute earlier, but
+// the watermark at its arrival if that is later: so a version that is wrong about event times still
+// meets the others while they are near.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/hash.h"
+#include "core/row_codec.h"
+#include "jobs/built_job.h"
+#include "operators/sinks/line_formatter.h"
+#include "operators/transforms/collector.h"
+#include "shadow/record.h"
+#include "shadow/rules.h"
+#include "shadow/tapped_record.h"
+
+namespace weir::shadow {
+
+struct TapOptions {
+  Version version = Version::kBaseline;
+  std::string sink;                       // the stage's name; see OutputName
+  std::shared_ptr<const RowCodec> codec;  // of the rows
+  SinkLines lines;                        // what the sink writes; else the row as the codec's JSON
+  std::shared_ptr<const ShadowRules> rules;
+};
+
+class Tap final : public Operator {
+ public:
+  explicit Tap(TapOptions options);
+  ~Tap() override;
+
+  StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override;
+  StatusOr<Progress> OnWatermark(Timestamp watermark, Output& out) override;
+
+ private:
+  class Lines;
+  // What is known of an output that a row has gone to.
+  struct Target {
+    std::string name;
+    std::unique_ptr<RecordReader> reader;
+  };
+  Target& TargetOf(std::string_view route);
+  std::string_view MeetingOf(std::string_view output, const Record& record);
+  // A line that the sink would have written.
+  void Add(Target& target, std::string_view line, Timestamp time);
+
+  const TapOptions options_;
+  const std::unique_ptr<LineFormatter> formatter_;  // null: the codec
+  std::unique_ptr<Lines> lines_;
+  JsonWriter json_;
+  std::map<std::string, Target, std::less<>> targets_;  // by route
+  std::string meeting_of_;
+  Fingerprint meeting_;
+  Timestamp watermark_ = kMinTimestamp;
+  RowBuilder<TappedRecord> records_;
+};
+
+// The name of what a sink writes: its stage's, or, of a route of it, the route's.
+std::string OutputName(std::string_view sink, std::string_view route);
+
+// A tap in place of the sink that is `stage` of the version's graph.
+StageSpec TapSpec(const StageSpec& sink);
+StageCode TapCode(Version version, const BuiltJob& code, int stage,
+                  std::shared_ptr<const ShadowRules> rules);
+
+}  // namespace weir::shadow

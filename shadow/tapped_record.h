@@ -1,0 +1,28 @@
+// TappedRecord: what one version of a job would have written, on its way to the comparison.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "core/codec.h"
+
+namespace weir::shadow {
+
+// The versions that a shadow runs side by side. The baseline runs twice: what differs between two
+// runs of the same code is noise.
+enum class Version : uint8_t { kBaseline = 0, kAgain = 1, kCandidate = 2 };
+inline constexpr int kVersions = 3;
+// The parts of the woven job (StageSpec::part).
+std::string_view PartOf(Version version);
+inline constexpr std::string_view kComparisonPart = "comparison";
+
+struct TappedRecord {
+  uint8_t version = 0;       // a Version
+  std::string_view output;   // where it would have gone: a sink, or one of its routes
+  std::string_view meeting;  // 16 bytes; records of which they are equal meet
+  std::string_view key;      // as Record has it
+  std::string_view text;     // canonical
+  BOOST_DESCRIBE_CLASS(TappedRecord, (), (version, output, meeting, key, text), (), ())
+};
+
+}  // namespace weir::shadow

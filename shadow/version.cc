@@ -1,0 +1,87 @@
+#include "shadow/version.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "core/environment.h"
+#include "core/shared_memory.h"
+#include "weir/shadow/version.pb.h"
+
+namespace weir::shadow {
+namespace {
+
+StatusOr<Version> Parse(std::string_view packed) {
+  Version version;
+  if (!version.ParseFromArray(packed.data(), static_cast<int>(packed.size()))) {
+    return absl::InvalidArgumentError("the bytes are no version of a job");
+  }
+  return version;
+}
+
+}  // namespace
+
+StatusOr<std::string> PackVersion(const JobLibrary& library, const Parameters& parameters,
+                                  const BuiltJob& built) {
+  Version version;
+  version.set_job(library.name());
+  version.set_library_path(library.path());
+  version.set_library_sha256(library.sha256());
+  WEIR_ASSIGN_OR_RETURN(*version.mutable_library(),
+                        ReadFile(RealEnvironment().disk, library.path()));
+  for (const auto& [name, value] : parameters.values()) {
+    (*version.mutable_parameters())[name] = value;
+  }
+  for (const Resource& resource : parameters.resources()) {
+    VersionFile& file = *version.add_resources();
+    file.set_name(resource.name);
+    file.set_path(resource.path);
+    file.set_content(resource.bytes);
+  }
+  version.set_graph(built.graph.Serialize());
+  std::string packed;
+  google::protobuf::io::StringOutputStream stream(&packed);
+  google::protobuf::io::CodedOutputStream out(&stream);
+  out.SetSerializationDeterministic(true);
+  if (!version.SerializeToCodedStream(&out)) {
+    return absl::ResourceExhaustedError(
+        fmt::format("{} and what it reads are too large for a shadow", library.path()));
+  }
+  out.Trim();
+  return packed;
+}
+
+StatusOr<JobVersion> ReadVersion(std::string_view packed) {
+  WEIR_ASSIGN_OR_RETURN(const Version version, Parse(packed));
+  JobVersion result;
+  result.library_path = version.library_path();
+  result.library_sha256 = version.library_sha256();
+  result.parameters = {version.parameters().begin(), version.parameters().end()};
+  for (const VersionFile& file : version.resources()) {
+    result.resources.emplace_back(file.name(), Sha256Hex(file.content()));
+  }
+  WEIR_ASSIGN_OR_RETURN(result.graph, JobGraph::Parse(version.graph()));
+  return result;
+}
+
+StatusOr<BuiltJob> BuildVersion(std::string_view packed) {
+  WEIR_ASSIGN_OR_RETURN(const Version version, Parse(packed));
+  WEIR_ASSIGN_OR_RETURN(const int fd, FileInMemory("weir-job-version", version.library()));
+  // The descriptor stays open: the library is never unloaded, and debuggers read it by this name.
+  WEIR_ASSIGN_OR_RETURN(const JobLibrary library,
+                        JobLibrary::Load(fmt::format("/proc/self/fd/{}", fd)));
+  std::vector<Resource> resources;
+  for (const VersionFile& file : version.resources()) {
+    resources.push_back({file.name(), file.path(), file.content(), Sha256Hex(file.content())});
+  }
+  Parameters parameters(
+      Parameters::Values(version.parameters().begin(), version.parameters().end()),
+      ResourcesThatTravelled(resources, /*plugins=*/false), /*working_dir=*/"",
+      ResourcesThatTravelled(resources, /*plugins=*/true));
+  return library.Build(parameters);
+}
+
+}  // namespace weir::shadow
