@@ -27,8 +27,18 @@ struct RunFlags {
 };
 int Run(const RunFlags& flags);
 
+// Of the commands that ask a running cluster.
+struct ClusterFlags {
+  std::string coordinator;      // HOST:PORT; empty: of WEIR_COORDINATOR, or kCoordinatorDefault
+  std::string token_file;       // empty: the token is in WEIR_TOKEN, or there is none
+  std::string tls_ca;           // empty: of WEIR_TLS_CA, or the cluster has no TLS
+  std::string output = "text";  // or json
+};
+inline constexpr const char* kCoordinatorDefault = "127.0.0.1:8081";
+
 struct ShadowFlags {
-  std::string baseline;
+  ClusterFlags cluster;  // whose job is the baseline
+  std::string baseline;  // a library, or the id of a job
   std::string candidate;
   std::vector<std::string> parameters;  // of both
   std::vector<std::string> baseline_parameters;
@@ -41,14 +51,13 @@ struct ShadowFlags {
   std::string from;      // a checkpoint's folder; empty: both begin afresh
   std::string rules;
   std::string report = "./weir-shadow";
-  std::string output = "text";      // or json
   std::string log_format = "text";  // or json
 };
 // Two versions of a job on the same input, and a verdict on how their outputs differ.
 int Shadow(const ShadowFlags& flags);
 // Loads a version of a job for a shadow; started by it alone.
 struct PackFlags {
-  JobFlags job;
+  JobFlags job;      // no library: a shadow::SubmittedVersion comes as a file
   std::string from;  // a checkpoint that must fit
 };
 int RunPack(const PackFlags& flags);
@@ -117,15 +126,6 @@ struct RouteFlags {
   std::string output = "text";  // or json
 };
 int Route(const RouteFlags& flags);
-
-// Of the commands that ask a running cluster.
-struct ClusterFlags {
-  std::string coordinator;      // HOST:PORT; empty: of WEIR_COORDINATOR, or kCoordinatorDefault
-  std::string token_file;       // empty: the token is in WEIR_TOKEN, or there is none
-  std::string tls_ca;           // empty: of WEIR_TLS_CA, or the cluster has no TLS
-  std::string output = "text";  // or json
-};
-inline constexpr const char* kCoordinatorDefault = "127.0.0.1:8081";
 
 struct SubmitFlags {
   ClusterFlags cluster;

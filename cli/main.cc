@@ -271,7 +271,9 @@ int main(int argc, char** argv) {
   CLI::App* shadow_command = app.add_subcommand(
       "shadow", "Run two versions of a job on the same input and compare what they would write");
   shadow_command
-      ->add_option("--baseline", shadow.baseline, "The job library of the version that is trusted")
+      ->add_option("--baseline", shadow.baseline,
+                   "The job library of the version that is trusted; or the id of a job of a "
+                   "cluster, with whose last checkpoint and parameters both begin")
       ->required();
   shadow_command
       ->add_option("--candidate", shadow.candidate, "That of the version that is looked at")
@@ -311,7 +313,7 @@ int main(int argc, char** argv) {
       ->add_option("--report", shadow.report,
                    "Folder of the reports; a run that was killed goes on from what is there")
       ->capture_default_str();
-  AddOutputFlag(*shadow_command, shadow.output);
+  AddClusterFlags(*shadow_command, shadow.cluster);
   AddLogFlag(*shadow_command, shadow.log_format);
 
   CLI::App* executor_command = app.add_subcommand("executor", "")->group("");
@@ -320,6 +322,7 @@ int main(int argc, char** argv) {
   PackFlags pack;
   CLI::App* pack_command = app.add_subcommand("pack", "")->group("");
   AddJobFlags(*pack_command, pack.job);
+  pack_command->get_option("LIB")->required(false);
   pack_command->add_option("--from", pack.from);
 
   for (CLI::App* command :

@@ -11,9 +11,10 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
+#include <algorithm>
 #include <chrono>
 
-#include "core/limits.h"
+#include "jobs/parameters.h"
 #include "runtime/net/maybe_tls_stream.h"
 #include "runtime/rest/rest_json.h"
 #include "runtime/security/security_options.h"
@@ -32,9 +33,10 @@ constexpr auto kAwaitable = asio::as_tuple(asio::use_awaitable);
 // One request and its answer, on the calling thread.
 class Exchange {
  public:
-  Exchange(http::request<http::string_body> request, const TlsContext* tls)
-      : tls_(tls), request_(std::move(request)) {
-    parser_.body_limit(limits::kRestAnswerBytesMax);
+  Exchange(http::request<http::string_body> request, size_t answer_bytes_max,
+           const TlsContext* tls)
+      : tls_(tls), answer_bytes_max_(answer_bytes_max), request_(std::move(request)) {
+    parser_.body_limit(answer_bytes_max_);
     parser_.skip(request_.method() == http::verb::head);
   }
 
@@ -45,9 +47,10 @@ class Exchange {
     if (stream_.refused()) return absl::FailedPreconditionError(stream_.Describe(error_));
     if (error_) return absl::UnavailableError(stream_.Describe(error_));
     asio::co_spawn(io_, Talk(), asio::detached);
-    const Duration upload =
-        Seconds(static_cast<int64_t>(request_.body().size() / limits::kHttpBytesPerSecondMin));
-    if (!RunFor(limits::kRestAnswerTimeout + upload)) {
+    const size_t bytes = std::max(request_.body().size(), answer_bytes_max_);
+    const Duration transfer =
+        Seconds(static_cast<int64_t>(bytes / limits::kHttpBytesPerSecondMin));
+    if (!RunFor(limits::kRestAnswerTimeout + transfer)) {
       return absl::UnavailableError("no answer comes");
     }
     if (error_) return absl::UnavailableError(stream_.Describe(error_));
@@ -93,6 +96,7 @@ class Exchange {
 
   asio::io_context io_{1};
   const TlsContext* const tls_;
+  const size_t answer_bytes_max_;
   MaybeTlsStream stream_{tcp::socket(io_)};
   Status secured_;
   boost::beast::flat_buffer buffer_;
@@ -144,6 +148,17 @@ Status RestClient::SendBlob(const std::string& sha256, const std::string& bytes)
   return answer.status / 100 == 2 ? absl::OkStatus() : ErrorOf(answer, "PUT", path);
 }
 
+StatusOr<std::string> RestClient::ReadBlob(const std::string& sha256) const {
+  const std::string path = "/v1/blobs/" + sha256 + "/bytes";
+  WEIR_ASSIGN_OR_RETURN(Answer answer, Ask("GET", path, "", "", limits::kBlobBytesMax));
+  if (answer.status / 100 != 2) return ErrorOf(answer, "GET", path);
+  if (Sha256Hex(answer.body) != sha256) {
+    return absl::DataLossError(fmt::format("{} sent other bytes than blob {} has",
+                                           options_.coordinator.ToString(), sha256));
+  }
+  return std::move(answer.body);
+}
+
 Status RestClient::Call(std::string_view method, const std::string& path,
                         const google::protobuf::Message* request,
                         google::protobuf::Message* answer) const {
@@ -159,8 +174,8 @@ Status RestClient::Call(std::string_view method, const std::string& path,
 }
 
 StatusOr<RestClient::Answer> RestClient::Ask(std::string_view method, const std::string& path,
-                                             std::string body,
-                                             std::string_view content_type) const {
+                                             std::string body, std::string_view content_type,
+                                             size_t answer_bytes_max) const {
   http::request<http::string_body> request;
   request.version(11);
   request.method_string({method.data(), method.size()});
@@ -182,7 +197,7 @@ StatusOr<RestClient::Answer> RestClient::Ask(std::string_view method, const std:
         fmt::format("a token goes to {} over TLS alone, since others could read it: add --tls-ca",
                     options_.coordinator.ToString()));
   }
-  Exchange exchange(std::move(request), options_.tls.get());
+  Exchange exchange(std::move(request), answer_bytes_max, options_.tls.get());
   Status done = exchange.Run(options_.coordinator);
   if (absl::IsFailedPrecondition(done)) {
     return Annotate(done, fmt::format("the coordinator at {} is not believed",

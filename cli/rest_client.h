@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/limits.h"
 #include "core/status.h"
 #include "runtime/net/address.h"
 #include "runtime/net/tls.h"
@@ -37,6 +38,8 @@ class RestClient {
              google::protobuf::Message& answer) const;
   // Sends bytes by their SHA-256, unless they are there already.
   Status SendBlob(const std::string& sha256, const std::string& bytes) const;
+  // DataLoss if they are others than they should be.
+  StatusOr<std::string> ReadBlob(const std::string& sha256) const;
 
  private:
   struct Answer {
@@ -44,7 +47,8 @@ class RestClient {
     std::string body;
   };
   StatusOr<Answer> Ask(std::string_view method, const std::string& path, std::string body,
-                       std::string_view content_type) const;
+                       std::string_view content_type,
+                       size_t answer_bytes_max = limits::kRestAnswerBytesMax) const;
   Status Call(std::string_view method, const std::string& path,
               const google::protobuf::Message* request, google::protobuf::Message* answer) const;
   Status ErrorOf(const Answer& answer, std::string_view method, const std::string& path) const;

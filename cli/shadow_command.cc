@@ -2,19 +2,24 @@
 //
 //   DIR/report.json, report.html    what there is to read
 //   DIR/work/                       both versions, packed; the woven job's data and its results
+#include <absl/cleanup/cleanup.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
+#include <filesystem>
 #include <iostream>
 #include <iterator>
 #include <thread>
 #include <utility>
 
+#include "cli/cluster.h"
 #include "cli/commands.h"
 #include "cli/local_run.h"
+#include "cli/running_job.h"
 #include "core/child_process.h"
 #include "core/shared_memory.h"
 #include "runtime/checkpoint/checkpoint_fit.h"
@@ -35,14 +40,16 @@ namespace {
 
 using shadow::JobVersion;
 
-// Where the process that packs a version finds the file for it.
+// Where the process that packs a version finds the file for it, and that of a job of a cluster.
 constexpr const char* kPackedFile = "/proc/self/fd/3";
+constexpr const char* kSubmittedFile = "/proc/self/fd/4";
 constexpr auto kLookInterval = std::chrono::milliseconds(5);
 
 // A side of the comparison, as the command line names it.
 struct Side {
   const char* name;
   JobFlags job;
+  std::string submitted;  // of a job of a cluster: shadow::SubmittedVersion, in place of `job`
   std::string packed;
   JobVersion version;
 };
@@ -51,22 +58,23 @@ struct Side {
 // told by then, and exit_code says how to end.
 Status Pack(Side& side, const std::string& from, int& exit_code) {
   WEIR_ASSIGN_OR_RETURN(const int fd, FileInMemory("weir-version", ""));
-  ChildProcess::Options options{ThisProgram(), {"pack", side.job.library}, {fd}};
+  const absl::Cleanup close_fd = [fd] { close(fd); };
+  WEIR_ASSIGN_OR_RETURN(const int submitted, FileInMemory("weir-submitted", side.submitted));
+  const absl::Cleanup close_submitted = [submitted] { close(submitted); };
+  ChildProcess::Options options{ThisProgram(), {"pack"}, {fd, submitted}};
   if (!from.empty()) options.arguments.insert(options.arguments.end(), {"--from", from});
-  for (const std::string& parameter : side.job.parameters) {
-    options.arguments.push_back("-D");
-    options.arguments.push_back(parameter);
+  if (side.submitted.empty()) {
+    options.arguments.push_back(side.job.library);
+    for (const std::string& parameter : side.job.parameters) {
+      options.arguments.push_back("-D");
+      options.arguments.push_back(parameter);
+    }
   }
-  StatusOr<ChildProcess> child = ChildProcess::Start(options);
-  if (!child.ok()) {
-    close(fd);
-    return child.status();
-  }
+  WEIR_ASSIGN_OR_RETURN(ChildProcess child, ChildProcess::Start(options));
   std::optional<int> ended;
-  while (!(ended = child->Ended())) std::this_thread::sleep_for(kLookInterval);
+  while (!(ended = child.Ended())) std::this_thread::sleep_for(kLookInterval);
   StatusOr<std::string> packed =
       ReadFile(RealEnvironment().disk, fmt::format("/proc/self/fd/{}", fd));
-  close(fd);
   if (!WIFEXITED(*ended)) {
     return absl::FailedPreconditionError(
         fmt::format("the process that loads the {} {}: mend the library's builder", side.name,
@@ -178,32 +186,74 @@ std::function<void(LocalJob&, const JobStatus&)> EndsWhenEnough(uint64_t records
   };
 }
 
+// What a version reads is there, and the checkpoint that it begins with fits. Sinks are never made.
+Status CheckReads(const BuiltJob& built, const std::string& from) {
+  for (size_t s = 0; s < built.stages.size(); ++s) {
+    const StageCode& code = built.stages[s];
+    if (!code.source || !code.check) continue;
+    WEIR_RETURN_IF_ERROR(Annotate(code.check(RealEnvironment(), ""),
+                                  fmt::format("stage '{}'", built.graph.stages[s].name)));
+  }
+  if (from.empty()) return absl::OkStatus();
+  WEIR_ASSIGN_OR_RETURN(const NamedCheckpoint named, OpenCheckpointFolder(RealEnvironment(), from));
+  WEIR_ASSIGN_OR_RETURN(const CheckpointFit fit, FitCheckpoint(named.manifest, built));
+  // What it drops stays where it is: a shadow loses nothing.
+  return fit.Check(named.manifest.checkpoint, /*drop_state=*/true);
+}
+
+// The number of the checkpoint of `job` with which a run that has not ended began; 0: there is none.
+CheckpointId BegunWith(ObjectStore& folder, const std::string& job) {
+  const StatusOr<bool> ended = folder.Exists(kEnded);
+  const StatusOr<std::string> from = folder.Get(kFrom);
+  if (!from.ok() || ended.value_or(true)) return 0;
+  const std::filesystem::path path(*from);
+  const std::string name = path.filename();
+  CheckpointId checkpoint = 0;
+  if (path.parent_path().filename() != job || !name.starts_with("chk-")) return 0;
+  std::from_chars(name.data() + 4, name.data() + name.size(), checkpoint);
+  return checkpoint;
+}
+
+// The baseline is a job of a cluster: the side gets what it was submitted with, and the candidate
+// its parameters where it is given no others.
+StatusOr<std::unique_ptr<RunningJob>> OpenRunningJob(const ShadowFlags& flags,
+                                                     ObjectStore& folder, Side& baseline,
+                                                     Side& candidate) {
+  WEIR_ASSIGN_OR_RETURN(RestClient client, OpenCluster(flags.cluster));
+  WEIR_ASSIGN_OR_RETURN(auto running, RunningJob::Open(std::move(client), flags.baseline,
+                                                       BegunWith(folder, flags.baseline)));
+  std::vector<std::string> of_job;
+  for (const auto& [name, value] : running->parameters()) of_job.push_back(name + "=" + value);
+  for (Side* side : {&baseline, &candidate}) {
+    side->job.parameters = Joined(of_job, side->job.parameters);
+  }
+  WEIR_ASSIGN_OR_RETURN(Parameters::Values values, ParseParameters(baseline.job.parameters));
+  WEIR_ASSIGN_OR_RETURN(baseline.submitted, running->Fetch(std::move(values)));
+  return running;
+}
+
 }  // namespace
 
 int RunPack(const PackFlags& flags) {
   int exit_code = kDone;
-  const std::optional<LoadedJob> loaded = LoadJob(flags.job, exit_code);
-  if (!loaded) return exit_code;
+  const bool submitted = flags.job.library.empty();
+  const std::optional<LoadedJob> loaded =
+      submitted ? std::nullopt : LoadJob(flags.job, exit_code);
+  if (!submitted && !loaded) return exit_code;
   const auto pack = [&]() -> Status {
-    // Sinks are never made, so only what is read has to be there.
-    for (size_t s = 0; s < loaded->built.stages.size(); ++s) {
-      const StageCode& code = loaded->built.stages[s];
-      if (code.source && code.check) {
-        WEIR_RETURN_IF_ERROR(
-            Annotate(code.check(RealEnvironment(), ""),
-                     fmt::format("stage '{}'", loaded->built.graph.stages[s].name)));
-      }
+    Disk& disk = RealEnvironment().disk;
+    std::string packed;
+    if (loaded) {
+      WEIR_RETURN_IF_ERROR(CheckReads(loaded->built, flags.from));
+      WEIR_ASSIGN_OR_RETURN(packed, shadow::PackVersion(loaded->library, loaded->parameters,
+                                                        loaded->built));
+    } else {
+      WEIR_ASSIGN_OR_RETURN(const std::string submitted, ReadFile(disk, kSubmittedFile));
+      WEIR_ASSIGN_OR_RETURN(const BuiltJob built, shadow::BuildVersion(submitted));
+      WEIR_RETURN_IF_ERROR(CheckReads(built, flags.from));
+      WEIR_ASSIGN_OR_RETURN(packed, shadow::BuiltVersion(submitted, built));
     }
-    if (!flags.from.empty()) {
-      WEIR_ASSIGN_OR_RETURN(const NamedCheckpoint named,
-                            OpenCheckpointFolder(RealEnvironment(), flags.from));
-      WEIR_ASSIGN_OR_RETURN(const CheckpointFit fit, FitCheckpoint(named.manifest, loaded->built));
-      // What it drops stays where it is: a shadow loses nothing.
-      WEIR_RETURN_IF_ERROR(fit.Check(named.manifest.checkpoint, /*drop_state=*/true));
-    }
-    WEIR_ASSIGN_OR_RETURN(const std::string packed,
-                          shadow::PackVersion(loaded->library, loaded->parameters, loaded->built));
-    WEIR_ASSIGN_OR_RETURN(const auto file, RealEnvironment().disk.Create(kPackedFile));
+    WEIR_ASSIGN_OR_RETURN(const auto file, disk.Create(kPackedFile));
     WEIR_RETURN_IF_ERROR(file->Append(packed));
     return file->Close();
   };
@@ -231,9 +281,26 @@ int Shadow(const ShadowFlags& flags) {
   Side baseline{"baseline", {flags.baseline, Joined(flags.parameters, flags.baseline_parameters)}};
   Side candidate{"candidate",
                  {flags.candidate, Joined(flags.parameters, flags.candidate_parameters)}};
+  LocalObjectStore folder(env, flags.report);
+  std::unique_ptr<RunningJob> running;
+  std::string from = flags.from;
+  if (RunningJob::IsJob(flags.baseline)) {
+    if (!from.empty()) {
+      return PrintError(absl::InvalidArgumentError(
+                 "--from: a shadow of a job begins with its last checkpoint; give a library as "
+                 "--baseline to begin with another")),
+             kUsage;
+    }
+    auto opened = OpenRunningJob(flags, folder, baseline, candidate);
+    if (!opened.ok()) {
+      return PrintError(Annotate(opened.status(), "--baseline")), ExitCodeOfAnswer(opened.status());
+    }
+    running = *std::move(opened);
+    from = running->checkpoint();
+  }
   int exit_code = kDone;
   for (Side* side : {&baseline, &candidate}) {
-    const Status packed = Pack(*side, flags.from, exit_code);
+    const Status packed = Pack(*side, from, exit_code);
     if (!packed.ok()) return PrintError(packed), ExitCodeOf(packed);
     if (exit_code != kDone) return exit_code;
   }
@@ -250,9 +317,7 @@ int Shadow(const ShadowFlags& flags) {
   // Whoever else works there is not to be disturbed.
   const auto lock = LockDataFolder(env, flags.report);
   if (!lock.ok()) return PrintError(lock.status()), ExitCodeOf(lock.status());
-  LocalObjectStore folder(env, flags.report);
-  const StatusOr<std::string> day =
-      PrepareFolder(env, folder, baseline, candidate, flags.from, rules);
+  const StatusOr<std::string> day = PrepareFolder(env, folder, baseline, candidate, from, rules);
   if (!day.ok()) return PrintError(day.status()), ExitCodeOf(day.status());
   const StatusOr<std::shared_ptr<const shadow::ShadowRules>> parsed =
       shadow::RulesOn(*day, rules, flags.rules);
@@ -268,8 +333,8 @@ int Shadow(const ShadowFlags& flags) {
   if (!loaded) return exit_code;
 
   LocalJobOptions options = LocalOptionsOf(*loaded);
-  if (!flags.from.empty()) {
-    StatusOr<NamedCheckpoint> named = OpenCheckpointFolder(env, flags.from);
+  if (!from.empty()) {
+    StatusOr<NamedCheckpoint> named = OpenCheckpointFolder(env, from);
     if (!named.ok()) return PrintError(named.status()), ExitCodeOf(named.status());
     auto beginning = std::make_shared<LocalJobOptions::Beginning>();
     beginning->manifest =
@@ -305,7 +370,7 @@ int Shadow(const ShadowFlags& flags) {
     return report;
   }();
   if (!report.ok()) return process.Fail(report.status());
-  std::cout << (flags.output == "json" ? ReportJson(*report)
+  std::cout << (flags.cluster.output == "json" ? ReportJson(*report)
                                        : ReportTable(*report, isatty(STDOUT_FILENO) != 0));
   return FinishOutput(static_cast<ExitCode>(shadow::ExitCodeOf(report->verdict.outcome)));
 }

@@ -142,6 +142,7 @@ inline constexpr size_t kHttpConnectionsMax = 256;  // the one that is idle long
 inline constexpr size_t kHttpHeaderBytesMax = 16 << 10;
 inline constexpr size_t kHttpJsonBytesMax = 1 << 20;         // body of a request in JSON
 inline constexpr size_t kBlobBytesMax = 512ull << 20;        // a library or a file that a job needs
+inline constexpr Duration kLeaseMax = Hours(1);              // of a checkpoint, at a time
 inline constexpr size_t kHttpBodiesBytes = 1ull << 30;       // of all requests that are under way
 inline constexpr Duration kHttpIdleTimeout = Seconds(60);    // between two requests
 inline constexpr Duration kHttpHeaderTimeout = Seconds(10);  // from the first byte of a request

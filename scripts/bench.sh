@@ -6,7 +6,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-BENCHMARKS=(pipeline plugins exchange dedup keyed memory nexmark router recovery postgres)
+BENCHMARKS=(pipeline plugins exchange dedup keyed memory nexmark router recovery postgres shadow)
 
 # bench NAME [OPTION...]: builds what the benchmark needs and runs it.
 bench() {
@@ -21,6 +21,7 @@ bench() {
     exchange) targets=(weir_cli job_event_pipeline generate_events) ;;
     memory) targets=(weir_cli job_event_pipeline repeats) ;;
     nexmark) targets=(weir_cli job_nexmark nexmark_limit) ;;
+    shadow) targets=(weir_cli job_event_pipeline job_shadow generate_events) ;;
     recovery) targets=(weir_cli job_event_pipeline job_keyed_load) ;;
     dedup | keyed) targets=("$1_bench" "$1_limit") ;;
     router)

@@ -22,36 +22,55 @@ StatusOr<Version> Parse(std::string_view packed) {
   return version;
 }
 
-}  // namespace
-
-StatusOr<std::string> PackVersion(const JobLibrary& library, const Parameters& parameters,
-                                  const BuiltJob& built) {
-  Version version;
-  version.set_job(library.name());
-  version.set_library_path(library.path());
-  version.set_library_sha256(library.sha256());
-  WEIR_ASSIGN_OR_RETURN(*version.mutable_library(),
-                        ReadFile(RealEnvironment().disk, library.path()));
-  for (const auto& [name, value] : parameters.values()) {
-    (*version.mutable_parameters())[name] = value;
-  }
-  for (const Resource& resource : parameters.resources()) {
-    VersionFile& file = *version.add_resources();
-    file.set_name(resource.name);
-    file.set_path(resource.path);
-    file.set_content(resource.bytes);
-  }
-  version.set_graph(built.graph.Serialize());
+// Equal versions are equal bytes.
+StatusOr<std::string> Serialize(const Version& version) {
   std::string packed;
   google::protobuf::io::StringOutputStream stream(&packed);
   google::protobuf::io::CodedOutputStream out(&stream);
   out.SetSerializationDeterministic(true);
   if (!version.SerializeToCodedStream(&out)) {
     return absl::ResourceExhaustedError(
-        fmt::format("{} and what it reads are too large for a shadow", library.path()));
+        fmt::format("{} and what it reads are too large for a shadow", version.library_path()));
   }
   out.Trim();
   return packed;
+}
+
+}  // namespace
+
+StatusOr<std::string> SubmittedVersion(const JobVersion& job, std::string_view library,
+                                       const std::vector<Resource>& resources) {
+  Version version;
+  version.set_library_path(job.library_path);
+  version.set_library_sha256(job.library_sha256);
+  version.set_library(std::string(library));
+  for (const auto& [name, value] : job.parameters) (*version.mutable_parameters())[name] = value;
+  for (const Resource& resource : resources) {
+    VersionFile& file = *version.add_resources();
+    file.set_name(resource.name);
+    file.set_path(resource.path);
+    file.set_content(resource.bytes);
+  }
+  return Serialize(version);
+}
+
+StatusOr<std::string> BuiltVersion(std::string_view packed, const BuiltJob& built) {
+  WEIR_ASSIGN_OR_RETURN(Version version, Parse(packed));
+  version.set_graph(built.graph.Serialize());
+  return Serialize(version);
+}
+
+StatusOr<std::string> PackVersion(const JobLibrary& library, const Parameters& parameters,
+                                  const BuiltJob& built) {
+  WEIR_ASSIGN_OR_RETURN(const std::string bytes,
+                        ReadFile(RealEnvironment().disk, library.path()));
+  JobVersion version;
+  version.library_path = library.path();
+  version.library_sha256 = library.sha256();
+  version.parameters = parameters.values();
+  WEIR_ASSIGN_OR_RETURN(const std::string submitted,
+                        SubmittedVersion(version, bytes, parameters.resources()));
+  return BuiltVersion(submitted, built);
 }
 
 StatusOr<JobVersion> ReadVersion(std::string_view packed) {

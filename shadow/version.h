@@ -26,6 +26,11 @@ struct JobVersion {
 // Of a job that this process has loaded and built. Equal jobs are equal bytes.
 StatusOr<std::string> PackVersion(const JobLibrary& library, const Parameters& parameters,
                                   const BuiltJob& built);
+// Of a job as it was submitted to a cluster: its library and resources as bytes, and no graph yet,
+// which BuiltVersion() adds in the process that has built it.
+StatusOr<std::string> SubmittedVersion(const JobVersion& version, std::string_view library,
+                                       const std::vector<Resource>& resources);
+StatusOr<std::string> BuiltVersion(std::string_view packed, const BuiltJob& built);
 // What there is to know without loading it. InvalidArgument: the bytes are no version.
 StatusOr<JobVersion> ReadVersion(std::string_view packed);
 // Loads the library and builds the job.

@@ -33,34 +33,13 @@ Timestamp ExpiryOf(std::string_view bytes, const std::string& where) {
 
 }  // namespace
 
-CheckpointLease::CheckpointLease(ObjectStore& objects, Clock& clock, CheckpointId checkpoint,
-                                 std::string name, std::string holder)
-    : objects_(objects),
-      clock_(clock),
-      checkpoint_(checkpoint),
-      name_(std::move(name)),
-      holder_(std::move(holder)) {}
-
-CheckpointLease::~CheckpointLease() {
-  objects_.Delete({&name_, 1}).IgnoreError();  // it expires by itself
-}
-
-Status CheckpointLease::Renew(Duration length) {
-  return objects_.Put(name_, EncodeLease(clock_.Now() + length, holder_));
-}
-
-StatusOr<std::unique_ptr<CheckpointLease>> CheckpointStore::Lease(CheckpointId checkpoint,
-                                                                  std::string holder,
-                                                                  Duration length) {
-  // Nothing is collected between the lease and the look at the manifest.
+Status CheckpointStore::Lease(CheckpointId checkpoint, std::string_view holder, Duration length) {
+  const std::string name = fmt::format("{}/leases/chk-{}.{}", options_.job_id, checkpoint, holder);
+  // Nothing is collected between the look at the manifest and the lease.
   std::lock_guard collect_lock(collect_mutex_);
-  std::string name =
-      fmt::format("{}/leases/chk-{}.{:016x}", options_.job_id, checkpoint, env_.random.Next());
-  std::unique_ptr<CheckpointLease> lease(
-      new CheckpointLease(objects_, env_.clock, checkpoint, std::move(name), std::move(holder)));
-  WEIR_RETURN_IF_ERROR(lease->Renew(length));
+  if (length <= 0) return objects_.Delete({&name, 1});
   WEIR_RETURN_IF_ERROR(LoadManifest(checkpoint).status());
-  return lease;
+  return objects_.Put(name, EncodeLease(env_.clock.Now() + length, holder));
 }
 
 // Those that are leased. Leases that have expired are removed.

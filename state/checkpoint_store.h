@@ -3,7 +3,7 @@
 //   <job>/chk-<n>/manifest.pb   exists exactly when checkpoint n is complete
 //   <job>/files/<content>       files, named by their content, shared by all checkpoints of the job
 //   <job>/sav-<n>/              a savepoint: manifest.pb, and its files in files/
-//   <job>/leases/chk-<n>.<id>   keeps checkpoint n from being collected until it expires
+//   <job>/leases/chk-<n>.<holder>   keeps checkpoint n from being collected until it expires
 //
 // The manifests of a job are written by one process at a time, the coordinator's; executors in
 // others write the files, with stores of their own, and take notice of what was completed (Adopt).
@@ -39,30 +39,6 @@ struct CheckpointStoreOptions {
   std::string job_id;
   int retained = limits::kCheckpointsKept;  // newest checkpoints that CollectGarbage() keeps
   bool follows = false;  // another process writes the manifests and collects: only Adopt() is used
-};
-
-// Keeps a checkpoint from being collected while it exists, and no longer than until it expires, so
-// that a holder that died keeps nothing for ever. The store must outlive it.
-class CheckpointLease {
- public:
-  ~CheckpointLease();  // gives it back
-  CheckpointLease(const CheckpointLease&) = delete;
-  CheckpointLease& operator=(const CheckpointLease&) = delete;
-
-  CheckpointId checkpoint() const { return checkpoint_; }
-  // Expires `length` from now.
-  Status Renew(Duration length);
-
- private:
-  friend class CheckpointStore;
-  CheckpointLease(ObjectStore& objects, Clock& clock, CheckpointId checkpoint, std::string name,
-                  std::string holder);
-
-  ObjectStore& objects_;
-  Clock& clock_;
-  const CheckpointId checkpoint_;
-  const std::string name_;
-  const std::string holder_;
 };
 
 class CheckpointStore {
@@ -119,9 +95,10 @@ class CheckpointStore {
   // Reads the files of a checkpoint of this job.
   std::unique_ptr<SnapshotReader> MakeReader();
 
-  // NotFound if the checkpoint is not complete. `holder` is for messages.
-  StatusOr<std::unique_ptr<CheckpointLease>> Lease(CheckpointId checkpoint, std::string holder,
-                                                   Duration length);
+  // Keeps a checkpoint from being collected for so long (0: no longer), and no longer, so that a
+  // holder that dies keeps nothing for ever. Who wants to keep it leases it again in time; each
+  // holder, a plain name, has a lease of its own. NotFound if the checkpoint is not complete.
+  Status Lease(CheckpointId checkpoint, std::string_view holder, Duration length);
 
   struct Collected {
     std::vector<CheckpointId> checkpoints;

@@ -67,6 +67,7 @@ class Coordinator final : public ClusterApi, private ClusterJob::Cluster {
   void ListJobs(Done<rest::JobList> done) override;
   void GetJob(const std::string& job, Done<rest::Job> done) override;
   void SubmitJob(const rest::SubmitRequest& request, Done<rest::Submitted> done) override;
+  void GetSubmission(const std::string& job, Done<rest::Submission> done) override;
   void CancelJob(const std::string& job, Done<rest::Job> done) override;
   void StopJob(const std::string& job, const rest::StopRequest& request,
                Done<rest::SavepointOperation> done) override;
@@ -77,11 +78,14 @@ class Coordinator final : public ClusterApi, private ClusterJob::Cluster {
   void RescaleJob(const std::string& job, const rest::RescaleRequest& request,
                   Done<rest::Job> done) override;
   void ListCheckpoints(const std::string& job, Done<rest::CheckpointList> done) override;
+  void LeaseCheckpoint(const std::string& job, const rest::LeaseRequest& request,
+                       Done<rest::CheckpointLease> done) override;
   void ListExceptions(const std::string& job, Done<rest::ExceptionList> done) override;
   void ListWorkers(Done<rest::WorkerList> done) override;
   void TakeSnapshot(Done<rest::Snapshot> done) override;
   void PutBlob(const std::string& sha256, std::string bytes, Done<rest::Blob> done) override;
   void FindBlob(const std::string& sha256, Done<rest::Blob> done) override;
+  void ReadBlob(const std::string& sha256, Done<std::string> done) override;
 
  private:
   // A connection that has said Hello: of a worker, or of an executor.
@@ -127,6 +131,9 @@ class Coordinator final : public ClusterApi, private ClusterJob::Cluster {
   // What a disk of the coordinator has refused, for who has asked for it: no fault of theirs.
   // ResourceExhausted: it is full; else Unavailable.
   static Status CannotStore(const Status& why, std::string_view what, const std::string& folder);
+  // On the I/O pool.
+  StatusOr<rest::CheckpointLease> LeaseOf(CheckpointStore& store, const JobRecord& record,
+                                          const rest::LeaseRequest& request);
   // Runs `work` on the loop and gives its result to `done`.
   template <class T>
   void Ask(Done<T> done, std::function<StatusOr<T>()> work);

@@ -9,6 +9,26 @@
 #include "runtime/coordinator/job_view.h"
 
 namespace weir {
+namespace {
+
+Status CheckLease(const rest::LeaseRequest& request) {
+  if (!IsPlainName(request.holder())) {
+    return absl::InvalidArgumentError(
+        "holder: a name of letters, digits and \"-_.\", at most 200 of them, not a dot first");
+  }
+  constexpr double kCheckpointMax = 9007199254740992;  // 2^53
+  if (!(request.checkpoint() >= 0 && request.checkpoint() <= kCheckpointMax)) {
+    return absl::InvalidArgumentError("checkpoint: the number of one, or 0 for the newest");
+  }
+  constexpr double kSecondsMax = static_cast<double>(limits::kLeaseMax) / 1e6;
+  if (!(request.seconds() >= 0 && request.seconds() <= kSecondsMax)) {
+    return absl::InvalidArgumentError(
+        fmt::format("seconds: at most {}; lease it again in time to keep it longer", kSecondsMax));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 template <class T>
 void Coordinator::Ask(Done<T> done, std::function<StatusOr<T>()> work) {
@@ -44,6 +64,13 @@ void Coordinator::GetJob(const std::string& id, Done<rest::Job> done) {
   Ask<rest::Job>(std::move(done), [this, id]() -> StatusOr<rest::Job> {
     WEIR_ASSIGN_OR_RETURN(ClusterJob * job, FindJob(id));
     return ViewOf(*job, Detail::kOperators, env_);
+  });
+}
+
+void Coordinator::GetSubmission(const std::string& id, Done<rest::Submission> done) {
+  Ask<rest::Submission>(std::move(done), [this, id]() -> StatusOr<rest::Submission> {
+    WEIR_ASSIGN_OR_RETURN(ClusterJob * job, FindJob(id));
+    return SubmissionOf(*job);
   });
 }
 
@@ -136,6 +163,44 @@ void Coordinator::ListCheckpoints(const std::string& id, Done<rest::CheckpointLi
   });
 }
 
+void Coordinator::LeaseCheckpoint(const std::string& id, const rest::LeaseRequest& request,
+                                  Done<rest::CheckpointLease> done) {
+  if (Status status = CheckLease(request); !status.ok()) return done(status);
+  loop_.Post([this, alive = alive_, id, request, done = std::move(done)] {
+    if (!*alive) return done(absl::UnavailableError("the coordinator is shutting down"));
+    StatusOr<ClusterJob*> job = FindJob(id);
+    if (!job.ok()) return done(job.status());
+    io_.Submit([this, job = *job, record = (*job)->record(), request, done] {
+      done(LeaseOf(job->store(), record, request));
+    });
+  });
+}
+
+StatusOr<rest::CheckpointLease> Coordinator::LeaseOf(CheckpointStore& store,
+                                                     const JobRecord& record,
+                                                     const rest::LeaseRequest& request) {
+  auto checkpoint = static_cast<CheckpointId>(request.checkpoint());
+  const auto length = static_cast<Duration>(request.seconds() * 1e6);
+  if (checkpoint == 0) {
+    WEIR_ASSIGN_OR_RETURN(const std::vector<CheckpointId> there, store.List());
+    const auto newest = std::find_if(there.rbegin(), there.rend(), [&](CheckpointId one) {
+      return !record.IsSuperseded(one);
+    });
+    if (newest == there.rend()) {
+      return absl::NotFoundError(
+          fmt::format("job {} has no complete checkpoint yet; ask again when it has",
+                      record.job_id));
+    }
+    checkpoint = *newest;
+  }
+  WEIR_RETURN_IF_ERROR(store.Lease(checkpoint, request.holder(), length));
+  rest::CheckpointLease lease;
+  lease.set_checkpoint(static_cast<double>(checkpoint));
+  lease.set_path(store.Location(checkpoint));
+  lease.set_expires_at(static_cast<double>(env_.clock.Now() + length));
+  return lease;
+}
+
 void Coordinator::ListExceptions(const std::string& id, Done<rest::ExceptionList> done) {
   Ask<rest::ExceptionList>(std::move(done), [this, id]() -> StatusOr<rest::ExceptionList> {
     WEIR_ASSIGN_OR_RETURN(ClusterJob * job, FindJob(id));
@@ -200,6 +265,10 @@ void Coordinator::FindBlob(const std::string& sha256, Done<rest::Blob> done) {
     blob.set_bytes(static_cast<double>(info->size));
     done(std::move(blob));
   });
+}
+
+void Coordinator::ReadBlob(const std::string& sha256, Done<std::string> done) {
+  io_.Submit([this, sha256, done = std::move(done)] { done(blobs_.Read(sha256)); });
 }
 
 }  // namespace weir

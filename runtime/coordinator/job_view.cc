@@ -116,6 +116,23 @@ rest::Job ViewOf(const ClusterJob& job, Detail detail, Environment& env) {
   return view;
 }
 
+rest::Submission SubmissionOf(const ClusterJob& job) {
+  const runtime::ClusterJob& kept = job.kept();
+  rest::Submission submission;
+  submission.set_library_sha256(job.record().identity.library_sha256);
+  for (const auto& [name, value] : kept.parameters()) {
+    (*submission.mutable_parameters())[name] = value;
+  }
+  for (const runtime::ResourceRef& ref : kept.resources()) {
+    rest::Resource& resource = *submission.add_resources();
+    resource.set_name(ref.name());
+    resource.set_path(ref.path());
+    resource.set_sha256(ref.sha256());
+  }
+  submission.set_parallelism(kept.parallelism());
+  return submission;
+}
+
 rest::Worker ViewOf(const WorkerInfo& worker, const WorkerTable& table, int64_t now_micros) {
   rest::Worker view;
   view.set_id(worker.id);

@@ -33,6 +33,8 @@ class ClusterApi {
   // The library and resources must have been put before. Answered when the job's library has been
   // described and the job is durable; it then runs as slots are free.
   virtual void SubmitJob(const rest::SubmitRequest& request, Done<rest::Submitted> done) = 0;
+  // What was submitted, secrets in parameters too.
+  virtual void GetSubmission(const std::string& job, Done<rest::Submission> done) = 0;
   // Answered when the wish is durable; the job ends soon after. A job that has ended: OK.
   virtual void CancelJob(const std::string& job, Done<rest::Job> done) = 0;
   // With a savepoint first; answered when the wish is durable.
@@ -45,6 +47,10 @@ class ClusterApi {
   virtual void RescaleJob(const std::string& job, const rest::RescaleRequest& request,
                           Done<rest::Job> done) = 0;
   virtual void ListCheckpoints(const std::string& job, Done<rest::CheckpointList> done) = 0;
+  // Keeps a checkpoint from being removed, as CheckpointStore::Lease() does, for at most
+  // limits::kLeaseMax.
+  virtual void LeaseCheckpoint(const std::string& job, const rest::LeaseRequest& request,
+                               Done<rest::CheckpointLease> done) = 0;
   virtual void ListExceptions(const std::string& job, Done<rest::ExceptionList> done) = 0;
   virtual void ListWorkers(Done<rest::WorkerList> done) = 0;
   // Everything at once, for /metrics.
@@ -55,6 +61,7 @@ class ClusterApi {
   virtual void PutBlob(const std::string& sha256, std::string bytes, Done<rest::Blob> done) = 0;
   // NotFound if it must be put yet.
   virtual void FindBlob(const std::string& sha256, Done<rest::Blob> done) = 0;
+  virtual void ReadBlob(const std::string& sha256, Done<std::string> done) = 0;
 };
 
 }  // namespace weir

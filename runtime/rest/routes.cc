@@ -186,6 +186,17 @@ std::vector<RestRoute> ClusterRoutes(ClusterApi& api) {
       "GET", "/v1/jobs/{job}/checkpoints", "listCheckpoints", Role::kRead,
       "Its checkpoints and savepoints that can be restored, newest first",
       [&api](const Arguments& a, auto done) { api.ListCheckpoints(a[0], std::move(done)); }));
+  routes.push_back(Asks<rest::Submission>(
+      "GET", "/v1/jobs/{job}/submission", "getSubmission", Role::kSubmit,
+      "How the job was submitted, secrets in its parameters too",
+      [&api](const Arguments& a, auto done) { api.GetSubmission(a[0], std::move(done)); }));
+  routes.push_back(Tells<rest::LeaseRequest, rest::CheckpointLease>(
+      "POST", "/v1/jobs/{job}/leases", "leaseCheckpoint", Role::kSubmit,
+      "Keep a checkpoint from being removed for a while; again to keep it longer", 200,
+      R"({"holder":"shadow-1","checkpoint":0,"seconds":60})",
+      [&api](const Arguments& a, const rest::LeaseRequest& request, auto done) {
+        api.LeaseCheckpoint(a[0], request, std::move(done));
+      }));
   routes.push_back(Asks<rest::ExceptionList>(
       "GET", "/v1/jobs/{job}/exceptions", "listExceptions", Role::kRead,
       "Why its last attempts ended, newest first",
@@ -223,6 +234,16 @@ std::vector<RestRoute> ClusterRoutes(ClusterApi& api) {
     api.PutBlob(a[0], std::move(body), AnswerWith<rest::Blob>(200, std::move(respond)));
   };
   routes.push_back(std::move(put));
+  RestRoute read("GET", "/v1/blobs/{sha256}/bytes", "readBlob", Role::kSubmit,
+                 "The bytes of a library or a file that a job needs");
+  read.response_type = "application/octet-stream";
+  read.call = [&api](const Arguments& a, const std::string&, Respond respond) {
+    api.ReadBlob(a[0], [respond = std::move(respond)](StatusOr<std::string> bytes) {
+      if (!bytes.ok()) return respond(ErrorResponse(bytes.status()));
+      respond({200, "application/octet-stream", *std::move(bytes), {}});
+    });
+  };
+  routes.push_back(std::move(read));
   return routes;
 }
 

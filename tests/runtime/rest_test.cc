@@ -199,6 +199,8 @@ TEST_F(RestTest, BlobsAreTakenWithTheirOwnHashAlone) {
   EXPECT_EQ(Ask("PUT", path, library).status, 200);
   EXPECT_EQ(Ask("PUT", path, library).status, 200);
   EXPECT_EQ(Ask("HEAD", path).status, 200);
+  EXPECT_EQ(Ask("GET", path + "/bytes").body, library);
+  EXPECT_EQ(Ask("GET", "/v1/blobs/" + Sha256Hex("other") + "/bytes").status, 404);
   const RawResponse wrong = Ask("PUT", "/v1/blobs/" + Sha256Hex("other"), library);
   EXPECT_EQ(wrong.status, 400);
   EXPECT_THAT(wrong.body, HasSubstr(Sha256Hex(library)));

@@ -283,26 +283,28 @@ TEST_F(CheckpointStoreTest, CollectsNoFileWhileAManifestCannotBeRead) {
 
 TEST_F(CheckpointStoreTest, ALeaseKeepsACheckpointUntilItIsGivenBackOrExpires) {
   for (CheckpointId id = 1; id <= 3; ++id) ASSERT_TRUE(Complete(id).ok());
-  EXPECT_TRUE(absl::IsNotFound(store_->Lease(9, "shadow", Hours(1)).status()));
+  EXPECT_TRUE(absl::IsNotFound(store_->Lease(9, "shadow", Hours(1))));
   EXPECT_THAT(FilesIn("job-1/leases"), IsEmpty());
-  auto lease = store_->Lease(1, "shadow", Hours(1));
-  ASSERT_TRUE(lease.ok()) << lease.status();
-  auto dead = store_->Lease(2, "shadow", Hours(1));
-  ASSERT_TRUE(dead.ok());
+  ASSERT_TRUE(store_->Lease(1, "shadow", Hours(1)).ok());
+  ASSERT_TRUE(store_->Lease(2, "dead", Hours(1)).ok());
   for (CheckpointId id = 4; id <= 8; ++id) ASSERT_TRUE(Complete(id).ok());
   Collect();
   EXPECT_THAT(List(), ElementsAre(1, 2, 6, 7, 8));
   ExpectAllVerify();
 
   clock_.now += Minutes(59);
-  ASSERT_TRUE((*lease)->Renew(Hours(1)).ok());
+  ASSERT_TRUE(store_->Lease(1, "shadow", Hours(1)).ok());
+  ASSERT_TRUE(store_->Lease(1, "another", Hours(2)).ok());
   clock_.now += Minutes(2);
   Collect();
   EXPECT_THAT(List(), ElementsAre(1, 6, 7, 8));
   ExpectAllVerify();
-  EXPECT_EQ(FilesIn("job-1/leases").size(), 1u);
+  EXPECT_EQ(FilesIn("job-1/leases").size(), 2u);
 
-  lease->reset();
+  ASSERT_TRUE(store_->Lease(1, "shadow", 0).ok());
+  Collect();
+  EXPECT_THAT(List(), ElementsAre(1, 6, 7, 8)) << "another holds it as well";
+  ASSERT_TRUE(store_->Lease(1, "another", 0).ok());
   Collect();
   EXPECT_THAT(List(), ElementsAre(6, 7, 8));
 }

@@ -108,6 +108,15 @@ class FakeCluster : public ClusterApi {
                               return submitted;
                             });
   }
+  void GetSubmission(const std::string& job, Done<rest::Submission> done) override {
+    Answer<rest::Submission>("GetSubmission " + job, std::move(done), [this] {
+      rest::Submission submission;
+      submission.set_library_sha256(submitted_.library_sha256());
+      *submission.mutable_parameters() = submitted_.parameters();
+      *submission.mutable_resources() = submitted_.resources();
+      return submission;
+    });
+  }
   void CancelJob(const std::string& job, Done<rest::Job> done) override {
     Answer<rest::Job>("CancelJob " + job, std::move(done), [this, job] {
       if (jobs_.count(job)) jobs_[job].set_state("CANCELING");
@@ -144,6 +153,18 @@ class FakeCluster : public ClusterApi {
     Answer<rest::CheckpointList>("ListCheckpoints " + job, std::move(done),
                                  [this] { return checkpoints_; });
   }
+  void LeaseCheckpoint(const std::string& job, const rest::LeaseRequest& request,
+                       Done<rest::CheckpointLease> done) override {
+    Answer<rest::CheckpointLease>(
+        fmt::format("LeaseCheckpoint {} {} {}", job, request.holder(), request.seconds()),
+        std::move(done), [] {
+          rest::CheckpointLease lease;
+          lease.set_checkpoint(7);
+          lease.set_path("/data/checkpoints/event_pipeline-0123456789ab/chk-7");
+          lease.set_expires_at(1.7e15);
+          return lease;
+        });
+  }
   void ListExceptions(const std::string& job, Done<rest::ExceptionList> done) override {
     Answer<rest::ExceptionList>("ListExceptions " + job, std::move(done), [] {
       rest::ExceptionList list;
@@ -178,6 +199,7 @@ class FakeCluster : public ClusterApi {
           if (Sha256Hex(bytes) != sha256) {
             return absl::InvalidArgumentError("these bytes have the SHA-256 " + Sha256Hex(bytes));
           }
+          bytes_[sha256] = bytes;
           return blobs_[sha256] = BlobOf(sha256, bytes.size());
         });
   }
@@ -187,6 +209,13 @@ class FakeCluster : public ClusterApi {
                          if (blobs_.count(sha256)) return blobs_[sha256];
                          return absl::NotFoundError("there are no such bytes; PUT them");
                        });
+  }
+  void ReadBlob(const std::string& sha256, Done<std::string> done) override {
+    Answer<std::string>("ReadBlob " + sha256, std::move(done),
+                        [this, sha256]() -> StatusOr<std::string> {
+                          if (bytes_.count(sha256)) return bytes_[sha256];
+                          return absl::NotFoundError("there are no such bytes; PUT them");
+                        });
   }
 
  private:
@@ -253,6 +282,7 @@ class FakeCluster : public ClusterApi {
   std::map<std::string, rest::SavepointOperation> operations_;
   std::map<std::string, rest::Blob> blobs_;
   rest::CheckpointList checkpoints_;  // of every job
+  std::map<std::string, std::string> bytes_;  // of blobs
   rest::SubmitRequest submitted_;
 };
 
