@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/connect.hpp>
@@ -11,7 +12,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <algorithm>
 #include <chrono>
 
 #include "jobs/parameters.h"
@@ -33,8 +33,7 @@ constexpr auto kAwaitable = asio::as_tuple(asio::use_awaitable);
 // One request and its answer, on the calling thread.
 class Exchange {
  public:
-  Exchange(http::request<http::string_body> request, size_t answer_bytes_max,
-           const TlsContext* tls)
+  Exchange(http::request<http::string_body> request, size_t answer_bytes_max, const TlsContext* tls)
       : tls_(tls), answer_bytes_max_(answer_bytes_max), request_(std::move(request)) {
     parser_.body_limit(answer_bytes_max_);
     parser_.skip(request_.method() == http::verb::head);
@@ -48,8 +47,7 @@ class Exchange {
     if (error_) return absl::UnavailableError(stream_.Describe(error_));
     asio::co_spawn(io_, Talk(), asio::detached);
     const size_t bytes = std::max(request_.body().size(), answer_bytes_max_);
-    const Duration transfer =
-        Seconds(static_cast<int64_t>(bytes / limits::kHttpBytesPerSecondMin));
+    const Duration transfer = Seconds(static_cast<int64_t>(bytes / limits::kHttpBytesPerSecondMin));
     if (!RunFor(limits::kRestAnswerTimeout + transfer)) {
       return absl::UnavailableError("no answer comes");
     }

@@ -27,8 +27,9 @@ constexpr size_t kIdDigits = 12;
 bool RunningJob::IsJob(const std::string& name) {
   const size_t dash = name.rfind('-');
   if (dash == std::string::npos || name.size() - dash - 1 != kIdDigits) return false;
-  const bool hex = std::all_of(name.begin() + static_cast<std::ptrdiff_t>(dash) + 1, name.end(),
-                               [](unsigned char c) { return isdigit(c) || (c >= 'a' && c <= 'f'); });
+  const bool hex =
+      std::all_of(name.begin() + static_cast<std::ptrdiff_t>(dash) + 1, name.end(),
+                  [](unsigned char c) { return isdigit(c) || (c >= 'a' && c <= 'f'); });
   std::error_code error;
   return hex && JobPath(name).ok() && !std::filesystem::exists(name, error);
 }

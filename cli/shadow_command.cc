@@ -201,7 +201,7 @@ Status CheckReads(const BuiltJob& built, const std::string& from) {
   return fit.Check(named.manifest.checkpoint, /*drop_state=*/true);
 }
 
-// The number of the checkpoint of `job` with which a run that has not ended began; 0: there is none.
+// The number of the checkpoint of `job` with which a run that has not ended began; 0: none.
 CheckpointId BegunWith(ObjectStore& folder, const std::string& job) {
   const StatusOr<bool> ended = folder.Exists(kEnded);
   const StatusOr<std::string> from = folder.Get(kFrom);
@@ -216,9 +216,8 @@ CheckpointId BegunWith(ObjectStore& folder, const std::string& job) {
 
 // The baseline is a job of a cluster: the side gets what it was submitted with, and the candidate
 // its parameters where it is given no others.
-StatusOr<std::unique_ptr<RunningJob>> OpenRunningJob(const ShadowFlags& flags,
-                                                     ObjectStore& folder, Side& baseline,
-                                                     Side& candidate) {
+StatusOr<std::unique_ptr<RunningJob>> OpenRunningJob(const ShadowFlags& flags, ObjectStore& folder,
+                                                     Side& baseline, Side& candidate) {
   WEIR_ASSIGN_OR_RETURN(RestClient client, OpenCluster(flags.cluster));
   WEIR_ASSIGN_OR_RETURN(auto running, RunningJob::Open(std::move(client), flags.baseline,
                                                        BegunWith(folder, flags.baseline)));
@@ -237,16 +236,15 @@ StatusOr<std::unique_ptr<RunningJob>> OpenRunningJob(const ShadowFlags& flags,
 int RunPack(const PackFlags& flags) {
   int exit_code = kDone;
   const bool submitted = flags.job.library.empty();
-  const std::optional<LoadedJob> loaded =
-      submitted ? std::nullopt : LoadJob(flags.job, exit_code);
+  const std::optional<LoadedJob> loaded = submitted ? std::nullopt : LoadJob(flags.job, exit_code);
   if (!submitted && !loaded) return exit_code;
   const auto pack = [&]() -> Status {
     Disk& disk = RealEnvironment().disk;
     std::string packed;
     if (loaded) {
       WEIR_RETURN_IF_ERROR(CheckReads(loaded->built, flags.from));
-      WEIR_ASSIGN_OR_RETURN(packed, shadow::PackVersion(loaded->library, loaded->parameters,
-                                                        loaded->built));
+      WEIR_ASSIGN_OR_RETURN(
+          packed, shadow::PackVersion(loaded->library, loaded->parameters, loaded->built));
     } else {
       WEIR_ASSIGN_OR_RETURN(const std::string submitted, ReadFile(disk, kSubmittedFile));
       WEIR_ASSIGN_OR_RETURN(const BuiltJob built, shadow::BuildVersion(submitted));
@@ -371,7 +369,7 @@ int Shadow(const ShadowFlags& flags) {
   }();
   if (!report.ok()) return process.Fail(report.status());
   std::cout << (flags.cluster.output == "json" ? ReportJson(*report)
-                                       : ReportTable(*report, isatty(STDOUT_FILENO) != 0));
+                                               : ReportTable(*report, isatty(STDOUT_FILENO) != 0));
   return FinishOutput(static_cast<ExitCode>(shadow::ExitCodeOf(report->verdict.outcome)));
 }
 

@@ -49,8 +49,8 @@ class Parameters {
   Parameters(Values values, ResourceLoader load_resource, std::string working_dir = "",
              ResourceLoader load_plugin = nullptr);
 
-  // Of the job's parts (StageSpec::part) the one whose code the builder is to make; empty: the graph
-  // is enough, unless the job has one part.
+  // Of the job's parts (StageSpec::part) the one whose code the builder is to make; empty: the
+  // graph is enough, unless the job has one part.
   const std::string& part() const { return part_; }
   void set_part(std::string part) { part_ = std::move(part); }
 

@@ -33,8 +33,8 @@ struct ExecutorProcessOptions {
   std::string program;           // "weir": run as `weir executor`, it reads ExecutorStart from 3
   runtime::ExecutorStart start;  // what is the same for all
   std::vector<std::string> parts = {""};  // of the job; each has as many executors as the others
-  std::string folder;            // for the local state of all of them
-  std::vector<int> descriptors;  // held by the processes as long as they live
+  std::string folder;                     // for the local state of all of them
+  std::vector<int> descriptors;           // held by the processes as long as they live
 };
 
 class ExecutorProcesses final : public ExecutorPool {

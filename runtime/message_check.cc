@@ -90,8 +90,8 @@ Status CheckDeploy(const runtime::Deploy& deploy, const BuiltJob& job) {
     next += place.subtasks();
   }
   if (next != parts * deploy.parallelism()) {
-    return absl::DataLossError(fmt::format("the executors have {} subtasks of {}", next,
-                                           parts * deploy.parallelism()));
+    return absl::DataLossError(
+        fmt::format("the executors have {} subtasks of {}", next, parts * deploy.parallelism()));
   }
   return CheckResources(deploy.resources(), job);
 }

@@ -62,8 +62,7 @@ StatusOr<std::string> BuiltVersion(std::string_view packed, const BuiltJob& buil
 
 StatusOr<std::string> PackVersion(const JobLibrary& library, const Parameters& parameters,
                                   const BuiltJob& built) {
-  WEIR_ASSIGN_OR_RETURN(const std::string bytes,
-                        ReadFile(RealEnvironment().disk, library.path()));
+  WEIR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(RealEnvironment().disk, library.path()));
   JobVersion version;
   version.library_path = library.path();
   version.library_sha256 = library.sha256();

@@ -183,13 +183,11 @@ StatusOr<rest::CheckpointLease> Coordinator::LeaseOf(CheckpointStore& store,
   const auto length = static_cast<Duration>(request.seconds() * 1e6);
   if (checkpoint == 0) {
     WEIR_ASSIGN_OR_RETURN(const std::vector<CheckpointId> there, store.List());
-    const auto newest = std::find_if(there.rbegin(), there.rend(), [&](CheckpointId one) {
-      return !record.IsSuperseded(one);
-    });
+    const auto newest = std::find_if(there.rbegin(), there.rend(),
+                                     [&](CheckpointId one) { return !record.IsSuperseded(one); });
     if (newest == there.rend()) {
-      return absl::NotFoundError(
-          fmt::format("job {} has no complete checkpoint yet; ask again when it has",
-                      record.job_id));
+      return absl::NotFoundError(fmt::format(
+          "job {} has no complete checkpoint yet; ask again when it has", record.job_id));
     }
     checkpoint = *newest;
   }

@@ -46,9 +46,9 @@ class JobMaster {
     // every part of the job. Empty: there is no room for all of them now; asked again a little
     // later.
     virtual std::vector<int> PlaceExecutors(int parallelism) = 0;
-    // Makes the executors of a new attempt, as they were placed: those of the first part, then those
-    // of the next (ExecutionPlan::parts). What is left of an earlier attempt is ended. Answered by
-    // OnExecutorsStarted, or by OnExecutorLost.
+    // Makes the executors of a new attempt, as they were placed: those of the first part, then
+    // those of the next (ExecutionPlan::parts). What is left of an earlier attempt is ended.
+    // Answered by OnExecutorsStarted, or by OnExecutorLost.
     virtual void StartExecutors(uint32_t attempt, const std::vector<int>& shares) = 0;
     virtual void Send(int executor, const runtime::ToExecutor& message) = 0;
     // Durable when it returns. Who never calls Reattach() need not keep the attempt's state.

@@ -1,7 +1,7 @@
 // WorkerTable: the workers that a coordinator knows, and which of their slots are taken. Pure.
 //
-// A subtask takes a slot, in each part of its job. What is placed is spread: each subtask goes, with
-// all its parts, to the worker that then has the most free slots. Not thread-safe.
+// A subtask takes a slot, in each part of its job. What is placed is spread: each subtask goes,
+// with all its parts, to the worker that then has the most free slots. Not thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <atomic>
 
 #include "core/process_memory.h"
 #include "runtime/message_check.h"
@@ -68,19 +66,6 @@ struct Executor::Attempt {
     }
   }
 };
-
-int ExecutorOf(const std::vector<runtime::ExecutorPlace>& executors, const JobGraph& graph,
-               int stage, int subtask) {
-  const std::vector<std::string> parts = graph.Parts();
-  const auto found =
-      std::find_if(executors.begin(), executors.end(), [&](const runtime::ExecutorPlace& place) {
-        return parts[place.part()] == graph.stages[stage].part &&
-               subtask >= static_cast<int>(place.first_subtask()) &&
-               subtask < static_cast<int>(place.first_subtask() + place.subtasks());
-      });
-  WEIR_CHECK(found != executors.end());
-  return static_cast<int>(found - executors.begin());
-}
 
 Executor::Executor(const BuiltJob& job, CheckpointStore& store, Environment& env, EventQueue& loop,
                    Options options, std::function<void(const runtime::ToCoordinator&)> send)
@@ -181,9 +166,9 @@ Status Executor::Deploy(uint32_t number, const runtime::Deploy& deploy) {
   attempt_->plan = MakeExecutionPlan(job_.graph, static_cast<int>(deploy.parallelism()));
   const runtime::ExecutorPlace& place = deploy.executors().at(deploy.executor());
   attempt_->part = static_cast<int>(place.part());
-  WEIR_ASSIGN_OR_RETURN(attempt_->memory,
-                        PlanMemory(job_.graph, static_cast<int>(place.subtasks()),
-                                   options_.memory_bytes, attempt_->plan.parts[attempt_->part]));
+  const std::string& part = attempt_->plan.parts[attempt_->part];
+  WEIR_ASSIGN_OR_RETURN(attempt_->memory, PlanMemory(job_.graph, static_cast<int>(place.subtasks()),
+                                                     options_.memory_bytes, part));
   SetBlockCacheBytes(attempt_->memory.block_cache_bytes);
   std::optional<Manifest> restored;
   if (deploy.restore_checkpoint() != 0) {

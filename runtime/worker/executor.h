@@ -25,10 +25,6 @@
 
 namespace weir {
 
-// The executor that runs a subtask of a stage. REQUIRES: one of them does.
-int ExecutorOf(const std::vector<runtime::ExecutorPlace>& executors, const JobGraph& graph,
-               int stage, int subtask);
-
 // The connections of an executor to the others of an attempt.
 class PeerLinks : public RemoteEnds {
  public:

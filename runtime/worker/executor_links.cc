@@ -11,6 +11,19 @@
 
 namespace weir {
 
+int ExecutorOf(const std::vector<runtime::ExecutorPlace>& executors, const JobGraph& graph,
+               int stage, int subtask) {
+  const std::vector<std::string> parts = graph.Parts();
+  const auto found =
+      std::find_if(executors.begin(), executors.end(), [&](const runtime::ExecutorPlace& place) {
+        return parts[place.part()] == graph.stages[stage].part &&
+               subtask >= static_cast<int>(place.first_subtask()) &&
+               subtask < static_cast<int>(place.first_subtask() + place.subtasks());
+      });
+  WEIR_CHECK(found != executors.end());
+  return static_cast<int>(found - executors.begin());
+}
+
 struct ExecutorLinks::Impl {
   explicit Impl(NetworkThread& network) : network(network) {}
 

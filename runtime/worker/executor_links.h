@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "jobs/built_job.h"
 #include "runtime/net/network_thread.h"
@@ -15,6 +16,10 @@
 #include "runtime/worker/executor.h"
 
 namespace weir {
+
+// The executor that runs a subtask of a stage. REQUIRES: one of them does.
+int ExecutorOf(const std::vector<runtime::ExecutorPlace>& executors, const JobGraph& graph,
+               int stage, int subtask);
 
 class ExecutorLinks final : public PeerLinks {
  public:

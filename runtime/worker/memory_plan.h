@@ -20,8 +20,8 @@ struct MemoryPlan {
   std::vector<size_t> instance_bytes;  // of one instance, by stage
 };
 
-// For an executor with so many subtasks of one part of the job. InvalidArgument, with the least that
-// is enough, for a budget that is too small.
+// For an executor with so many subtasks of one part of the job. InvalidArgument, with the least
+// that is enough, for a budget that is too small.
 StatusOr<MemoryPlan> PlanMemory(const JobGraph& graph, int parallelism, size_t budget_bytes,
                                 std::string_view part = {});
 

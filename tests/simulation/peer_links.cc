@@ -36,16 +36,16 @@ ChannelId SimPeerLinks::IdOf(const ChannelKey& key) const {
 
 std::shared_ptr<Channel> SimPeerLinks::Outgoing(const ChannelKey& key, size_t capacity_bytes,
                                                 std::function<void()> wake_sender) {
-  return exchange_->AddOutgoing(PeerOf(job_->graph.edges[key.edge].to, key.receiver), IdOf(key), job_->edges[key.edge].codec,
-                                std::min(capacity_bytes, options_.channel_bytes),
-                                std::move(wake_sender));
+  return exchange_->AddOutgoing(
+      PeerOf(job_->graph.edges[key.edge].to, key.receiver), IdOf(key), job_->edges[key.edge].codec,
+      std::min(capacity_bytes, options_.channel_bytes), std::move(wake_sender));
 }
 
 std::shared_ptr<Channel> SimPeerLinks::Incoming(const ChannelKey& key, size_t capacity_bytes,
                                                 std::function<void()> wake_receiver) {
-  return exchange_->AddIncoming(PeerOf(job_->graph.edges[key.edge].from, key.sender), IdOf(key), job_->edges[key.edge].codec,
-                                std::min(capacity_bytes, options_.channel_bytes),
-                                std::move(wake_receiver));
+  return exchange_->AddIncoming(
+      PeerOf(job_->graph.edges[key.edge].from, key.sender), IdOf(key), job_->edges[key.edge].codec,
+      std::min(capacity_bytes, options_.channel_bytes), std::move(wake_receiver));
 }
 
 void SimPeerLinks::Connect(std::function<void(const Status&)> lost) {

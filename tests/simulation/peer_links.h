@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "runtime/exchange/remote_exchange.h"
-#include "runtime/worker/executor.h"
+#include "runtime/worker/executor_links.h"
 #include "tests/simulation/network.h"
 
 namespace weir::simulation {

@@ -71,7 +71,7 @@ class RunningJob(shadow.Case):
         result = self.shadow_of_job(of_candidate=mutant(every=10, find='"qty":', replace='"qty":1'))
         self.assert_verdict(result, FAIL)
         chosen = sum(is_chosen(n, 10) for n in range(OLD, OLD + NEW))
-        self.assertEqual(self.differing(result), {"warehouse": {"qty": (chosen, "value")}})
+        self.assertEqual(self.differing(result), {"warehouse": {"qty": (chosen, "value")}}, str(result))
         self.assert_untouched()
 
     def test_the_checkpoint_stays_while_it_is_read(self):
