@@ -191,7 +191,12 @@ StatusOr<rest::CheckpointLease> Coordinator::LeaseOf(CheckpointStore& store,
     }
     checkpoint = *newest;
   }
-  WEIR_RETURN_IF_ERROR(store.Lease(checkpoint, request.holder(), length));
+  const Status leased = store.Lease(checkpoint, request.holder(), length);
+  if (absl::IsNotFound(leased)) return leased;
+  if (!leased.ok()) {
+    return CannotStore(leased, fmt::format("lease checkpoint {}", checkpoint),
+                       options_.checkpoints);
+  }
   rest::CheckpointLease lease;
   lease.set_checkpoint(static_cast<double>(checkpoint));
   lease.set_path(store.Location(checkpoint));
