@@ -354,7 +354,7 @@ int Shadow(const ShadowFlags& flags) {
   const auto report = [&]() -> StatusOr<shadow::ShadowReport> {
     shadow::ShadowReport report;
     shadow::ShadowResult found;
-    shadow::DeclareOutputs(baseline.version.graph, candidate.version.graph, found);
+    shadow::DeclareOutputs(baseline.version, candidate.version, found);
     WEIR_RETURN_IF_ERROR(shadow::ReadResults(env, results, found));
     found.Finish(**parsed);
     report.job = baseline.version.graph.job;

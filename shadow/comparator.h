@@ -1,11 +1,11 @@
-// Comparator: where the records of the three versions meet. A keyed operator like any other: what it
-// waits for is keyed state, what it has found leaves with the next checkpoint.
+// Comparator: where the records of the three versions meet. A keyed operator like any other: what
+// it waits for is keyed state, what it has found leaves with the next checkpoint.
 //
 // Records meet by output and key, or by their whole text where they have no key. As soon as all
-// versions have a record of the same text, it is a match and forgotten. What is left waits until all
-// versions have gone on by `patience` of event time (ComparatorOptions), and is then compared: within
-// a key by RecordComparer; a text without a key becomes a leftover, which is paired in the end
-// (pairing.h).
+// versions have a record of the same text, it is a match and forgotten. What is left waits until
+// all versions have gone on by `patience` of event time (ComparatorOptions), and is then compared:
+// within a key by RecordComparer; a text without a key becomes a leftover, which is paired in the
+// end (pairing.h).
 //
 // What is found is summed up in memory and goes out in front of every barrier and at the end of the
 // input, as one PartialResult for each output; leftovers go out one by one.

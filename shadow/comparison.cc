@@ -184,7 +184,7 @@ void RecordComparer::CountFields(const KeyedRecords& records, size_t record,
   for (size_t i = 0, j = 0; i < c.size() || j < b.size();) {
     const bool in_c = i < c.size() && (j == b.size() || c[i].path <= b[j].path);
     const bool in_b = j < b.size() && (i == c.size() || b[j].path <= c[i].path);
-    CountField(records, text, in_c ? &c[i] : nullptr, in_b ? &b[j] : nullptr,
+    CountField(records, text, c, in_c ? &c[i] : nullptr, in_b ? &b[j] : nullptr,
                statistics.Field(in_c ? c[i].path : b[j].path));
     i += in_c;
     j += in_b;
@@ -192,6 +192,7 @@ void RecordComparer::CountFields(const KeyedRecords& records, size_t record,
 }
 
 void RecordComparer::CountField(const KeyedRecords& records, std::string_view text,
+                                const std::vector<FieldDifference>& all,
                                 const FieldDifference* candidate, const FieldDifference* again,
                                 FieldStatistics& field) {
   const bool in_c = candidate != nullptr;
@@ -223,6 +224,10 @@ void RecordComparer::CountField(const KeyedRecords& records, std::string_view te
   sample.change = NameOf(candidate->change);
   sample.baseline = candidate->left.shown;
   sample.candidate = candidate->right.shown;
+  sample.only_candidate = !in_b;
+  for (const FieldDifference& one : all) {
+    if (one.path != candidate->path) sample.companions.push_back(CompanionOf(one.path));
+  }
   field.AddSample(std::move(sample));
 }
 

@@ -52,8 +52,8 @@ class RecordComparer {
   void CountFields(const KeyedRecords& records, size_t record, const Pairing& candidate,
                    const Pairing& again, OutputStatistics& statistics);
   void CountField(const KeyedRecords& records, std::string_view text,
-                  const FieldDifference* candidate, const FieldDifference* again,
-                  FieldStatistics& field);
+                  const std::vector<FieldDifference>& all, const FieldDifference* candidate,
+                  const FieldDifference* again, FieldStatistics& field);
   void CountExtra(const KeyedRecords& records, const Pairing& candidate, const Pairing& again,
                   OutputStatistics& statistics);
 

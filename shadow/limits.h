@@ -35,7 +35,7 @@ inline constexpr size_t kKeyTextBytesMax = 1ull << 20;  // of all texts of one k
 inline constexpr size_t kFieldsMax = 512;      // that are told apart
 inline constexpr size_t kBlocksMax = 128;      // of which the counts of a field are kept
 inline constexpr size_t kFieldSamplesMax = 3;  // of a field
-inline constexpr size_t kRecordSamplesMax = 20;
+inline constexpr size_t kKindSamplesMax = 10;  // records of an output that are missing, extra, ...
 inline constexpr size_t kSampleTextBytesMax = 4 << 10;
 
 // records without a key

@@ -58,13 +58,18 @@ Status ReadResults(Environment& env, const std::string& folder, ShadowResult& re
   return absl::OkStatus();
 }
 
-void DeclareOutputs(const JobGraph& baseline, const JobGraph& candidate, ShadowResult& result) {
+void DeclareOutputs(const JobVersion& baseline_version, const JobVersion& candidate_version,
+                    ShadowResult& result) {
+  const JobGraph& baseline = baseline_version.graph;
+  const JobGraph& candidate = candidate_version.graph;
   for (size_t s = 0; s < baseline.stages.size(); ++s) {
     const StageSpec& stage = baseline.stages[s];
     if (stage.role != StageRole::kSink) continue;
     const int other = candidate.FindStage(stage.name);
     const bool both = other >= 0 && candidate.stages[other].role == StageRole::kSink;
     DeclaredOutput output{stage.name, true, both, ""};
+    output.routed = both && baseline_version.routed_sinks.contains(stage.name) &&
+                    candidate_version.routed_sinks.contains(stage.name);
     if (both) {
       const Schema* before = SchemaOf(baseline, static_cast<int>(s));
       const Schema* after = SchemaOf(candidate, other);

@@ -1,7 +1,8 @@
 #include "shadow/statistics.h"
 
 #include <algorithm>
-#include <set>
+#include <iterator>
+#include <map>
 #include <tuple>
 
 #include "core/check.h"
@@ -22,21 +23,30 @@ void KeepFirst(std::vector<Sample>& samples, size_t kept, Key key) {
 
 void KeepFirst(std::vector<FieldSample>& samples) {
   KeepFirst(samples, limits::kFieldSamplesMax, [](const FieldSample& sample) {
-    return std::tie(sample.rank, sample.key, sample.change, sample.baseline, sample.candidate);
+    return std::tie(sample.rank, sample.key, sample.change, sample.baseline, sample.candidate,
+                    sample.only_candidate, sample.companions);
   });
 }
 
+// Of each kind, so that a frequent one leaves room for a rare one.
 void KeepFirst(std::vector<RecordSample>& samples) {
-  KeepFirst(samples, limits::kRecordSamplesMax, [](const RecordSample& sample) {
-    return std::tie(sample.rank, sample.kind, sample.key, sample.baseline, sample.candidate,
-                    sample.fields);
-  });
+  std::map<std::string, std::vector<RecordSample>> kinds;
+  for (RecordSample& sample : samples) kinds[sample.kind].push_back(std::move(sample));
+  samples.clear();
+  for (auto& [kind, of_kind] : kinds) {
+    KeepFirst(of_kind, limits::kKindSamplesMax, [](const RecordSample& sample) {
+      return std::tie(sample.rank, sample.key, sample.baseline, sample.candidate, sample.fields);
+    });
+    std::move(of_kind.begin(), of_kind.end(), std::back_inserter(samples));
+  }
 }
 
 // Which fields are told apart where there are too many.
 std::pair<uint64_t, std::string_view> RankOf(std::string_view path) { return {Hash64(path), path}; }
 
 }  // namespace
+
+uint64_t CompanionOf(std::string_view path) { return Hash64(path); }
 
 void PairedCounts::Add(bool candidate, bool again, uint64_t count) {
   if (candidate && again) {
@@ -134,7 +144,15 @@ FieldStatistics& OutputStatistics::Field(std::string_view path) {
 }
 
 void OutputStatistics::AddSample(RecordSample sample) {
-  if (samples.size() == limits::kRecordSamplesMax && samples.back().rank < sample.rank) return;
+  // As KeepFirst() leaves them, those of a kind stand together, the last of them first to go.
+  size_t kept = 0;
+  uint64_t last = 0;
+  for (const RecordSample& one : samples) {
+    if (one.kind != sample.kind) continue;
+    ++kept;
+    last = one.rank;
+  }
+  if (kept == limits::kKindSamplesMax && last < sample.rank) return;
   samples.push_back(std::move(sample));
   KeepFirst(samples);
 }

@@ -67,9 +67,14 @@ struct FieldSample {
   std::string change;
   std::string baseline;  // the field's values, as JSON; empty: missing
   std::string candidate;
+  bool only_candidate = false;       // the second baseline does not differ in it
+  std::vector<uint64_t> companions;  // CompanionOf() the other fields that differ in this record
   bool operator==(const FieldSample&) const = default;
-  BOOST_DESCRIBE_CLASS(FieldSample, (), (rank, key, change, baseline, candidate), (), ())
+  BOOST_DESCRIBE_CLASS(FieldSample, (),
+                       (rank, key, change, baseline, candidate, only_candidate, companions), (), ())
 };
+// A field's path, short.
+uint64_t CompanionOf(std::string_view path);
 
 struct FieldStatistics {
   PairedEvidence differs;
@@ -94,7 +99,7 @@ struct FieldStatistics {
 
 // A record of which the candidate's counterpart is missing, extra, or another.
 struct RecordSample {
-  uint64_t rank = 0;  // the lowest are kept
+  uint64_t rank = 0;  // of each kind the lowest are kept
   std::string kind;   // "mismatched", "missing", "extra", "reordered"
   std::string key;
   std::string baseline;  // canonical, cut

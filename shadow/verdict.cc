@@ -7,6 +7,8 @@
 #include <deque>
 #include <tuple>
 
+#include "shadow/races.h"
+
 namespace weir::shadow {
 namespace {
 
@@ -22,11 +24,6 @@ constexpr double kSaturated = 0.9;
 std::string Percent(uint64_t part, uint64_t whole) {
   if (whole == 0) return "0%";
   return fmt::format("{:.3g}%", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
-}
-
-// Most records of the field, where it is noise, have a time on all sides.
-bool IsClock(const FieldStatistics& field) {
-  return field.compared > 0 && field.times * 10 >= field.compared * 9;
 }
 
 // How many of the candidate's times are farther off than any clock's noise.
@@ -46,8 +43,12 @@ uint64_t FarTimes(const FieldStatistics& field) {
 class OutputJudge {
  public:
   OutputJudge(const OutputStatistics& statistics, const ShadowRules& all, const OutputRules& rules,
-              uint64_t compared)
-      : rules_(rules), all_(all), enough_(compared >= all.minimum()) {
+              uint64_t compared, const JobNoise& noise)
+      : rules_(rules),
+        all_(all),
+        enough_(compared >= all.minimum()),
+        noise_(noise),
+        races_(noise.races.at(statistics.output)) {
     verdict_.name = statistics.output;
     verdict_.statistics = statistics;
     records_ = std::max(statistics.baseline_records, statistics.candidate_records);
@@ -93,6 +94,7 @@ class OutputJudge {
     const FieldStatistics* statistics = nullptr;
     double fail_above = 0;
     bool certain = false;       // never noise: every difference counts
+    bool maybe_clock = false;   // or a clock that has ticked
     std::vector<size_t> tests;  // of p_
     size_t order_test = SIZE_MAX;
   };
@@ -118,18 +120,26 @@ class OutputJudge {
     open.evidence = &field.differs;
     open.statistics = &field;
     open.fail_above = rule.fail_above;
-    open.certain = enough_ && field.differs.counts.again() == 0;
+    const bool is_noise = noise_.fields.contains(path);
+    // Few times that differ by little may be a clock that ticks between two readings.
+    open.maybe_clock = enough_ && !is_noise && IsClock(field) && FarTimes(field) == 0 &&
+                       AreFew(field.differs.counts.candidate(), records_);
+    open.certain = enough_ && !is_noise && !open.maybe_clock && !OnlyBesideRaces(field, races_);
     if (!open.certain) {
-      if (!IsClock(field) || field.differs.counts.again() == 0) {
+      if (!IsClock(field) || !(is_noise || open.maybe_clock)) {
         open.tests.push_back(Test(PairedTest(field.differs)));
       } else {
         open.tests.push_back(Test(std::exp2(-static_cast<double>(FarTimes(field)))));
       }
-      const bool shape_is_noise = field.shape.counts.again() > 0;
+      const bool shape_is_noise = noise_.shapes.contains(path);
       const uint64_t shapes = field.shape.counts.only_candidate;
-      // A shape that the baselines never have is a change, however noisy the values are.
-      open.certain = enough_ && !shape_is_noise && shapes > 0;
-      if (shape_is_noise) open.tests.push_back(Test(PairedTest(field.shape)));
+      // A shape that the baselines never have is a change, however noisy the values are; but one
+      // that came with another record, where records race, is as good as any.
+      const bool races = !races_.empty() && AreFew(field.differs.counts.again(), records_);
+      open.certain = enough_ && !shape_is_noise && !races && shapes > 0;
+      if (shape_is_noise || (races && shapes > 0)) {
+        open.tests.push_back(Test(PairedTest(field.shape)));
+      }
       if (!IsClock(field)) open.order_test = Test(PairedTestTwoSided(field.order));
     }
     open_.push_back(std::move(open));
@@ -144,7 +154,7 @@ class OutputJudge {
     Open open;
     open.field = &verdict;
     open.evidence = &evidence;
-    open.certain = enough_ && evidence.counts.again() == 0;
+    open.certain = enough_ && evidence.counts.again() == 0 && noise_.race.empty();
     if (!open.certain) open.tests.push_back(Test(PairedTest(evidence)));
     open_.push_back(std::move(open));
   }
@@ -173,12 +183,21 @@ class OutputJudge {
     if (one.p < kAlphaFail) {
       one.finding = excess > open.fail_above || open.fail_above == 0 ? Finding::kChanged
                                                                      : Finding::kTolerated;
-      one.why = counts.again() == 0
+      one.why = open.certain && counts.again() == 0
                     ? "the baseline never differs from itself here"
                     : fmt::format(
                           "{} records differ in the candidate alone, {} in the second "
                           "baseline alone: no chance (p = {:.1g})",
                           counts.only_candidate, counts.only_again, one.p);
+      return;
+    }
+    if (open.maybe_clock) {
+      one.finding = Finding::kDoubt;
+      one.why = fmt::format(
+          "{} times differ by little in the candidate alone: a change, or a clock that the "
+          "baselines "
+          "happened to read alike; ignore it if it is one, or give it a tolerance",
+          counts.only_candidate);
       return;
     }
     if (open.order_test != SIZE_MAX && p_[open.order_test] < kAlphaFail) {
@@ -224,6 +243,14 @@ class OutputJudge {
                          records_, Percent(one.differs, records_), one.noise, one.why));
     } else if (one.finding == Finding::kDoubt) {
       Worsen(Outcome::kInconclusive, fmt::format("{}: {}", one.path, one.why));
+    } else if (one.finding == Finding::kNoise && one.noise == 0 && one.differs > 0) {
+      const std::string where = noise_.fields.contains(one.path)
+                                    ? "since it is noise in another output"
+                                    : "since records race: in the baseline itself, " + noise_.race;
+      verdict_.notes.push_back(fmt::format(
+          "{}: {} in the candidate and none in the second baseline, which may be chance "
+          "(p = {:.2g}), {}",
+          one.path, one.differs, std::exp2(-static_cast<double>(one.only_candidate)), where));
     } else if (one.finding == Finding::kNoise && one.noise > 0 &&
                static_cast<double>(one.noise) > kSaturated * static_cast<double>(records_)) {
       verdict_.notes.push_back(fmt::format(
@@ -288,6 +315,8 @@ class OutputJudge {
   const OutputRules& rules_;
   const ShadowRules& all_;
   const bool enough_;
+  const JobNoise& noise_;
+  const JobNoise::Races& races_;  // of this output
   uint64_t records_ = 0;
   OutputVerdict verdict_;
   std::vector<Open> open_;
@@ -338,7 +367,9 @@ void ShadowResult::Finish(const ShadowRules& rules) {
     PairLeftovers(leftovers, rules.For(name), statistics);
   }
   leftovers_.clear();
-  for (const auto& [name, declared] : declared_) outputs_[name].output = name;
+  for (const auto& [name, declared] : declared_) {
+    if (!declared.routed) outputs_[name].output = name;
+  }
 }
 
 Verdict Judge(const ShadowResult& result, const ShadowRules& rules) {
@@ -346,10 +377,11 @@ Verdict Judge(const ShadowResult& result, const ShadowRules& rules) {
   for (const auto& [name, statistics] : result.outputs()) {
     verdict.compared += statistics.baseline_records;
   }
+  const JobNoise noise = FindNoise(result.outputs());
   std::deque<OutputJudge> judges;  // they point into themselves
   std::vector<double> tests;
   for (const auto& [name, statistics] : result.outputs()) {
-    judges.emplace_back(statistics, rules, rules.For(name), verdict.compared);
+    judges.emplace_back(statistics, rules, rules.For(name), verdict.compared, noise);
     tests.insert(tests.end(), judges.back().tests().begin(), judges.back().tests().end());
   }
   // Of all outputs together, however many there are.

@@ -27,6 +27,8 @@ struct DeclaredOutput {
   bool in_baseline = true;
   bool in_candidate = true;
   std::string schema_change;  // what differs in the rows' schema, for people; empty: nothing
+  // Both write routes, which are outputs of their own: under its own name it is none.
+  bool routed = false;
 };
 
 // What all comparators have found.

@@ -57,6 +57,9 @@ StatusOr<std::string> SubmittedVersion(const JobVersion& job, std::string_view l
 StatusOr<std::string> BuiltVersion(std::string_view packed, const BuiltJob& built) {
   WEIR_ASSIGN_OR_RETURN(Version version, Parse(packed));
   version.set_graph(built.graph.Serialize());
+  for (size_t s = 0; s < built.stages.size(); ++s) {
+    if (built.stages[s].lines.by_partition) version.add_routed_sinks(built.graph.stages[s].name);
+  }
   return Serialize(version);
 }
 
@@ -82,6 +85,7 @@ StatusOr<JobVersion> ReadVersion(std::string_view packed) {
     result.resources.emplace_back(file.name(), Sha256Hex(file.content()));
   }
   WEIR_ASSIGN_OR_RETURN(result.graph, JobGraph::Parse(version.graph()));
+  result.routed_sinks = {version.routed_sinks().begin(), version.routed_sinks().end()};
   return result;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,7 @@ struct JobVersion {
   Parameters::Values parameters;
   std::vector<std::pair<std::string, std::string>> resources;  // names and SHA-256
   JobGraph graph;
+  std::set<std::string> routed_sinks;  // stages whose routes are outputs of their own
 };
 
 // Of a job that this process has loaded and built. Equal jobs are equal bytes.

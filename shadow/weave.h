@@ -1,9 +1,9 @@
 // Weave: one job that runs two versions of a job on the same input and compares what they would
 // have written.
 //
-//   source -> baseline's stages  -> taps \
-//         \-> again's stages     -> taps  > comparator -> results
-//         \-> candidate's stages -> taps /
+//   source -+-> baseline's stages  -> taps -+
+//           +-> again's stages     -> taps -+-> comparator -> results
+//           +-> candidate's stages -> taps -+
 //
 // The baseline runs twice. Each version is a part of its own (StageSpec::part), so no two versions
 // share a process; stages are named "<part>-<stage>". A source that both versions have alike is run
@@ -47,8 +47,8 @@ StatusOr<BuiltJob> Weave(WeaveOptions options);
 // Whether stage `name` of both graphs is a source that reads the same and hands on the same type.
 bool SharesSource(const JobGraph& baseline, const JobGraph& candidate, std::string_view name);
 
-// The checkpoint that a woven job begins with, of one that the baseline's job has made: each version
-// gets the state of its stages, and nothing of its sinks.
+// The checkpoint that a woven job begins with, of one that the baseline's job has made: each
+// version gets the state of its stages, and nothing of its sinks.
 Manifest WeaveCheckpoint(const Manifest& manifest, const JobGraph& baseline,
                          const JobGraph& candidate);
 

@@ -5,8 +5,10 @@
 //   how=double    it goes on twice
 //   how=urgent    it goes on with priority 9, its line as it was
 //   how=late      what `replace` does, and its event time two days back
-//   how=noise     a random number and the present time are added to every line, beside what
-//                 `replace` does to those that are chosen
+//   how=noise     a random number and the present time are added to every line; then `replace` does
+//                 what it does to those that are chosen
+//   how=jitter    the same, with two numbers more that are 0 but in a tenth and a hundredth of the
+//                 lines; a line that `replace` leaves empty is dropped
 //   how=fail, how=crash
 //
 // One in `every` events is changed; the others go on as they came.
@@ -49,9 +51,11 @@ class Mutant {
 
   void Process(const Event& event, Output& out) {
     const bool chosen = HashOf(event.id) % static_cast<uint64_t>(every_) == 0;
-    if (how_ == "noise") {
-      return out.Emit(
-          {.payload = WithNoise(chosen ? Replaced(event) : std::string(event.payload))});
+    if (how_ == "noise" || how_ == "jitter") {
+      std::string line = WithNoise(event.payload);
+      if (chosen) line = Replaced(line);
+      if (!line.empty()) out.Emit({.payload = line});
+      return;
     }
     if (!chosen) return out.Keep();
     if (how_ == "drop") return;
@@ -62,25 +66,30 @@ class Mutant {
       out.Keep();
       return out.Keep();
     }
-    const std::string line = Replaced(event);
+    const std::string line = Replaced(std::string(event.payload));
     if (how_ == "late") return out.Emit({.payload = line, .time = event.time - kTwoDays});
     out.Emit({.payload = line});
   }
 
  private:
-  std::string Replaced(const Event& event) const {
-    return std::regex_replace(std::string(event.payload), find_, replace_,
-                              std::regex_constants::format_first_only);
+  std::string Replaced(const std::string& line) const {
+    return std::regex_replace(line, find_, replace_, std::regex_constants::format_first_only);
   }
-  std::string WithNoise(const std::string& line) {
+  // A number in one of so many lines, else 0.
+  std::string Rarely(uint64_t one_in) {
+    return std::to_string(random_() % one_in == 0 ? 1 + random_() % 1'000 : 0);
+  }
+  std::string WithNoise(std::string_view line) {
     const auto now = std::chrono::system_clock::now();
     const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
     std::tm utc{};
     gmtime_r(&seconds, &utc);
     char time[32];
     std::strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%SZ", &utc);
-    return line.substr(0, line.rfind('}')) +
-           ",\"luck\":" + std::to_string(random_() % 1'000'000'000) + ",\"now\":\"" + time + "\"}";
+    std::string noisy(line.substr(0, line.rfind('}')));
+    noisy += ",\"luck\":" + std::to_string(random_() % 1'000'000'000) + ",\"now\":\"" + time + "\"";
+    if (how_ == "jitter") noisy += ",\"tenth\":" + Rarely(10) + ",\"hundredth\":" + Rarely(100);
+    return noisy + "}";
   }
 
   const std::string how_;

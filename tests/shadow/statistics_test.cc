@@ -99,5 +99,20 @@ TEST(StatisticsTest, TheLowestSamplesStay) {
   EXPECT_EQ(field.samples[2].rank, 5u);
 }
 
+TEST(StatisticsTest, AFrequentKindOfRecordHidesNoRareOne) {
+  std::mt19937_64 random(1);
+  std::array<OutputStatistics, 2> parts;
+  for (uint64_t i = 0; i < 1000; ++i) {
+    // All that differ come before the single one that is missing, by their rank.
+    parts[random() % 2].AddSample({i, "mismatched", "k", "1", "2", {}});
+    if (i == 500) parts[0].AddSample({5000, "missing", "k", "1", "", {}});
+  }
+  parts[1].Merge(parts[0]);
+  const std::vector<RecordSample>& samples = parts[1].samples;
+  ASSERT_EQ(samples.size(), limits::kKindSamplesMax + 1);
+  for (size_t i = 0; i < limits::kKindSamplesMax; ++i) EXPECT_EQ(samples[i].rank, i);
+  EXPECT_EQ(samples.back().kind, "missing");
+}
+
 }  // namespace
 }  // namespace weir::shadow

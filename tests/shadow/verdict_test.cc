@@ -223,6 +223,20 @@ TEST(VerdictTest, AnOutputThatOneSideLacksFails) {
             Outcome::kPass);
 }
 
+TEST(VerdictTest, ASinkOfRoutesIsNoOutputOfItsOwn) {
+  TestShadow shadow(kKeyed);
+  for (int i = 0; i < 2000; ++i) {
+    shadow.Add("warehouse", Line(i, "\"v\":1"), Line(i, "\"v\":1"), Line(i, "\"v\":1"));
+  }
+  DeclaredOutput files{"files", true, true, ""};
+  files.routed = true;
+  shadow.Declare(files);
+  shadow.Declare({"dead-letters", true, true, ""});
+  std::vector<std::string> names;
+  for (const OutputVerdict& output : shadow.Judge().outputs) names.push_back(output.name);
+  EXPECT_THAT(names, ElementsAre("dead-letters", "warehouse"));
+}
+
 TEST(VerdictTest, MissingRecordsThatAreNoiseDoNotFail) {
   std::mt19937_64 random(1);
   TestShadow shadow(kKeyed);

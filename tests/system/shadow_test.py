@@ -85,6 +85,8 @@ class Planted(shadow.Case):
                                      of_candidate=self.candidate(how="urgent"), rules=rules)
                 self.assert_verdict(result, FAIL)
                 self.assertEqual(self.differing(result), {"warehouse": {"missing": count}, "alerts": {"extra": count}})
+                # Routes are outputs, and so their sink is none.
+                self.assertEqual({output["name"] for output in result.report["outputs"]}, {"warehouse", "alerts", "dead-letters"})
 
     def test_other_routes(self):
         """The rules of the router are the candidate's own; its new output is one that the baseline has not."""

@@ -1,0 +1,356 @@
+// The comparator: what it finds is the same however records arrive, whenever it is killed, and
+// whatever the engine does between two calls.
+#include "shadow/comparator.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "core/hash.h"
+#include "jobs/stream.h"
+#include "shadow/record.h"
+#include "testing/memory_snapshots.h"
+#include "testing/operator_bed.h"
+#include "testing/recording_output.h"
+#include "tests/shadow/test_shadow.h"
+#include "tests/support/failing_store.h"
+
+namespace weir::shadow {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using testing::MemorySnapshots;
+using testing::OperatorBed;
+using testing::RecordingOutput;
+using ::testing::SizeIs;
+
+constexpr Duration kPatience = Seconds(10);
+constexpr const char* kRules = R"(
+all: {key: [id], minimum: 1}
+outputs:
+  whole: {key: [none]}
+  in-order: {key: [id], ordered: true}
+)";
+
+// What happens to a comparator, one after the other.
+struct Step {
+  int version = -1;  // -1: a watermark
+  std::string output, line;
+  Timestamp time = 0;
+};
+
+// A TappedRecord, with the bytes that it points to.
+struct Tapped {
+  Tapped(const ShadowRules& rules, const Step& step) {
+    RecordReader reader(rules.For(step.output));
+    const Record& record = reader.ReadUnpadded(step.line);
+    output = step.output;
+    key = record.key;
+    text = record.text;
+    const Fingerprint hash =
+        Hash128(output + (key.empty() ? '\1' : '\0') + (key.empty() ? text : key));
+    meeting.assign(reinterpret_cast<const char*>(&hash), sizeof(hash));
+    version = static_cast<uint8_t>(step.version);
+  }
+  TappedRecord row() const { return {version, output, meeting, key, text}; }
+
+  uint8_t version;
+  std::string output, key, text, meeting;
+};
+
+// One comparator with its state; what it says counts from the next barrier on.
+class Comparing {
+ public:
+  explicit Comparing(std::string_view yaml = kRules) : rules_(RulesOf(yaml)) { Open({}); }
+
+  void Do(const Step& step) {
+    if (step.version < 0) return Check(op_->OnWatermark(step.time, out_));
+    auto batch = std::make_unique<Batch<TappedRecord>>();
+    const Tapped tapped(*rules_, step);
+    SlabArena arena;
+    TappedRecord row = tapped.row();
+    for (std::string_view* view : {&row.output, &row.meeting, &row.key, &row.text}) {
+      *view = arena.Copy(*view);
+    }
+    arena.Release(batch->slabs());
+    batch->Add(row, step.time);
+    Check(op_->Process(0, std::move(batch), out_));
+  }
+  void Do(const std::vector<Step>& steps) {
+    for (const Step& step : steps) Do(step);
+  }
+  void Barrier() {
+    Check(op_->Drain(DrainReason::kBarrier, out_));
+    Commit();
+    auto snapshot = store_->Freeze(++checkpoint_)->Write(snapshots_);
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+    snapshot_ = *std::move(snapshot);
+  }
+  // Back to the last barrier.
+  void Crash() {
+    out_.Clear();
+    Open(snapshot_ ? testing::RestoreFor(0, 1, {*snapshot_}, snapshots_) : Restore{});
+  }
+  std::map<std::string, OutputStatistics> End() {
+    Check(op_->OnWatermark(kMaxTimestamp, out_));
+    Check(op_->Drain(DrainReason::kEndOfInput, out_));
+    Commit();
+    result_.Finish(*rules_);
+    return result_.outputs();
+  }
+
+ private:
+  void Open(const Restore& restore) {
+    op_.reset();
+    auto store = MakeHeapKeyedStore({"stage", KeyGroupsOf(0, 1)}, restore);
+    ASSERT_TRUE(store.ok()) << store.status();
+    store_ = *std::move(store);
+    op_ = MakeComparator({rules_, kPatience});
+    bed_.context.keyed = store_.get();
+    ASSERT_TRUE(op_->Open(bed_.context).ok());
+  }
+  void Check(StatusOr<Progress> progress) {
+    while (progress.ok() && *progress == Progress::kMoreOutput) progress = op_->Resume(out_);
+    ASSERT_TRUE(progress.ok()) << progress.status();
+    ASSERT_EQ(*progress, Progress::kDone);
+    ASSERT_THAT(out_.rejected, IsEmpty());
+  }
+  void Commit() {
+    for (const PartialResult& part : out_.Rows<PartialResult>()) {
+      const PartialResult read = Travelled(part);
+      if (read.statistics) result_.Add(*read.statistics);
+      if (read.leftover) result_.Add(*read.leftover);
+    }
+    out_.Clear();
+  }
+
+  const std::shared_ptr<const ShadowRules> rules_;
+  OperatorBed bed_;
+  MemorySnapshots snapshots_;
+  std::optional<StateSnapshot> snapshot_;
+  CheckpointId checkpoint_ = 0;
+  std::unique_ptr<KeyedStore> store_;
+  std::unique_ptr<Operator> op_;
+  RecordingOutput out_;
+  ShadowResult result_;
+};
+
+// A record of each version; an empty line is none.
+std::vector<Step> Versions(std::string output, Timestamp time, std::string a, std::string b,
+                           std::string c) {
+  std::vector<Step> steps;
+  int version = 0;
+  for (std::string* line : {&a, &b, &c}) {
+    if (!line->empty()) steps.push_back({version, output, std::move(*line), time});
+    ++version;
+  }
+  return steps;
+}
+std::vector<Step> Versions(std::string output, Timestamp time, const std::string& all) {
+  return Versions(std::move(output), time, all, all, all);
+}
+
+Step Watermark(Timestamp time) { return {-1, "", "", time}; }
+
+// Each kind of finding once, and watermarks in between.
+std::vector<Step> EachKind() {
+  std::vector<Step> steps;
+  const auto add = [&](const std::vector<Step>& more) {
+    steps.insert(steps.end(), more.begin(), more.end());
+  };
+  add(Versions("equal", Seconds(1), R"({"id":1,"v":1})"));
+  add(Versions("value", Seconds(1), R"({"id":1,"v":1})", R"({"id":1,"v":1})", R"({"id":1,"v":2})"));
+  add(Versions("noise", Seconds(2), R"({"id":1,"v":1})", R"({"id":1,"v":3})", R"({"id":1,"v":2})"));
+  add(Versions("missing", Seconds(2), R"({"id":1})", R"({"id":1})", ""));
+  steps.push_back(Watermark(Seconds(3)));
+  add(Versions("extra", Seconds(3), R"({"id":1})"));
+  add(Versions("extra", Seconds(3), "", "", R"({"id":1})"));
+  add(Versions("whole", Seconds(4), R"({"v":"same"})"));
+  add(Versions("whole", Seconds(4), R"({"v":1,"w":"x"})", R"({"v":1,"w":"x"})",
+               R"({"v":2,"w":"x"})"));
+  add(Versions("in-order", Seconds(5), R"({"id":1,"v":1})", R"({"id":1,"v":1})",
+               R"({"id":1,"v":2})"));
+  steps.push_back(Watermark(Seconds(12)));
+  add(Versions("in-order", Seconds(12), R"({"id":1,"v":2})", R"({"id":1,"v":2})",
+               R"({"id":1,"v":1})"));
+  add(Versions("without-key", Seconds(13), R"({"v":1})"));
+  return steps;
+}
+
+TEST(ComparatorTest, FindsEachKind) {
+  Comparing comparing;
+  comparing.Do(EachKind());
+  const auto found = comparing.End();
+  EXPECT_THAT(found, SizeIs(8));
+  for (const auto& [name, output] : found) {
+    EXPECT_EQ(output.unpaired, 0) << name;
+    EXPECT_EQ(output.baseline_records, output.again_records) << name;
+  }
+  const auto counts = [&](const std::string& name) {
+    const Comparison& c = found.at(name).candidate;
+    return std::vector<uint64_t>{c.matched, c.mismatched, c.missing, c.extra, c.reordered};
+  };
+  EXPECT_THAT(counts("equal"), ElementsAre(1, 0, 0, 0, 0));
+  EXPECT_THAT(counts("value"), ElementsAre(0, 1, 0, 0, 0));
+  EXPECT_THAT(counts("noise"), ElementsAre(0, 1, 0, 0, 0));
+  EXPECT_THAT(counts("missing"), ElementsAre(0, 0, 1, 0, 0));
+  EXPECT_THAT(counts("extra"), ElementsAre(1, 0, 0, 1, 0));
+  EXPECT_THAT(counts("whole"), ElementsAre(1, 1, 0, 0, 0));
+  EXPECT_THAT(counts("in-order"), ElementsAre(2, 0, 0, 0, 1));
+  EXPECT_THAT(counts("without-key"), ElementsAre(1, 0, 0, 0, 0));
+  EXPECT_EQ(found.at("without-key").without_key, 1);
+  EXPECT_EQ(found.at("value").fields.at("v").differs.counts.only_candidate, 1);
+  EXPECT_EQ(found.at("noise").fields.at("v").differs.counts.both, 1);
+  EXPECT_EQ(found.at("noise").again.mismatched, 1);
+  EXPECT_EQ(found.at("whole").fields.at("v").differs.counts.only_candidate, 1);
+}
+
+TEST(ComparatorTest, FindsTheSameInAnyOrderOfArrival) {
+  // Those of a version stay in their order, as in a job.
+  std::array<std::vector<Step>, kVersions> of;
+  for (const Step& step : EachKind()) {
+    if (step.version >= 0)
+      of[static_cast<size_t>(step.version)].push_back({step.version, step.output, step.line, 7});
+  }
+  std::optional<std::map<std::string, OutputStatistics>> first;
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    std::mt19937_64 random(seed);
+    std::vector<int> turns;
+    for (int v = 0; v < kVersions; ++v)
+      turns.insert(turns.end(), of[static_cast<size_t>(v)].size(), v);
+    std::shuffle(turns.begin(), turns.end(), random);
+    std::array<size_t, kVersions> next{};
+    Comparing comparing;
+    for (int v : turns) comparing.Do(of[static_cast<size_t>(v)][next[static_cast<size_t>(v)]++]);
+    const auto found = comparing.End();
+    if (!first) first = found;
+    EXPECT_EQ(found, *first) << "seed " << seed;
+  }
+}
+
+TEST(ComparatorTest, FindsTheSameWhereverItIsKilled) {
+  const std::vector<Step> steps = EachKind();
+  Comparing undisturbed;
+  undisturbed.Do(steps);
+  const auto expected = undisturbed.End();
+  for (size_t barrier = 0; barrier <= steps.size(); ++barrier) {
+    for (size_t lost : {0, 1, 5}) {
+      Comparing comparing;
+      for (size_t i = 0; i < barrier; ++i) comparing.Do(steps[i]);
+      comparing.Barrier();
+      for (size_t i = barrier; i < std::min(barrier + lost, steps.size()); ++i) {
+        comparing.Do(steps[i]);
+      }
+      comparing.Crash();
+      for (size_t i = barrier; i < steps.size(); ++i) comparing.Do(steps[i]);
+      EXPECT_EQ(comparing.End(), expected) << "barrier " << barrier << ", lost " << lost;
+    }
+  }
+}
+
+TEST(ComparatorTest, WaitsAsLongAsItsPatience) {
+  for (const bool in_time : {true, false}) {
+    Comparing comparing;
+    comparing.Do(Versions("equal", Seconds(100), R"({"id":1})", R"({"id":1})", ""));
+    comparing.Do(Watermark(Seconds(100) + kPatience - (in_time ? 1 : 0)));
+    comparing.Do({2, "equal", R"({"id":1})", Seconds(100)});
+    const auto found = comparing.End().at("equal");
+    EXPECT_EQ(found.candidate.matched, in_time ? 1 : 0);
+    EXPECT_EQ(found.candidate.missing, in_time ? 0 : 1);
+    EXPECT_EQ(found.candidate.extra, in_time ? 0 : 1);
+  }
+}
+
+TEST(ComparatorTest, ATextWithoutKeyThatComesTooLateStillCancelsOut) {
+  Comparing comparing;
+  comparing.Do(Versions("whole", Seconds(100), R"({"v":1})", R"({"v":1})", ""));
+  comparing.Do(Watermark(Seconds(200)));
+  comparing.Barrier();
+  comparing.Do({2, "whole", R"({"v":1})", Seconds(100)});
+  const auto found = comparing.End().at("whole");
+  EXPECT_EQ(found.candidate.matched, 1);
+  EXPECT_EQ(found.candidate.missing + found.candidate.extra, 0);
+}
+
+// The versions are never at the same record, so something of the key always waits.
+TEST(ComparatorTest, AKeyThatComesAgainAndAgainHasNoFalseDifferences) {
+  for (const char* output : {"equal", "in-order"}) {
+    Comparing comparing;
+    constexpr int kRecords = 200;
+    constexpr int kAhead = 3;
+    const auto add = [&](int version, int n) {
+      // A single one differs: noise, for which the records around it must not be blamed.
+      const int value = n == 50 ? n + 1000 * version : n;
+      comparing.Do({version, output, fmt::format(R"({{"id":1,"v":{}}})", value), Seconds(n)});
+    };
+    for (int n = 0; n < kRecords + kAhead; ++n) {
+      if (n < kRecords) add(0, n);
+      if (n < kAhead) continue;
+      add(2, n - kAhead);
+      add(1, n - kAhead);
+      comparing.Do(Watermark(Seconds(n - kAhead)));
+      if (n % 20 == 0) {
+        comparing.Barrier();
+        comparing.Crash();
+      }
+    }
+    const auto found = comparing.End().at(output);
+    EXPECT_EQ(found.candidate.matched, kRecords - 1) << output;
+    EXPECT_EQ(found.candidate.mismatched, 1) << output;
+    EXPECT_EQ(found.candidate.missing + found.candidate.extra, 0) << output;
+    EXPECT_EQ(found.again.missing + found.again.extra, 0) << output;
+    EXPECT_EQ(found.unpaired, 0) << output;
+  }
+}
+
+TEST(ComparatorTest, AKeyWithTooManyRecordsIsCountedAndNotCompared) {
+  // In another order in each version, as when they come from several subtasks: the first thousand
+  // of one version are not those of another.
+  for (const size_t records : {limits::kKeyRecordsMax, limits::kKeyRecordsMax + 1}) {
+    Comparing comparing;
+    for (size_t i = 0; i < records; ++i) {
+      comparing.Do({0, "equal", fmt::format(R"({{"id":1,"v":{}}})", i), Seconds(1)});
+      if (i == records - 5) {
+        comparing.Barrier();
+        comparing.Crash();
+      }
+    }
+    for (size_t i = 0; i < records; ++i) {
+      for (int version : {1, 2}) {
+        comparing.Do({version, "equal",
+                      fmt::format(R"({{"id":1,"v":{}}})", (i * 7 + 300) % records), Seconds(1)});
+      }
+    }
+    const auto found = comparing.End().at("equal");
+    const bool too_many = records > limits::kKeyRecordsMax;
+    EXPECT_EQ(found.candidate.matched, too_many ? 0 : records);
+    EXPECT_EQ(found.unpaired, too_many ? records : 0);
+    EXPECT_EQ(found.candidate.mismatched + found.candidate.missing + found.candidate.extra, 0);
+    EXPECT_EQ(found.baseline_records, records);
+    EXPECT_EQ(found.again_records, records);
+    EXPECT_EQ(found.candidate_records, records);
+  }
+}
+
+TEST(ComparatorTest, TextsOfAKeyThatAreTooLongAreCountedAndNotCompared) {
+  for (const uint64_t records : {5, 6}) {
+    Comparing comparing;
+    const std::string text(200 << 10, 'x');
+    for (int version = 0; version < kVersions; ++version) {
+      for (uint64_t i = 0; i < records; ++i) {
+        const std::string line = fmt::format(R"({{"id":1,"n":{},"v":"{}"}})", i, text);
+        comparing.Do({version, "equal", line, Seconds(1)});
+      }
+    }
+    const auto found = comparing.End().at("equal");
+    EXPECT_EQ(found.candidate.matched, records == 5 ? 5 : 0);
+    EXPECT_EQ(found.unpaired, records == 5 ? 0 : 6);
+  }
+}
+
+}  // namespace
+}  // namespace weir::shadow
