@@ -51,6 +51,7 @@ struct ShadowFlags {
   std::string from;      // a checkpoint's folder; empty: both begin afresh
   std::string rules;
   std::string report = "./weir-shadow";
+  int cost_runs = 5;                // of each version; 0: cost is not measured
   std::string log_format = "text";  // or json
 };
 // Two versions of a job on the same input, and a verdict on how their outputs differ.
@@ -61,6 +62,17 @@ struct PackFlags {
   std::string from;  // a checkpoint that must fit
 };
 int RunPack(const PackFlags& flags);
+// One run of one version alone; the same.
+struct MeasureFlags {
+  std::string version;  // a packed one
+  std::string data;
+  std::string memory;
+  std::string from;
+  int parallelism = 1;
+  uint64_t records = 0;
+  std::string time;
+};
+int RunMeasure(const MeasureFlags& flags);
 
 // A process of a run with --workers, or of a worker; started by them alone.
 int RunExecutor();

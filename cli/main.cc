@@ -314,6 +314,11 @@ int main(int argc, char** argv) {
                    "Folder of the reports; a run that was killed goes on from what is there")
       ->capture_default_str();
   AddClusterFlags(*shadow_command, shadow.cluster);
+  shadow_command
+      ->add_option("--cost-runs", shadow.cost_runs,
+                   "Runs of each version alone, by which their cost is compared; 0: none")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
   AddLogFlag(*shadow_command, shadow.log_format);
 
   CLI::App* executor_command = app.add_subcommand("executor", "")->group("");
@@ -324,6 +329,15 @@ int main(int argc, char** argv) {
   AddJobFlags(*pack_command, pack.job);
   pack_command->get_option("LIB")->required(false);
   pack_command->add_option("--from", pack.from);
+  MeasureFlags measure;
+  CLI::App* measure_command = app.add_subcommand("measure", "")->group("");
+  measure_command->add_option("VERSION", measure.version)->required();
+  measure_command->add_option("--data", measure.data)->required();
+  measure_command->add_option("--memory", measure.memory)->required();
+  measure_command->add_option("--from", measure.from);
+  measure_command->add_option("--parallelism", measure.parallelism);
+  measure_command->add_option("--records", measure.records);
+  measure_command->add_option("--for", measure.time)->required();
 
   for (CLI::App* command :
        {run_command, plan_command, check_command, route_command, submit_command}) {
@@ -346,6 +360,7 @@ int main(int argc, char** argv) {
   if (executor_command->parsed()) return RunExecutor();
   if (describe_command->parsed()) return RunDescribe();
   if (pack_command->parsed()) return RunPack(pack);
+  if (measure_command->parsed()) return RunMeasure(measure);
   if (shadow_command->parsed()) return Shadow(shadow);
   if (submit_command->parsed()) {
     if (submit.job.help) std::cout << submit_command->help() << "\n";

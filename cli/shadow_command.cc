@@ -2,26 +2,25 @@
 //
 //   DIR/report.json, report.html    what there is to read
 //   DIR/work/                       both versions, packed; the woven job's data and its results
-#include <absl/cleanup/cleanup.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
-#include <chrono>
 #include <filesystem>
 #include <iostream>
 #include <iterator>
-#include <thread>
 #include <utility>
 
+#include "cli/answering_child.h"
 #include "cli/cluster.h"
 #include "cli/commands.h"
 #include "cli/local_run.h"
 #include "cli/running_job.h"
+#include "cli/shadow_cost.h"
 #include "core/child_process.h"
-#include "core/shared_memory.h"
 #include "runtime/checkpoint/checkpoint_fit.h"
 #include "runtime/crash_handler.h"
 #include "runtime/data_folder.h"
@@ -40,11 +39,6 @@ namespace {
 
 using shadow::JobVersion;
 
-// Where the process that packs a version finds the file for it, and that of a job of a cluster.
-constexpr const char* kPackedFile = "/proc/self/fd/3";
-constexpr const char* kSubmittedFile = "/proc/self/fd/4";
-constexpr auto kLookInterval = std::chrono::milliseconds(5);
-
 // A side of the comparison, as the command line names it.
 struct Side {
   const char* name;
@@ -57,33 +51,24 @@ struct Side {
 // Has another process load the side's job, since none may load both, and pack it. Errors have been
 // told by then, and exit_code says how to end.
 Status Pack(Side& side, const std::string& from, int& exit_code) {
-  WEIR_ASSIGN_OR_RETURN(const int fd, FileInMemory("weir-version", ""));
-  const absl::Cleanup close_fd = [fd] { close(fd); };
-  WEIR_ASSIGN_OR_RETURN(const int submitted, FileInMemory("weir-submitted", side.submitted));
-  const absl::Cleanup close_submitted = [submitted] { close(submitted); };
-  ChildProcess::Options options{ThisProgram(), {"pack"}, {fd, submitted}};
-  if (!from.empty()) options.arguments.insert(options.arguments.end(), {"--from", from});
+  std::vector<std::string> words = {"pack"};
+  if (!from.empty()) words.insert(words.end(), {"--from", from});
   if (side.submitted.empty()) {
-    options.arguments.push_back(side.job.library);
+    words.push_back(side.job.library);
     for (const std::string& parameter : side.job.parameters) {
-      options.arguments.push_back("-D");
-      options.arguments.push_back(parameter);
+      words.push_back("-D");
+      words.push_back(parameter);
     }
   }
-  WEIR_ASSIGN_OR_RETURN(ChildProcess child, ChildProcess::Start(options));
-  std::optional<int> ended;
-  while (!(ended = child.Ended())) std::this_thread::sleep_for(kLookInterval);
-  StatusOr<std::string> packed =
-      ReadFile(RealEnvironment().disk, fmt::format("/proc/self/fd/{}", fd));
-  if (!WIFEXITED(*ended)) {
+  WEIR_ASSIGN_OR_RETURN(ChildAnswer answer, AskChild(std::move(words), nullptr, side.submitted));
+  if (!WIFEXITED(answer.wait_status)) {
     return absl::FailedPreconditionError(
         fmt::format("the process that loads the {} {}: mend the library's builder", side.name,
-                    DescribeWaitStatus(*ended)));
+                    DescribeWaitStatus(answer.wait_status)));
   }
-  exit_code = WEXITSTATUS(*ended);
+  exit_code = WEXITSTATUS(answer.wait_status);
   if (exit_code != kDone) return absl::OkStatus();
-  WEIR_RETURN_IF_ERROR(packed.status());
-  side.packed = *std::move(packed);
+  side.packed = std::move(answer.bytes);
   WEIR_ASSIGN_OR_RETURN(side.version, shadow::ReadVersion(side.packed));
   return absl::OkStatus();
 }
@@ -95,6 +80,7 @@ constexpr const char* kCandidate = "work/candidate.version";
 constexpr const char* kFrom = "work/from";
 constexpr const char* kRules = "work/rules.yaml";
 constexpr const char* kDay = "work/day";
+constexpr const char* kCost = "work/cost/";
 constexpr const char* kEnded = "work/done";
 
 // A run of the same versions and rules that has not ended goes on; any other makes room. Known
@@ -231,6 +217,42 @@ StatusOr<std::unique_ptr<RunningJob>> OpenRunningJob(const ShadowFlags& flags, O
   return running;
 }
 
+// What the baseline has read in the comparison.
+uint64_t RecordsRead(const JobStatus& status) {
+  uint64_t read = 0;
+  const std::string prefix = shadow::WovenName(shadow::Version::kBaseline, "");
+  for (const OperatorStatus& op : status.operators) {
+    if (op.kind != "source" || !op.name.starts_with(prefix)) continue;
+    read += std::max(op.live.records_out, op.completed.records_out);
+  }
+  return read;
+}
+
+// Cancelled: by a signal.
+StatusOr<Cost> CostOf(const ShadowFlags& flags, const std::string& from, LocalObjectStore& folder,
+                      uint64_t records, SignalThread& signals, ProcessLog& process) {
+  if (flags.cost_runs == 0) return Cost{};
+  process.log().Write(
+      fmt::format("measuring what each version costs: {} runs of each alone", flags.cost_runs));
+  std::atomic<bool> stopped = false;
+  signals.Watch([&stopped](int) { stopped = true; });
+  CostOptions options;
+  options.runs = flags.cost_runs;
+  options.parallelism = flags.parallelism;
+  options.memory = flags.memory;
+  options.from = from;
+  // An input that ends is read to its end, also what the comparison has not seen of it.
+  if (flags.records > 0 || !flags.time.empty()) options.records = records;
+  options.folder = &folder;
+  options.baseline = kBaseline;
+  options.candidate = kCandidate;
+  options.work = kCost;
+  options.stopped = [&stopped] { return stopped.load(); };
+  StatusOr<Cost> cost = MeasureCost(options);
+  signals.Stop();
+  return cost;
+}
+
 }  // namespace
 
 int RunPack(const PackFlags& flags) {
@@ -239,21 +261,18 @@ int RunPack(const PackFlags& flags) {
   const std::optional<LoadedJob> loaded = submitted ? std::nullopt : LoadJob(flags.job, exit_code);
   if (!submitted && !loaded) return exit_code;
   const auto pack = [&]() -> Status {
-    Disk& disk = RealEnvironment().disk;
     std::string packed;
     if (loaded) {
       WEIR_RETURN_IF_ERROR(CheckReads(loaded->built, flags.from));
       WEIR_ASSIGN_OR_RETURN(
           packed, shadow::PackVersion(loaded->library, loaded->parameters, loaded->built));
     } else {
-      WEIR_ASSIGN_OR_RETURN(const std::string submitted, ReadFile(disk, kSubmittedFile));
+      WEIR_ASSIGN_OR_RETURN(const std::string submitted, Question());
       WEIR_ASSIGN_OR_RETURN(const BuiltJob built, shadow::BuildVersion(submitted));
       WEIR_RETURN_IF_ERROR(CheckReads(built, flags.from));
       WEIR_ASSIGN_OR_RETURN(packed, shadow::BuiltVersion(submitted, built));
     }
-    WEIR_ASSIGN_OR_RETURN(const auto file, disk.Create(kPackedFile));
-    WEIR_RETURN_IF_ERROR(file->Append(packed));
-    return file->Close();
+    return Answer(packed);
   };
   const Status status = pack();
   PrintError(status);
@@ -350,6 +369,9 @@ int Shadow(const ShadowFlags& flags) {
   const std::optional<LocalJobResult> result = RunLocally(
       *loaded, options, signals, process, EndsWhenEnough(flags.records, time), exit_code);
   if (!result || exit_code != kDone) return exit_code;
+  StatusOr<Cost> cost = CostOf(flags, from, folder, RecordsRead(result->status), signals, process);
+  if (absl::IsCancelled(cost.status())) return kInterrupted;
+  if (!cost.ok()) return process.Fail(cost.status());
 
   const auto report = [&]() -> StatusOr<shadow::ShadowReport> {
     shadow::ShadowReport report;
@@ -360,6 +382,8 @@ int Shadow(const ShadowFlags& flags) {
     report.job = baseline.version.graph.job;
     report.written_at = FormatTimestamp(env.clock.Now());
     report.verdict = shadow::Judge(found, **parsed);
+    report.cost = cost->measures;
+    std::move(cost->notes.begin(), cost->notes.end(), std::back_inserter(report.verdict.notes));
     report.facts = FactsOf(baseline, candidate);
     report.rules = rules;
     WEIR_RETURN_IF_ERROR(folder.Put("report.json", ReportJson(report)));

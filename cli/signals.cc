@@ -16,6 +16,7 @@ SignalThread::SignalThread(std::initializer_list<int> signals) : last_(*(signals
 }
 
 void SignalThread::Watch(std::function<void(int signal)> on_signal) {
+  done_ = false;
   thread_ = std::thread([this, on_signal = std::move(on_signal)] {
     for (;;) {
       int signal = 0;

@@ -1,8 +1,9 @@
 // SignalThread: signals that a command takes on a thread of its own, so that no handler runs in the
 // middle of anything.
 //
-// Made before any other thread, so that all inherit the mask; Watch() once, when there is somebody
-// to tell. What `on_signal` uses must live until Stop(), which the destructor calls.
+// Made before any other thread, so that all inherit the mask; Watch() when there is somebody to
+// tell, and again after Stop(). What `on_signal` uses must live until Stop(), which the destructor
+// calls.
 #pragma once
 
 #include <signal.h>

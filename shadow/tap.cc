@@ -32,13 +32,7 @@ size_t RowsOfOneTime(const BatchBase& batch) {
 // Takes what a formatter writes, a batch at a time.
 class Tap::Lines final : public LineWriter {
  public:
-  Lines(Tap& tap, bool by_partition)
-      : LineWriter(Options{.block_bytes = kBlockBytes,
-                           .buffered_bytes_max = kBufferedBytesMax,
-                           .partitions_max = weir::limits::kSinkPartitionsMax,
-                           .by_partition = by_partition,
-                           .time_path = {}}),
-        tap_(tap) {}
+  Lines(Tap& tap, bool by_partition) : LineWriter(TapLines(by_partition)), tap_(tap) {}
 
   void Take(LineFormatter& formatter, const BatchBase& batch, Output& out) {
     set_rejects(out);
@@ -124,6 +118,21 @@ std::string OutputName(std::string_view sink, std::string_view route) {
   return std::string(route.empty() ? sink : route);
 }
 
+LineWriter::Options TapLines(bool by_partition) {
+  return {.block_bytes = kBlockBytes,
+          .buffered_bytes_max = kBufferedBytesMax,
+          .partitions_max = weir::limits::kSinkPartitionsMax,
+          .by_partition = by_partition,
+          .time_path = {}};
+}
+
+std::shared_ptr<const RowCodec> CodecInto(const BuiltJob& code, int stage) {
+  const auto edge = std::find_if(code.graph.edges.begin(), code.graph.edges.end(),
+                                 [&](const EdgeSpec& each) { return each.to == stage; });
+  WEIR_CHECK(edge != code.graph.edges.end());  // a sink is made at the end of a stream
+  return code.edges[edge - code.graph.edges.begin()].codec;
+}
+
 StageSpec TapSpec(const StageSpec& sink) {
   StageSpec tap;
   tap.name = sink.name;
@@ -135,13 +144,10 @@ StageSpec TapSpec(const StageSpec& sink) {
 
 StageCode TapCode(Version version, const BuiltJob& code, int stage,
                   std::shared_ptr<const ShadowRules> rules) {
-  const auto edge = std::find_if(code.graph.edges.begin(), code.graph.edges.end(),
-                                 [&](const EdgeSpec& each) { return each.to == stage; });
-  WEIR_CHECK(edge != code.graph.edges.end());  // a sink is made at the end of a stream
   TapOptions options;
   options.version = version;
   options.sink = code.graph.stages[stage].name;
-  options.codec = code.edges[edge - code.graph.edges.begin()].codec;
+  options.codec = CodecInto(code, stage);
   options.lines = code.stages[stage].lines;
   options.rules = std::move(rules);
   StageCode tap;

@@ -65,6 +65,13 @@ class Tap final : public Operator {
 // The name of what a sink writes: its stage's, or, of a route of it, the route's.
 std::string OutputName(std::string_view sink, std::string_view route);
 
+// How a tap gathers lines, a batch at a time.
+LineWriter::Options TapLines(bool by_partition);
+
+// The codec of the rows that the stage of that index gets; of several edges that of the first.
+// REQUIRES: it is a sink.
+std::shared_ptr<const RowCodec> CodecInto(const BuiltJob& code, int stage);
+
 // A tap in place of the sink that is `stage` of the version's graph.
 StageSpec TapSpec(const StageSpec& sink);
 StageCode TapCode(Version version, const BuiltJob& code, int stage,

@@ -44,9 +44,11 @@ def is_chosen(n, every):
     return value % every == 0
 
 
-def words(report, *flags, baseline=weir.PIPELINE, candidate=weir.PIPELINE, both=None, of_baseline=None, of_candidate=None, **options):
-    """The words of `weir shadow`: parameters by name, options by the name of their flag."""
-    command = [weir.WEIR, "shadow", "-o", "json", "--baseline", baseline, "--candidate", candidate, "--report", report]
+def words(report, *flags, baseline=weir.PIPELINE, candidate=weir.PIPELINE, both=None, of_baseline=None, of_candidate=None, cost_runs=0,
+          **options):
+    """The words of `weir shadow`: parameters by name, options by the name of their flag. Cost is not measured unless a test wants it."""
+    command = [weir.WEIR, "shadow", "-o", "json", "--baseline", baseline, "--candidate", candidate, "--report", report,
+               "--cost-runs", cost_runs]
     for flag, parameters in (("-D", both), ("--baseline-param", of_baseline), ("--candidate-param", of_candidate)):
         for name, value in (parameters or {}).items():
             command += [flag, f"{name}={value}"]
