@@ -18,6 +18,10 @@ WEIR_PACKAGES=(
 # shellcheck disable=SC2034
 WEIR_TEST_PACKAGES=(postgresql)
 
+# What the slow tests need beside them: a browser that looks at reports.
+# shellcheck disable=SC2034
+WEIR_SLOW_TEST_PACKAGES=(chromium)
+
 # What scripts/fuzz.sh needs beside them.
 # shellcheck disable=SC2034
 WEIR_FUZZ_PACKAGES=(clang-14 libclang-rt-14-dev)

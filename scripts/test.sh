@@ -55,7 +55,9 @@ sanitized() {
   run_ctest "tests with $name" "$WEIR_ROOT/build-$preset" sanitize "$(nproc)" "$@"
 }
 
-ensure_packages "${WEIR_TEST_PACKAGES[@]}"
+packages=("${WEIR_TEST_PACKAGES[@]}")
+((all)) && packages+=("${WEIR_SLOW_TEST_PACKAGES[@]}")
+ensure_packages "${packages[@]}"
 "$WEIR_ROOT/scripts/build.sh"
 # Most of the time they wait: for the disk, and for rows that come at a rate.
 run_ctest "fast tests" "$WEIR_ROOT/build" fast "$((4 * $(nproc)))"
