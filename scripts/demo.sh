@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Weir in about 20 s: the main job on real events, a kill -9 in the middle, the same command again, and the proof that every event came
-# out exactly once. Sets up and builds what that takes; writes to a temporary folder and removes it.
+# out exactly once; then two versions of a small job, one of them with a bug, and what a shadow says of them. Sets up and builds what
+# that takes; writes to a temporary folder and removes it.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -18,7 +19,7 @@ DISTINCT=20000
 RATE=1200
 KILL_AFTER_S=7
 
-"$WEIR_ROOT/scripts/build.sh" weir_cli job_event_pipeline
+"$WEIR_ROOT/scripts/build.sh" weir_cli job_event_pipeline job_shadow job_board job_board_off_by_one
 
 folder="$(mktemp -d)"
 pid=
@@ -103,3 +104,20 @@ if ((failed || total != DISTINCT || distinct != DISTINCT)); then
   exit 1
 fi
 say "Every one of the $DISTINCT events came out exactly once, byte for byte as it was sent: the kill lost none and doubled none."
+
+say ""
+say "Now a shadow: the version of a job that is trusted, and a candidate with a bug (examples/shadow) that 19 of the $DISTINCT events show."
+say ""
+say "\$ weir shadow --baseline libboard.so --candidate libboard_off_by_one.so --rules examples/shadow/rules.yaml ..."
+status=0
+"$WEIR_ROOT/build/bin/weir" shadow --baseline "$WEIR_ROOT/build/jobs/libboard.so" --candidate "$WEIR_ROOT/build/jobs/libboard_off_by_one.so" \
+  -D "input=$flights/input" -D "out=$folder/board" --rules "$WEIR_ROOT/examples/shadow/rules.yaml" --report "$folder/shadow" &
+pid=$!
+wait "$pid" || status=$?
+pid=
+say ""
+if ((status != 3)); then
+  say "demo: the shadow ended with exit code $status; with this candidate it should be 3"
+  exit 1
+fi
+say "Exit code 3, which is FAIL, and what this demo expects: a candidate like that is not to be released."
