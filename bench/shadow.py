@@ -33,7 +33,7 @@ class Shadow:
     def __init__(self, weir, cluster, job, report, niceness):
         self.process = subprocess.Popen(
             ["nice", "-n", str(niceness), str(weir.WEIR), "shadow", "--baseline", job, "--candidate", str(weir.PIPELINE),
-             "--coordinator", cluster.rest, "--report", str(report), "-p", "1", "-o", "json"],
+             "--coordinator", cluster.rest, "--report", str(report), "-p", "1", "--cost-runs", "0", "-o", "json"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=(report.parent / "shadow.log").open("wb"))  # fmt: skip
         self.log = report.parent / "shadow.log"
 
