@@ -256,6 +256,7 @@ Manifest WeaveCheckpoint(const Manifest& manifest, const JobGraph& baseline,
       }
       woven.stages.push_back(*state);
       woven.stages.back().name = WovenName(version, stage.name);
+      woven.stages.back().counters = {};  // of what the job has done, not the shadow
     }
   }
   return woven;
