@@ -53,17 +53,6 @@ class Cost(shadow.Case):
                 self.assertAlmostEqual(difference["change"], after / before - 1, places=6)
         return {difference["name"]: difference for difference in performance["differences"]}
 
-    def records_written(self, result, version):
-        """Of a version that changes nothing and has written the first records of the input, each whole."""
-        left = result.report["performance"][version]["output_bytes"]["median"]
-        with open(self.input / "a.jsonl", "rb") as lines:
-            for number, written in enumerate(lines):
-                if left == 0:
-                    return number
-                left -= len(written)
-        self.assertEqual(left, 0)
-        return number + 1
-
     def test_a_slower_candidate(self):
         """A pattern that is looked for in vain costs several times what all else does."""
         slow = mutant(find="(a|b|c)+(d|e)*(nowhere)$", replace="")
@@ -72,9 +61,9 @@ class Cost(shadow.Case):
         self.assertTrue(found[CPU]["more_than_noise"], str(result))
         self.assertGreater(found[CPU]["change"], 1)
         self.assertLess(found[RATE]["change"], -0.4)
-        # It writes the same.
-        self.assertEqual((found["output_bytes"]["change"], found["output_bytes"]["more_than_noise"]), (0, False))
-        self.assertGreater(self.records_written(result, "baseline"), 0)
+        # It writes the same, give or take a batch where a run ends before its input does.
+        self.assertLess(abs(found["output_bytes"]["change"]), 0.1)
+        self.assertFalse(found["output_bytes"]["more_than_noise"])
         page = (self.report / "report.html").read_text(encoding="utf-8")
         self.assertIn('<span class="worse">', page)
         self.assertIn(CPU, page)
@@ -102,8 +91,8 @@ class Cost(shadow.Case):
         for name in ("state_bytes", "output_bytes"):
             self.assertTrue(found[name]["more_than_noise"], found)
         self.assertGreater(found["state_bytes"]["change"], 1)
-        spreads = [result.report["performance"][version]["output_bytes"]["median"] for version in ("baseline", "candidate")]
-        self.assertEqual(spreads[1] - spreads[0], self.records_written(result, "baseline") * len('"more":"0123456789",'))
+        # 20 bytes more in a line of 212 or so.
+        self.assertAlmostEqual(found["output_bytes"]["change"], 0.094, delta=0.02)
 
     def test_so_many_records_as_were_compared(self):
         self.write_input(300_000)
@@ -111,8 +100,10 @@ class Cost(shadow.Case):
         self.assert_pass(result, result.report["compared"])
         found = self.differences(result, 3)
         self.assertFalse(found["output_bytes"]["more_than_noise"], str(result))
+        with open(self.input / "a.jsonl", "rb") as lines:
+            read = sum(len(next(lines)) for _ in range(result.report["compared"]))
         # Fewer where the time for a run was too short.
-        self.assertIn(self.records_written(result, "candidate"), range(1, result.report["compared"] + 1))
+        self.assertIn(result.report["performance"]["candidate"]["output_bytes"]["median"], range(read // 2, read + 1))
 
     def test_a_run_that_dies_costs_no_verdict(self):
         with shadow.Running(self.shadow_words(cost_runs=100), self.report) as running:
