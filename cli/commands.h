@@ -37,7 +37,8 @@ struct ClusterFlags {
 inline constexpr const char* kCoordinatorDefault = "127.0.0.1:8081";
 
 struct ShadowFlags {
-  ClusterFlags cluster;  // whose job is the baseline
+  ClusterFlags cluster;  // whose job is the baseline, or where the comparison runs
+  bool on_cluster = false;
   std::string baseline;  // a library, or the id of a job
   std::string candidate;
   std::vector<std::string> parameters;  // of both

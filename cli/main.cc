@@ -314,6 +314,9 @@ int main(int argc, char** argv) {
                    "Folder of the reports; a run that was killed goes on from what is there")
       ->capture_default_str();
   AddClusterFlags(*shadow_command, shadow.cluster);
+  shadow_command->add_flag("--on-cluster", shadow.on_cluster,
+                           "The comparison is a job of the cluster rather than of this machine; so "
+                           "it is with --coordinator where --baseline is a library");
   shadow_command
       ->add_option("--cost-runs", shadow.cost_runs,
                    "Runs of each version alone, by which their cost is compared; 0: none")

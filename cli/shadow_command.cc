@@ -19,6 +19,7 @@
 #include "cli/commands.h"
 #include "cli/local_run.h"
 #include "cli/running_job.h"
+#include "cli/shadow_cluster.h"
 #include "cli/shadow_cost.h"
 #include "core/child_process.h"
 #include "runtime/checkpoint/checkpoint_fit.h"
@@ -79,6 +80,9 @@ constexpr const char* kBaseline = "work/baseline.version";
 constexpr const char* kCandidate = "work/candidate.version";
 constexpr const char* kFrom = "work/from";
 constexpr const char* kRules = "work/rules.yaml";
+constexpr const char* kWhere = "work/where";  // a coordinator's address; empty: this machine
+constexpr const char* kJob = "work/job";      // of that cluster
+constexpr const char* kResults = "work/results";
 constexpr const char* kDay = "work/day";
 constexpr const char* kCost = "work/cost/";
 constexpr const char* kEnded = "work/done";
@@ -87,9 +91,12 @@ constexpr const char* kEnded = "work/done";
 // differences expire by the day on which it began, which comes back.
 StatusOr<std::string> PrepareFolder(Environment& env, ObjectStore& folder, const Side& baseline,
                                     const Side& candidate, std::string_view from,
-                                    std::string_view rules) {
-  const std::pair<const char*, std::string_view> wanted[] = {
-      {kBaseline, baseline.packed}, {kCandidate, candidate.packed}, {kFrom, from}, {kRules, rules}};
+                                    std::string_view rules, std::string_view where) {
+  const std::pair<const char*, std::string_view> wanted[] = {{kBaseline, baseline.packed},
+                                                             {kCandidate, candidate.packed},
+                                                             {kFrom, from},
+                                                             {kRules, rules},
+                                                             {kWhere, where}};
   WEIR_ASSIGN_OR_RETURN(bool other, folder.Exists(kEnded));
   for (const auto& [name, bytes] : wanted) {
     const StatusOr<std::string> there = folder.Get(name);
@@ -157,18 +164,13 @@ Status CheckSharesSources(const JobGraph& baseline, const JobGraph& candidate) {
   return absl::OkStatus();
 }
 
-// When enough was read for --records, or enough time has passed for --for, the sources end.
-std::function<void(LocalJob&, const JobStatus&)> EndsWhenEnough(uint64_t records, Duration time) {
+// Given what the baseline has read: whether that is enough for --records, or for --for.
+std::function<bool(uint64_t)> EnoughFor(uint64_t records, Duration time) {
   if (records == 0 && time == 0) return nullptr;
   const int64_t until =
       time == 0 ? kMaxTimestamp : RealEnvironment().clock.MonotonicMicros() + time;
-  return [records, until](LocalJob& job, const JobStatus& status) {
-    uint64_t read = 0;
-    for (const OperatorStatus& op : status.operators) {
-      if (op.kind == "source") read += op.live.records_out;
-    }
-    const bool enough = records > 0 && read >= records;
-    if (enough || RealEnvironment().clock.MonotonicMicros() >= until) job.RequestDrain();
+  return [records, until](uint64_t read) {
+    return (records > 0 && read >= records) || RealEnvironment().clock.MonotonicMicros() >= until;
   };
 }
 
@@ -226,6 +228,32 @@ uint64_t RecordsRead(const JobStatus& status) {
     read += std::max(op.live.records_out, op.completed.records_out);
   }
   return read;
+}
+
+// What the woven job begins with. Null: nothing.
+StatusOr<std::shared_ptr<const LocalJobOptions::Beginning>> BeginningOf(const std::string& from,
+                                                                        const Side& baseline,
+                                                                        const Side& candidate) {
+  if (from.empty()) return nullptr;
+  WEIR_ASSIGN_OR_RETURN(NamedCheckpoint named, OpenCheckpointFolder(RealEnvironment(), from));
+  auto beginning = std::make_shared<LocalJobOptions::Beginning>();
+  beginning->manifest =
+      shadow::WeaveCheckpoint(named.manifest, baseline.version.graph, candidate.version.graph);
+  beginning->objects = std::move(named.objects);
+  return beginning;
+}
+
+// As RunOnCluster(), on this machine.
+std::optional<uint64_t> RunHere(const LoadedJob& woven, const LocalJobOptions& options,
+                                const std::function<bool(uint64_t)>& enough, SignalThread& signals,
+                                ProcessLog& process, int& exit_code) {
+  const auto watch = [&enough](LocalJob& job, const JobStatus& status) {
+    if (enough && enough(RecordsRead(status))) job.RequestDrain();
+  };
+  const std::optional<LocalJobResult> result =
+      RunLocally(woven, options, signals, process, watch, exit_code);
+  if (!result || exit_code != kDone) return std::nullopt;
+  return RecordsRead(result->status);
 }
 
 // Cancelled: by a signal.
@@ -298,7 +326,11 @@ int Shadow(const ShadowFlags& flags) {
   Side baseline{"baseline", {flags.baseline, Joined(flags.parameters, flags.baseline_parameters)}};
   Side candidate{"candidate",
                  {flags.candidate, Joined(flags.parameters, flags.candidate_parameters)}};
-  LocalObjectStore folder(env, flags.report);
+  // The executors of a cluster are to find it too.
+  std::error_code error;
+  const std::string report_folder =
+      std::filesystem::absolute(flags.report, error).lexically_normal();
+  LocalObjectStore folder(env, report_folder);
   std::unique_ptr<RunningJob> running;
   std::string from = flags.from;
   if (RunningJob::IsJob(flags.baseline)) {
@@ -331,10 +363,17 @@ int Shadow(const ShadowFlags& flags) {
     if (!bytes.ok()) return PrintError(Annotate(bytes.status(), "--rules")), kConfiguration;
     rules = *std::move(bytes);
   }
+  std::optional<RestClient> cluster;
+  if (flags.on_cluster || (running == nullptr && !flags.cluster.coordinator.empty())) {
+    StatusOr<RestClient> client = OpenCluster(flags.cluster);
+    if (!client.ok()) return PrintError(client.status()), kUsage;
+    cluster.emplace(*std::move(client));
+  }
   // Whoever else works there is not to be disturbed.
-  const auto lock = LockDataFolder(env, flags.report);
+  const auto lock = LockDataFolder(env, report_folder);
   if (!lock.ok()) return PrintError(lock.status()), ExitCodeOf(lock.status());
-  const StatusOr<std::string> day = PrepareFolder(env, folder, baseline, candidate, from, rules);
+  const StatusOr<std::string> day = PrepareFolder(env, folder, baseline, candidate, from, rules,
+                                                  cluster ? cluster->coordinator().ToString() : "");
   if (!day.ok()) return PrintError(day.status()), ExitCodeOf(day.status());
   const StatusOr<std::shared_ptr<const shadow::ShadowRules>> parsed =
       shadow::RulesOn(*day, rules, flags.rules);
@@ -342,34 +381,42 @@ int Shadow(const ShadowFlags& flags) {
 
   JobFlags woven;
   woven.library = shadow::kShadowJob;
-  const std::string results = folder.Location("work/results");
+  const std::string results = folder.Location(kResults);
   woven.parameters = {"baseline=" + folder.Location(kBaseline),
                       "candidate=" + folder.Location(kCandidate),
                       "rules=" + folder.Location(kRules), "day=" + *day, "out=" + results};
   const std::optional<LoadedJob> loaded = LoadJob(woven, exit_code);
   if (!loaded) return exit_code;
 
-  LocalJobOptions options = LocalOptionsOf(*loaded);
-  if (!from.empty()) {
-    StatusOr<NamedCheckpoint> named = OpenCheckpointFolder(env, from);
-    if (!named.ok()) return PrintError(named.status()), ExitCodeOf(named.status());
-    auto beginning = std::make_shared<LocalJobOptions::Beginning>();
-    beginning->manifest =
-        shadow::WeaveCheckpoint(named->manifest, baseline.version.graph, candidate.version.graph);
-    beginning->objects = std::move(named->objects);
-    options.beginning = std::move(beginning);
-  }
-  options.data_dir = folder.Location("work/data");
-  options.parallelism = flags.parallelism;
-  options.workers = 1;  // of each part
-  options.memory_bytes = *memory;
-  options.checkpoint_interval = *interval;
+  auto beginning = BeginningOf(from, baseline, candidate);
+  if (!beginning.ok()) return PrintError(beginning.status()), ExitCodeOf(beginning.status());
   ProcessLog process(flags.log_format, LogFormat::kPlain);
-  if (process.json()) options.executors.start.set_log_format(flags.log_format);
-  const std::optional<LocalJobResult> result = RunLocally(
-      *loaded, options, signals, process, EndsWhenEnough(flags.records, time), exit_code);
-  if (!result || exit_code != kDone) return exit_code;
-  StatusOr<Cost> cost = CostOf(flags, from, folder, RecordsRead(result->status), signals, process);
+  std::optional<uint64_t> read;
+  if (cluster) {
+    ClusterShadow there;
+    there.woven = &*loaded;
+    there.parallelism = flags.parallelism;
+    there.checkpoint_interval = *interval;
+    if (*beginning != nullptr) there.beginning = (*beginning)->manifest;
+    there.from = from;
+    there.folder = &folder;
+    there.job = kJob;
+    there.results = kResults;
+    there.enough = EnoughFor(flags.records, time);
+    read = RunOnCluster(*cluster, there, signals, process, exit_code);
+  } else {
+    LocalJobOptions options = LocalOptionsOf(*loaded);
+    options.beginning = *std::move(beginning);
+    options.data_dir = folder.Location("work/data");
+    options.parallelism = flags.parallelism;
+    options.workers = 1;  // of each part
+    options.memory_bytes = *memory;
+    options.checkpoint_interval = *interval;
+    if (process.json()) options.executors.start.set_log_format(flags.log_format);
+    read = RunHere(*loaded, options, EnoughFor(flags.records, time), signals, process, exit_code);
+  }
+  if (!read) return exit_code;
+  StatusOr<Cost> cost = CostOf(flags, from, folder, *read, signals, process);
   if (absl::IsCancelled(cost.status())) return kInterrupted;
   if (!cost.ok()) return process.Fail(cost.status());
 

@@ -6,8 +6,7 @@
 #include "cli/cluster.h"
 #include "cli/cluster_report.h"
 #include "cli/commands.h"
-#include "core/environment.h"
-#include "core/json.h"
+#include "cli/submission.h"
 #include "runtime/rest/rest_json.h"
 
 namespace weir::cli {
@@ -18,31 +17,10 @@ ExitCode ExitCodeOfEnd(const rest::Job& job) {
   return job.state() == "SUSPENDED" ? kInterrupted : kJobFailed;
 }
 
-// What the coordinator is asked to run. InvalidArgument where something of it cannot be said in
-// JSON.
 StatusOr<rest::SubmitRequest> RequestOf(const SubmitFlags& flags, const LoadedJob& loaded,
                                         Duration interval) {
-  rest::SubmitRequest request;
-  request.set_library_sha256(loaded.library.sha256());
-  for (const auto& [name, value] : loaded.parameters.values()) {
-    if (!IsValidUtf8(name) || !IsValidUtf8(value)) {
-      return absl::InvalidArgumentError(
-          fmt::format("-D {}: what is sent to a cluster must be UTF-8", name));
-    }
-    (*request.mutable_parameters())[name] = value;
-  }
-  for (const Resource& resource : loaded.parameters.resources()) {
-    if (!IsValidUtf8(resource.name) || !IsValidUtf8(resource.path)) {
-      return absl::InvalidArgumentError(
-          fmt::format("{}: what is sent to a cluster must be UTF-8, names too", resource.path));
-    }
-    rest::Resource& sent = *request.add_resources();
-    sent.set_name(resource.name);
-    sent.set_path(resource.path);
-    sent.set_sha256(resource.sha256);
-  }
-  request.set_parallelism(static_cast<uint32_t>(flags.parallelism));
-  request.set_checkpoint_interval_seconds(static_cast<double>(interval) / 1e6);
+  WEIR_ASSIGN_OR_RETURN(rest::SubmitRequest request,
+                        SubmissionOf(loaded, flags.parallelism, interval));
   request.set_from(flags.from);
   // A folder of this machine has another name where the coordinator runs, unless it is absolute.
   std::error_code error;
@@ -52,24 +30,6 @@ StatusOr<rest::SubmitRequest> RequestOf(const SubmitFlags& flags, const LoadedJo
   request.set_accept_duplicates(flags.accept_duplicates);
   request.set_drop_state(flags.drop_state);
   return request;
-}
-
-Status SendFiles(const RestClient& client, const LoadedJob& loaded) {
-  StatusOr<std::string> library = ReadFile(RealEnvironment().disk, loaded.library.path());
-  if (!library.ok()) return absl::InvalidArgumentError(std::string(library.status().message()));
-  if (Sha256Hex(*library) != loaded.library.sha256()) {
-    return absl::FailedPreconditionError(
-        loaded.library.path() + " has changed while it was being submitted; submit it again");
-  }
-  if (Status sent = client.SendBlob(loaded.library.sha256(), *library); !sent.ok()) {
-    return Annotate(sent, loaded.library.path());
-  }
-  for (const Resource& resource : loaded.parameters.resources()) {
-    if (Status sent = client.SendBlob(resource.sha256, resource.bytes); !sent.ok()) {
-      return Annotate(sent, resource.name);
-    }
-  }
-  return absl::OkStatus();
 }
 
 int WaitForEnd(const SubmitFlags& flags, const RestClient& client, const std::string& id) {

@@ -141,17 +141,11 @@ Status LocalJob::ChooseStart() {
 Status LocalJob::TakeBeginning() {
   Manifest manifest = options_.beginning->manifest;
   WEIR_RETURN_IF_ERROR(CheckFits(manifest));
-  manifest.job_id = record_.job_id;
   manifest.job_name = options_.identity.job_name;
-  manifest.checkpoint = 1;
-  for (const std::string& content : manifest.Contents()) {
-    WEIR_RETURN_IF_ERROR(
-        objects_->PutFile(fmt::format("{}/files/{}", record_.job_id, content),
-                          options_.beginning->objects->Location("files/" + content)));
-  }
-  WEIR_RETURN_IF_ERROR(store_->WriteManifest(manifest));
-  record_.last_checkpoint = manifest.checkpoint;
-  start_.restore = std::move(manifest);
+  WEIR_ASSIGN_OR_RETURN(
+      start_.restore,
+      store_->TakeOver(std::move(manifest), options_.beginning->objects->Location("files")));
+  record_.last_checkpoint = start_.restore->checkpoint;
   return absl::OkStatus();
 }
 

@@ -220,6 +220,10 @@ StatusOr<std::string> CheckpointStore::KeepAsSavepoint(CheckpointId checkpoint) 
   return objects_.Location(folder);
 }
 
+std::string CheckpointStore::SavepointLocation(CheckpointId checkpoint) const {
+  return objects_.Location(SavepointFolder(checkpoint));
+}
+
 std::string CheckpointStore::SavepointFolder(CheckpointId checkpoint) const {
   return fmt::format("{}/sav-{}", options_.job_id, checkpoint);
 }
@@ -245,6 +249,16 @@ Status CheckpointStore::TakeUpSavepoint(CheckpointId checkpoint) {
         fmt::format("{}/files/{}", SavepointFolder(checkpoint), content), FileName(content)));
   }
   return objects_.Put(ManifestName(checkpoint), manifest.Serialize());
+}
+
+StatusOr<Manifest> CheckpointStore::TakeOver(Manifest manifest, const std::string& files) {
+  manifest.job_id = options_.job_id;
+  manifest.checkpoint = 1;
+  for (const std::string& content : manifest.Contents()) {
+    WEIR_RETURN_IF_ERROR(objects_.PutFile(FileName(content), files + "/" + content));
+  }
+  WEIR_RETURN_IF_ERROR(WriteManifest(manifest));
+  return manifest;
 }
 
 StatusOr<std::vector<CheckpointId>> CheckpointStore::List() {

@@ -92,6 +92,11 @@ class CheckpointStore {
   // Makes a checkpoint of a savepoint again, where it has been collected since.
   Status TakeUpSavepoint(CheckpointId checkpoint);
 
+  // Makes the first checkpoint of this job, which has none, of another job's: a manifest of this
+  // job's stages, whose files are in the local folder `files` by their content. They are linked
+  // where they can be, or else copied. The checkpoint as it now is.
+  StatusOr<Manifest> TakeOver(Manifest manifest, const std::string& files);
+
   // Reads the files of a checkpoint of this job.
   std::unique_ptr<SnapshotReader> MakeReader();
 
@@ -114,8 +119,9 @@ class CheckpointStore {
   // after a day.
   StatusOr<Collected> CollectGarbage(const Wanted& wanted = nullptr, uint32_t attempts_over = 0);
 
-  // For messages: the folder of a checkpoint.
+  // The folder of a checkpoint, and of a savepoint, whether there is one or not.
   std::string Location(CheckpointId checkpoint) const;
+  std::string SavepointLocation(CheckpointId checkpoint) const;
   const std::string& job_id() const { return options_.job_id; }
 
  private:

@@ -125,9 +125,14 @@ class Coordinator final : public ClusterApi, private ClusterJob::Cluster {
   rest::Worker WorkerView(const WorkerInfo& worker) const;
   StatusOr<ClusterJob*> FindJob(const std::string& id);
   Status PrepareSubmission(Submission& submission);
-  StatusOr<runtime::JobDescription> Describe(runtime::DescribeJob question,
-                                             const runtime::ClusterJob& job);
-  StatusOr<rest::Submitted> OnDescribed(Submission& submission);
+  Status PrepareBeginning(Submission& submission);
+  void OnIo(const std::shared_ptr<Submission>& submission, std::function<Status()> work,
+            std::function<void()> then);
+  Status OpenBeginning(Submission& submission);
+  Status Describe(Submission& submission);
+  Status Admit(Submission& submission);
+  Status TakeOver(Submission& submission);
+  StatusOr<rest::Submitted> Place(Submission& submission);
   // What a disk of the coordinator has refused, for who has asked for it: no fault of theirs.
   // ResourceExhausted: it is full; else Unavailable.
   static Status CannotStore(const Status& why, std::string_view what, const std::string& folder);

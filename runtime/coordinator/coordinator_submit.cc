@@ -15,13 +15,24 @@
 namespace weir {
 
 struct Coordinator::Submission {
+  // State that is another job's. The checkpoint is leased until it has been copied.
+  struct Beginning {
+    CheckpointStore* store = nullptr;  // null: there is none
+    CheckpointId checkpoint = 0;
+    bool savepoint = false;
+    std::string holder;                    // of the lease
+    Manifest manifest;                     // of the new job's stages
+    std::unique_ptr<ObjectStore> objects;  // the checkpoint's
+  };
+
   rest::SubmitRequest request;
   Done<rest::Submitted> done;
   runtime::ClusterJob job;  // what is known of it so far
   JobRecord record;         // of a job that goes on; else empty
   CheckpointId from = 0;
+  Beginning beginning;
   runtime::DescribeJob question;
-  StatusOr<runtime::JobDescription> answer = absl::UnknownError("not described");
+  runtime::JobDescription description;  // the answer
 };
 
 namespace {
@@ -110,14 +121,30 @@ void Coordinator::SubmitJob(const rest::SubmitRequest& request, Done<rest::Submi
     if (Status prepared = PrepareSubmission(*submission); !prepared.ok()) {
       return submission->done(prepared);
     }
-    io_.Submit([this, alive, submission] {
-      submission->answer = Describe(submission->question, submission->job);
-      loop_.Post([this, alive, submission] {
-        if (!*alive) {
-          return submission->done(absl::UnavailableError("the coordinator is shutting down"));
-        }
-        submission->done(OnDescribed(*submission));
-      });
+    OnIo(
+        submission, [this, submission] { return Describe(*submission); },
+        [this, submission] {
+          const Status admitted = Admit(*submission);
+          if (!admitted.ok()) return submission->done(admitted);
+          if (submission->beginning.store == nullptr) return submission->done(Place(*submission));
+          OnIo(
+              submission, [this, submission] { return TakeOver(*submission); },
+              [this, submission] { submission->done(Place(*submission)); });
+        });
+  });
+}
+
+// Does `work` on the I/O pool and goes on with `then` on the loop; an error is the answer.
+void Coordinator::OnIo(const std::shared_ptr<Submission>& submission, std::function<Status()> work,
+                       std::function<void()> then) {
+  io_.Submit([this, alive = alive_, submission, work = std::move(work), then = std::move(then)] {
+    Status done = work();
+    loop_.Post([alive, submission, done = std::move(done), then = std::move(then)] {
+      if (!*alive) {
+        return submission->done(absl::UnavailableError("the coordinator is shutting down"));
+      }
+      if (!done.ok()) return submission->done(done);
+      then();
     });
   });
 }
@@ -156,8 +183,9 @@ Status Coordinator::PrepareSubmission(Submission& submission) {
     submission.from = from.checkpoint;
     start.set_job_id(from.job);
     submission.question.set_restore_from(before->store().Location(from.checkpoint));
-    submission.question.set_drop_state(request.drop_state());
   }
+  if (request.has_beginning()) WEIR_RETURN_IF_ERROR(PrepareBeginning(submission));
+  submission.question.set_drop_state(request.drop_state());
   job.clear_resources();
   for (const rest::Resource& resource : request.resources()) {
     runtime::ResourceRef& ref = *job.add_resources();
@@ -175,9 +203,78 @@ Status Coordinator::PrepareSubmission(Submission& submission) {
   return absl::OkStatus();
 }
 
+Status Coordinator::PrepareBeginning(Submission& submission) {
+  const rest::SubmitRequest& request = submission.request;
+  if (!request.from().empty()) {
+    return absl::InvalidArgumentError(
+        "`from` goes on with a job, `beginning` is for a new one: give one of them");
+  }
+  if (!IsSha256(request.beginning().manifest_sha256())) {
+    return absl::InvalidArgumentError("beginning.manifest_sha256 is no SHA-256");
+  }
+  WEIR_ASSIGN_OR_RETURN(const CheckpointName name, ParseFrom(request.beginning().checkpoint()));
+  WEIR_ASSIGN_OR_RETURN(ClusterJob * other, FindJob(name.job));
+  submission.beginning.store = &other->store();
+  submission.beginning.checkpoint = name.checkpoint;
+  submission.beginning.savepoint = name.savepoint;
+  submission.beginning.holder = submission.question.start().job_id();
+  return absl::OkStatus();
+}
+
 // On the I/O pool.
-StatusOr<runtime::JobDescription> Coordinator::Describe(runtime::DescribeJob question,
-                                                        const runtime::ClusterJob& job) {
+Status Coordinator::OpenBeginning(Submission& submission) {
+  Submission::Beginning& beginning = submission.beginning;
+  CheckpointStore& store = *beginning.store;
+  if (!beginning.savepoint) {
+    const Status leased = store.Lease(beginning.checkpoint, beginning.holder, limits::kLeaseMax);
+    if (absl::IsNotFound(leased)) return leased;
+    if (!leased.ok()) {
+      return CannotStore(leased, fmt::format("lease checkpoint {}", beginning.checkpoint),
+                         options_.checkpoints);
+    }
+  }
+  WEIR_ASSIGN_OR_RETURN(
+      NamedCheckpoint named,
+      OpenCheckpointFolder(env_, beginning.savepoint ? store.SavepointLocation(beginning.checkpoint)
+                                                     : store.Location(beginning.checkpoint)));
+  StatusOr<std::string> bytes = blobs_.Read(submission.request.beginning().manifest_sha256());
+  if (!bytes.ok()) return Annotate(bytes.status(), "the beginning's manifest has not been sent");
+  StatusOr<Manifest> manifest = Manifest::Parse(*bytes, "beginning");
+  if (!manifest.ok()) return absl::InvalidArgumentError(std::string(manifest.status().message()));
+  // They become names of files.
+  const std::set<std::string> there = named.manifest.Contents();
+  for (const std::string& content : manifest->Contents()) {
+    if (there.contains(content)) continue;
+    return absl::InvalidArgumentError(
+        fmt::format("the beginning lists a file that {} has not", named.location));
+  }
+  beginning.manifest = *std::move(manifest);
+  beginning.objects = std::move(named.objects);
+  submission.question.set_restore_manifest(*std::move(bytes));
+  return absl::OkStatus();
+}
+
+// On the I/O pool.
+Status Coordinator::TakeOver(Submission& submission) {
+  Submission::Beginning& beginning = submission.beginning;
+  LocalObjectStore objects(env_, options_.checkpoints);
+  CheckpointStore store(objects, env_, CheckpointStoreOptions{submission.record.job_id});
+  beginning.manifest.job_name = submission.record.identity.job_name;
+  const StatusOr<Manifest> taken =
+      store.TakeOver(std::move(beginning.manifest), beginning.objects->Location("files"));
+  // If that fails the lease ends by itself.
+  if (!beginning.savepoint) {
+    beginning.store->Lease(beginning.checkpoint, beginning.holder, 0).IgnoreError();
+  }
+  if (taken.ok()) return absl::OkStatus();
+  return CannotStore(taken.status(), "take over a checkpoint", options_.checkpoints);
+}
+
+// On the I/O pool.
+Status Coordinator::Describe(Submission& submission) {
+  if (submission.beginning.store != nullptr) WEIR_RETURN_IF_ERROR(OpenBeginning(submission));
+  runtime::DescribeJob& question = submission.question;
+  const runtime::ClusterJob& job = submission.job;
   runtime::ExecutorStart& start = *question.mutable_start();
   StatusOr<std::string> library = blobs_.Find(start.library_sha256());
   if (!library.ok()) return Annotate(library.status(), "the job's library has not been sent");
@@ -193,7 +290,7 @@ StatusOr<runtime::JobDescription> Coordinator::Describe(runtime::DescribeJob que
     file.set_content(*std::move(bytes));
   }
   std::string said;
-  StatusOr<runtime::JobDescription> description = DescribeInChild(options_.program, question, said);
+  StatusOr<runtime::JobDescription> answer = DescribeInChild(options_.program, question, said);
   if (!said.empty()) {
     LogLine line("the process that builds the job wrote: " + said);
     line.job = start.job_id();
@@ -201,13 +298,14 @@ StatusOr<runtime::JobDescription> Coordinator::Describe(runtime::DescribeJob que
     HideParameters(job.parameters(), line.message);
     Log(line);
   }
-  return description;
+  WEIR_ASSIGN_OR_RETURN(submission.description, std::move(answer));
+  return absl::OkStatus();
 }
 
-StatusOr<rest::Submitted> Coordinator::OnDescribed(Submission& submission) {
-  WEIR_ASSIGN_OR_RETURN(runtime::JobDescription description, std::move(submission.answer));
+// Whether it may run, and as what.
+Status Coordinator::Admit(Submission& submission) {
+  const runtime::JobDescription& description = submission.description;
   WEIR_ASSIGN_OR_RETURN(const JobGraph graph, JobGraph::Parse(description.graph()));
-  runtime::ClusterJob& job = submission.job;
   JobRecord& record = submission.record;
   if (submission.from != 0) {
     const auto before = jobs_.find(record.job_id);
@@ -225,6 +323,7 @@ StatusOr<rest::Submitted> Coordinator::OnDescribed(Submission& submission) {
   } else {
     record.job_id = NewJobId(description.job_name(), env_.random);
     record.created = env_.clock.Now();
+    if (submission.beginning.store != nullptr) record.last_checkpoint = 1;
   }
   record.state = RunState::kRunning;
   record.failure.clear();
@@ -234,15 +333,21 @@ StatusOr<rest::Submitted> Coordinator::OnDescribed(Submission& submission) {
   record.identity.parameters = {submission.request.parameters().begin(),
                                 submission.request.parameters().end()};
   record.identity.resources.clear();
-  for (const runtime::ResourceRef& resource : job.resources()) {
+  for (const runtime::ResourceRef& resource : submission.job.resources()) {
     record.identity.resources[resource.name()] = resource.sha256();
   }
+  return absl::OkStatus();
+}
+
+StatusOr<rest::Submitted> Coordinator::Place(Submission& submission) {
+  runtime::ClusterJob& job = submission.job;
+  const JobRecord& record = submission.record;
   job.set_record(record.Serialize());
   job.set_start_from(submission.from);
   job.set_started(false);
   job.set_wish(runtime::WISH_RUN);
   job.clear_attempt();
-  *job.mutable_description() = std::move(description);
+  *job.mutable_description() = std::move(submission.description);
   WEIR_RETURN_IF_ERROR(Save(record.job_id, job));
   WEIR_ASSIGN_OR_RETURN(std::unique_ptr<ClusterJob> made,
                         ClusterJob::Make(std::move(job), env_, loop_, *this));

@@ -67,6 +67,11 @@ Status Describe(const runtime::DescribeJob& request, const BuiltJob& job, Enviro
     WEIR_ASSIGN_OR_RETURN(const CheckpointFit fit, FitCheckpoint(named.manifest, job));
     WEIR_RETURN_IF_ERROR(fit.Check(named.manifest.checkpoint, request.drop_state()));
     for (const std::string& lost : fit.Dropped()) description.add_would_drop(lost);
+  } else if (!request.restore_manifest().empty()) {
+    WEIR_ASSIGN_OR_RETURN(const Manifest manifest,
+                          Manifest::Parse(request.restore_manifest(), "the beginning"));
+    WEIR_ASSIGN_OR_RETURN(const CheckpointFit fit, FitCheckpoint(manifest, job));
+    WEIR_RETURN_IF_ERROR(fit.Check(manifest.checkpoint, request.drop_state()));
   }
   description.set_job_name(job.graph.job);
   description.set_graph(job.graph.Serialize());
