@@ -55,6 +55,7 @@ void RecordComparer::Compare(const KeyedRecords& records, OutputStatistics& stat
   statistics.baseline_records += a.size();
   statistics.again_records += records.again.size();
   statistics.candidate_records += records.candidate.size();
+  statistics.input.Add(records.block, a.size());
   if (records.key.empty() && !rules_.key.empty()) statistics.without_key += a.size();
   if (a == records.again && a == records.candidate) {
     statistics.candidate.matched += a.size();

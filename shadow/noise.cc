@@ -17,7 +17,6 @@ double NormalTail(double t) { return 0.5 * std::erfc(t / std::sqrt(2.0)); }
 // Neighbours that are more alike than this are no independent witnesses.
 constexpr double kCorrelationMax = 0.2;
 constexpr size_t kBlocksMin = 8;  // that are looked at for it
-constexpr uint64_t kSpanMax = 4096;
 // With fewer a test of them says nothing.
 constexpr size_t kBlocksForAnything = 6;
 
@@ -37,31 +36,24 @@ double Correlation(const std::vector<double>& blocks) {
 // How many more records of the candidate differ in each stretch of the input than of the second
 // baseline, times `sign`, where that is not 0. Stretches are made longer until neighbours look
 // independent.
-std::vector<double> Differences(const PairedEvidence& evidence, double sign) {
-  if (evidence.blocks.empty()) return {};
-  uint64_t shift = 0;
-  const uint64_t first = evidence.blocks.begin()->first;
-  const uint64_t last = evidence.blocks.rbegin()->first;
-  while ((last >> shift) - (first >> shift) >= kSpanMax) ++shift;
-  std::vector<double> blocks((last >> shift) - (first >> shift) + 1);
-  for (const auto& [block, counts] : evidence.blocks) {
-    blocks[(block >> shift) - (first >> shift)] +=
-        sign * (static_cast<double>(counts.candidate) - static_cast<double>(counts.again));
-  }
+std::vector<double> Differences(const PairedEvidence& evidence, const InputBlocks& input,
+                                double sign) {
+  std::vector<double> blocks = DifferencesByBlock(evidence, input);
   while (blocks.size() >= 2 * kBlocksMin && Correlation(blocks) > kCorrelationMax) {
     std::vector<double> longer((blocks.size() + 1) / 2);
     for (size_t i = 0; i < blocks.size(); ++i) longer[i / 2] += blocks[i];
     blocks = std::move(longer);
   }
   std::erase(blocks, 0.0);
+  for (double& block : blocks) block *= sign;
   return blocks;
 }
 
-double Test(const PairedEvidence& evidence, bool candidate) {
+double Test(const PairedEvidence& evidence, const InputBlocks& input, bool candidate) {
   const PairedCounts& counts = evidence.counts;
   const uint64_t heads = candidate ? counts.only_candidate : counts.only_again;
   const double records = SignTest(heads, counts.only_candidate + counts.only_again);
-  return std::max(records, BlockTest(Differences(evidence, candidate ? 1 : -1)));
+  return std::max(records, BlockTest(Differences(evidence, input, candidate ? 1 : -1)));
 }
 
 }  // namespace
@@ -95,18 +87,20 @@ double BlockTest(std::span<const double> differences) {
   return std::min(1.0, kSignBound * NormalTail(sum / std::sqrt(squares)));
 }
 
-double PairedTest(const PairedEvidence& evidence) { return Test(evidence, true); }
-
-double PairedTestTwoSided(const PairedEvidence& evidence) {
-  return std::min(1.0, 2 * std::min(Test(evidence, true), Test(evidence, false)));
+double PairedTest(const PairedEvidence& evidence, const InputBlocks& input) {
+  return Test(evidence, input, true);
 }
 
-bool NeedsMoreBlocks(const PairedEvidence& evidence, double alpha) {
+double PairedTestTwoSided(const PairedEvidence& evidence, const InputBlocks& input) {
+  return std::min(1.0, 2 * std::min(Test(evidence, input, true), Test(evidence, input, false)));
+}
+
+bool NeedsMoreBlocks(const PairedEvidence& evidence, const InputBlocks& input, double alpha) {
   const PairedCounts& counts = evidence.counts;
   if (SignTest(counts.only_candidate, counts.only_candidate + counts.only_again) >= alpha) {
     return false;
   }
-  const std::vector<double> differences = Differences(evidence, 1);
+  const std::vector<double> differences = Differences(evidence, input, 1);
   if (differences.size() < kBlocksForAnything) return true;
   const double least = std::exp2(-static_cast<double>(differences.size()));
   return least >= alpha && BlockTest(differences) <= least;

@@ -39,13 +39,14 @@ double SignTest(uint64_t heads, uint64_t tosses);
 // The probability that random signs of these numbers have their sum or a larger one; 1 if it is <=
 // 0.
 double BlockTest(std::span<const double> differences);
-// The larger of both: that the candidate differs more than the second baseline by chance.
-double PairedTest(const PairedEvidence& evidence);
+// The larger of both: that the candidate differs more than the second baseline by chance. `input`:
+// of the output.
+double PairedTest(const PairedEvidence& evidence, const InputBlocks& input);
 // The same in either direction.
-double PairedTestTwoSided(const PairedEvidence& evidence);
+double PairedTestTwoSided(const PairedEvidence& evidence, const InputBlocks& input);
 // Whether the records would be significant, and the blocks would be if there were more of them:
 // they are fewer than 6, or all agree and are too few for that to say enough.
-bool NeedsMoreBlocks(const PairedEvidence& evidence, double alpha);
+bool NeedsMoreBlocks(const PairedEvidence& evidence, const InputBlocks& input, double alpha);
 // p values, adjusted (Holm), in their order.
 std::vector<double> Holm(std::span<const double> p);
 

@@ -257,6 +257,7 @@ bool CountUnkeyed(const Leftover& counts, const OutputRules& rules, OutputStatis
   statistics.baseline_records += counts.baseline;
   statistics.again_records += counts.again;
   statistics.candidate_records += counts.candidate;
+  statistics.input.Add(counts.block, counts.baseline);
   statistics.candidate.matched += counts.baseline;
   statistics.again.matched += counts.baseline;
   return false;

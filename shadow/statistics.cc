@@ -44,6 +44,31 @@ void KeepFirst(std::vector<RecordSample>& samples) {
 // Which fields are told apart where there are too many.
 std::pair<uint64_t, std::string_view> RankOf(std::string_view path) { return {Hash64(path), path}; }
 
+// Of PairedEvidence and InputBlocks.
+template <class Blocks>
+void Coarsen(uint64_t to_shift, Blocks& of) {
+  if (to_shift <= of.shift) return;
+  decltype(of.blocks) coarse;
+  for (const auto& [block, counts] : of.blocks) coarse[block >> (to_shift - of.shift)] += counts;
+  of.blocks = std::move(coarse);
+  of.shift = to_shift;
+}
+
+// To the smallest shift that leaves few enough, which is the same in whatever order they came.
+template <class Blocks>
+void Bound(Blocks& of) {
+  while (of.blocks.size() > limits::kBlocksMax) Coarsen(of.shift + 1, of);
+}
+
+template <class Blocks>
+void MergeBlocks(const Blocks& from, Blocks& to) {
+  Coarsen(from.shift, to);
+  for (const auto& [block, counts] : from.blocks) {
+    to.blocks[block >> (to.shift - from.shift)] += counts;
+  }
+  Bound(to);
+}
+
 }  // namespace
 
 uint64_t CompanionOf(std::string_view path) { return Hash64(path); }
@@ -64,42 +89,44 @@ void PairedCounts::Merge(const PairedCounts& other) {
   both += other.both;
 }
 
+PairedEvidence::Block& PairedEvidence::Block::operator+=(const Block& other) {
+  candidate += other.candidate;
+  again += other.again;
+  return *this;
+}
+
 void PairedEvidence::Add(uint64_t block, bool candidate, bool again, uint64_t count) {
   counts.Add(candidate, again, count);
   if (candidate == again || count == 0) return;
   Block& one = blocks[block >> shift];
   (candidate ? one.candidate : one.again) += count;
-  Bound();
+  Bound(*this);
 }
 
 void PairedEvidence::Merge(const PairedEvidence& other) {
   counts.Merge(other.counts);
-  PairedEvidence theirs = other;
-  const uint64_t common = std::max(shift, theirs.shift);
-  Coarsen(common);
-  theirs.Coarsen(common);
-  for (const auto& [block, one] : theirs.blocks) {
-    blocks[block].candidate += one.candidate;
-    blocks[block].again += one.again;
-  }
-  Bound();
+  MergeBlocks(other, *this);
 }
 
-void PairedEvidence::Coarsen(uint64_t to_shift) {
-  if (to_shift == shift) return;
-  std::map<uint64_t, Block> coarse;
-  for (const auto& [block, one] : blocks) {
-    Block& sum = coarse[block >> (to_shift - shift)];
-    sum.candidate += one.candidate;
-    sum.again += one.again;
-  }
-  blocks = std::move(coarse);
-  shift = to_shift;
+void InputBlocks::Add(uint64_t block, uint64_t records) {
+  if (records == 0) return;
+  blocks[block >> shift] += records;
+  Bound(*this);
 }
 
-// To the smallest shift that leaves few enough, which is the same in whatever order they came.
-void PairedEvidence::Bound() {
-  while (blocks.size() > limits::kBlocksMax) Coarsen(shift + 1);
+void InputBlocks::Merge(const InputBlocks& other) { MergeBlocks(other, *this); }
+
+std::vector<double> DifferencesByBlock(const PairedEvidence& evidence, const InputBlocks& input) {
+  PairedEvidence counts = evidence;
+  InputBlocks all = input;
+  Coarsen(all.shift, counts);
+  Coarsen(counts.shift, all);
+  for (const auto& [block, records] : all.blocks) counts.blocks.try_emplace(block);
+  std::vector<double> differences;
+  for (const auto& [block, one] : counts.blocks) {
+    differences.push_back(static_cast<double>(one.candidate) - static_cast<double>(one.again));
+  }
+  return differences;
 }
 
 void FieldStatistics::AddSample(FieldSample sample) {
@@ -164,6 +191,7 @@ void OutputStatistics::Merge(const OutputStatistics& other) {
   candidate_records += other.candidate_records;
   without_key += other.without_key;
   unpaired += other.unpaired;
+  input.Merge(other.input);
   candidate.Merge(other.candidate);
   again.Merge(other.again);
   records.Merge(other.records);

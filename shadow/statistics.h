@@ -36,13 +36,25 @@ struct PairedCounts {
   BOOST_DESCRIBE_CLASS(PairedCounts, (), (only_candidate, only_again, both), (), ())
 };
 
-// The same, and how it is spread over blocks: stretches of the input. Noise comes in runs (a clock
-// ticks, a process pauses), and then records are no independent witnesses, but blocks are. At most
+// In which blocks of the input, stretches of it, an output has records, and how many. At most
 // limits::kBlocksMax: where there are more, two neighbours become one.
+struct InputBlocks {
+  uint64_t shift = 0;                   // a block spans 2^shift of the caller's
+  std::map<uint64_t, uint64_t> blocks;  // records
+
+  void Add(uint64_t block, uint64_t records);
+  void Merge(const InputBlocks& other);
+  bool operator==(const InputBlocks&) const = default;
+  BOOST_DESCRIBE_CLASS(InputBlocks, (), (shift, blocks), (), ())
+};
+
+// Paired counts, and how they are spread over blocks, as in InputBlocks. Noise comes in runs (a
+// clock ticks, a process pauses), and then records are no independent witnesses, but blocks are.
 struct PairedEvidence {
   struct Block {
     uint64_t candidate = 0;
     uint64_t again = 0;
+    Block& operator+=(const Block& other);
     bool operator==(const Block&) const = default;
     BOOST_DESCRIBE_CLASS(Block, (), (candidate, again), (), ())
   };
@@ -54,11 +66,11 @@ struct PairedEvidence {
   void Merge(const PairedEvidence& other);
   bool operator==(const PairedEvidence&) const = default;
   BOOST_DESCRIBE_CLASS(PairedEvidence, (), (counts, shift, blocks), (), ())
-
- private:
-  void Coarsen(uint64_t to_shift);
-  void Bound();
 };
+
+// The differences of a block's counts, the candidate's minus the second baseline's, for all blocks
+// of the input in their order, whether anything differs there or not.
+std::vector<double> DifferencesByBlock(const PairedEvidence& evidence, const InputBlocks& input);
 
 // One record in which a field of the candidate differs.
 struct FieldSample {
@@ -131,6 +143,7 @@ struct OutputStatistics {
   uint64_t candidate_records = 0;
   uint64_t without_key = 0;  // of the baseline, though the rules name a key
   uint64_t unpaired = 0;     // without key: beyond what is kept to be paired
+  InputBlocks input;         // where the baseline's compared records are
   Comparison candidate;      // the baseline against the candidate
   Comparison again;          // the baseline against itself: noise
   PairedEvidence records;    // differ in a field that is not known
@@ -149,8 +162,8 @@ struct OutputStatistics {
   bool operator==(const OutputStatistics&) const = default;
   BOOST_DESCRIBE_CLASS(OutputStatistics, (),
                        (output, baseline_records, again_records, candidate_records, without_key,
-                        unpaired, candidate, again, records, missing, extra, reordered, fields,
-                        other_fields, samples),
+                        unpaired, input, candidate, again, records, missing, extra, reordered,
+                        fields, other_fields, samples),
                        (), ())
 
  private:

@@ -127,7 +127,7 @@ class OutputJudge {
     open.certain = enough_ && !is_noise && !open.maybe_clock && !OnlyBesideRaces(field, races_);
     if (!open.certain) {
       if (!IsClock(field) || !(is_noise || open.maybe_clock)) {
-        open.tests.push_back(Test(PairedTest(field.differs)));
+        open.tests.push_back(Test(PairedTest(field.differs, Input())));
       } else {
         open.tests.push_back(Test(std::exp2(-static_cast<double>(FarTimes(field)))));
       }
@@ -138,9 +138,9 @@ class OutputJudge {
       const bool races = !races_.empty() && AreFew(field.differs.counts.again(), records_);
       open.certain = enough_ && !shape_is_noise && !races && shapes > 0;
       if (shape_is_noise || (races && shapes > 0)) {
-        open.tests.push_back(Test(PairedTest(field.shape)));
+        open.tests.push_back(Test(PairedTest(field.shape, Input())));
       }
-      if (!IsClock(field)) open.order_test = Test(PairedTestTwoSided(field.order));
+      if (!IsClock(field)) open.order_test = Test(PairedTestTwoSided(field.order, Input()));
     }
     open_.push_back(std::move(open));
   }
@@ -155,7 +155,7 @@ class OutputJudge {
     open.field = &verdict;
     open.evidence = &evidence;
     open.certain = enough_ && evidence.counts.again() == 0 && noise_.race.empty();
-    if (!open.certain) open.tests.push_back(Test(PairedTest(evidence)));
+    if (!open.certain) open.tests.push_back(Test(PairedTest(evidence, Input())));
     open_.push_back(std::move(open));
   }
 
@@ -166,6 +166,8 @@ class OutputJudge {
     verdict.only_again = evidence.counts.only_again;
     if (!verdict.known.empty() && verdict.differs > 0) verdict.finding = Finding::kKnown;
   }
+
+  const InputBlocks& Input() const { return verdict_.statistics.input; }
 
   size_t Test(double p) {
     p_.push_back(p);
@@ -213,7 +215,7 @@ class OutputJudge {
           above ? "below" : "above", above ? order.only_again : order.only_candidate);
       return;
     }
-    if (one.p < kAlphaDoubt || NeedsMoreBlocks(*open.evidence, kAlphaFail)) {
+    if (one.p < kAlphaDoubt || NeedsMoreBlocks(*open.evidence, Input(), kAlphaFail)) {
       const bool clock = open.statistics != nullptr && IsClock(*open.statistics);
       if (one.p >= kAlphaDoubt && clock) {
         one.finding = Finding::kClock;

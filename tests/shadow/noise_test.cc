@@ -67,6 +67,7 @@ OutputStatistics Simulate(const SyntheticRun& run, std::mt19937_64& random) {
   OutputStatistics found;
   found.output = "out";
   found.baseline_records = found.again_records = found.candidate_records = run.records;
+  for (uint64_t i = 0; i < run.records; i += kBlock) found.input.Add(i / kBlock, kBlock);
   bool tick_b = false;
   bool tick_c = false;
   auto add = [&](const std::string& path, uint64_t block, bool c, bool b) {
@@ -166,15 +167,17 @@ TEST(NoiseTest, TheTableOfSizesHolds) {
     int pass = 0;
     for (int run = 0; run < 200; ++run) {
       PairedEvidence evidence;
+      InputBlocks input;
       for (uint64_t block = 0; block < kBlocks; ++block) {
         const uint64_t records = size.records / kBlocks;
+        input.Add(block, records);
         const uint64_t c = std::binomial_distribution<uint64_t>(records, only_candidate)(random);
         const uint64_t b = std::binomial_distribution<uint64_t>(
             records - c, only_again / (1 - only_candidate))(random);
         evidence.Add(block, true, false, c);
         evidence.Add(block, false, true, b);
       }
-      const double p = kTests * PairedTest(evidence);
+      const double p = kTests * PairedTest(evidence, input);
       fail += p < kAlphaFail;
       pass += p >= kAlphaDoubt;
     }
@@ -186,6 +189,13 @@ TEST(NoiseTest, TheTableOfSizesHolds) {
   }
 }
 
+// Every block of the input has a hundred records.
+InputBlocks Input(uint64_t blocks) {
+  InputBlocks input;
+  for (uint64_t block = 0; block < blocks; ++block) input.Add(block, 100);
+  return input;
+}
+
 TEST(NoiseTest, RunsAreNoIndependentWitnesses) {
   // Half of the input's runs differ in the candidate, none alone: a test of records alone would be
   // sure.
@@ -193,8 +203,36 @@ TEST(NoiseTest, RunsAreNoIndependentWitnesses) {
   for (uint64_t i = 0; i < 1000; ++i) evidence.Add(7, true, false);
   evidence.Add(8, false, true);
   EXPECT_LT(SignTest(1000, 1001), 1e-100);
-  EXPECT_GE(PairedTest(evidence), 0.25);
-  EXPECT_TRUE(NeedsMoreBlocks(evidence, kAlphaFail));
+  EXPECT_GE(PairedTest(evidence, Input(9)), 0.25);
+  EXPECT_TRUE(NeedsMoreBlocks(evidence, Input(9), kAlphaFail));
+}
+
+TEST(NoiseTest, OneSolidRunIsOneWitness) {
+  // A process paused once: all records of a stretch differ, in the candidate alone, as many in each
+  // block. Only beside the rest of the input, where nothing differs, is that seen to be one event.
+  for (const uint64_t first : {0, 40, 80}) {
+    PairedEvidence evidence;
+    for (uint64_t block = first; block < first + 20; ++block) {
+      evidence.Add(block, true, false, 50);
+      evidence.Add(block, false, true, 5);
+    }
+    EXPECT_LT(PairedTest(evidence, InputBlocks()), 1e-4);
+    EXPECT_GE(PairedTest(evidence, Input(100)), 0.0625) << first;
+    EXPECT_TRUE(NeedsMoreBlocks(evidence, Input(100), kAlphaFail)) << first;
+  }
+}
+
+TEST(NoiseTest, AChangeEverywhereIsNoRun) {
+  PairedEvidence evidence;
+  for (uint64_t block = 0; block < 100; ++block) {
+    evidence.Add(block, true, false, 50);
+    evidence.Add(block, false, true, 5);
+  }
+  EXPECT_LT(PairedTest(evidence, Input(100)), 1e-6);
+  // A record from another age moves no limits.
+  InputBlocks input = Input(100);
+  input.Add(uint64_t{1} << 50, 1);
+  EXPECT_LT(PairedTest(evidence, input), 1e-6);
 }
 
 }  // namespace
