@@ -39,7 +39,8 @@ inline constexpr const char* kCoordinatorDefault = "127.0.0.1:8081";
 struct ShadowFlags {
   ClusterFlags cluster;  // whose job is the baseline, or where the comparison runs
   bool on_cluster = false;
-  std::string baseline;  // a library, or the id of a job
+  std::vector<std::string> command;  // as it was typed
+  std::string baseline;              // a library, or the id of a job
   std::string candidate;
   std::vector<std::string> parameters;  // of both
   std::vector<std::string> baseline_parameters;
@@ -52,6 +53,7 @@ struct ShadowFlags {
   std::string from;      // a checkpoint's folder; empty: both begin afresh
   std::string rules;
   std::string report = "./weir-shadow";
+  std::string patience = "38h";     // of a record, in event time
   int cost_runs = 5;                // of each version; 0: cost is not measured
   std::string log_format = "text";  // or json
 };

@@ -313,6 +313,11 @@ int main(int argc, char** argv) {
       ->add_option("--report", shadow.report,
                    "Folder of the reports; a run that was killed goes on from what is there")
       ->capture_default_str();
+  shadow_command
+      ->add_option("--patience", shadow.patience,
+                   "How long, in event time, a record waits for its counterparts before a "
+                   "difference is told; a wrong event time is found as one up to that far off")
+      ->capture_default_str();
   AddClusterFlags(*shadow_command, shadow.cluster);
   shadow_command->add_flag("--on-cluster", shadow.on_cluster,
                            "The comparison is a job of the cluster rather than of this machine; so "
@@ -364,7 +369,11 @@ int main(int argc, char** argv) {
   if (describe_command->parsed()) return RunDescribe();
   if (pack_command->parsed()) return RunPack(pack);
   if (measure_command->parsed()) return RunMeasure(measure);
-  if (shadow_command->parsed()) return Shadow(shadow);
+  if (shadow_command->parsed()) {
+    shadow.command = {"weir"};
+    shadow.command.insert(shadow.command.end(), argv + 1, argv + argc);
+    return Shadow(shadow);
+  }
   if (submit_command->parsed()) {
     if (submit.job.help) std::cout << submit_command->help() << "\n";
     return Submit(submit);

@@ -21,14 +21,13 @@
 #include "cli/running_job.h"
 #include "cli/shadow_cluster.h"
 #include "cli/shadow_cost.h"
+#include "cli/shadow_reports.h"
 #include "core/child_process.h"
 #include "runtime/checkpoint/checkpoint_fit.h"
 #include "runtime/crash_handler.h"
 #include "runtime/data_folder.h"
-#include "shadow/report_html.h"
 #include "shadow/report_json.h"
 #include "shadow/report_table.h"
-#include "shadow/results.h"
 #include "shadow/shadow_job.h"
 #include "shadow/version.h"
 #include "shadow/weave.h"
@@ -83,6 +82,7 @@ constexpr const char* kRules = "work/rules.yaml";
 constexpr const char* kWhere = "work/where";  // a coordinator's address; empty: this machine
 constexpr const char* kJob = "work/job";      // of that cluster
 constexpr const char* kResults = "work/results";
+constexpr const char* kPatience = "work/patience";
 constexpr const char* kDay = "work/day";
 constexpr const char* kCost = "work/cost/";
 constexpr const char* kEnded = "work/done";
@@ -91,12 +91,14 @@ constexpr const char* kEnded = "work/done";
 // differences expire by the day on which it began, which comes back.
 StatusOr<std::string> PrepareFolder(Environment& env, ObjectStore& folder, const Side& baseline,
                                     const Side& candidate, std::string_view from,
-                                    std::string_view rules, std::string_view where) {
+                                    std::string_view rules, std::string_view where,
+                                    std::string_view patience) {
   const std::pair<const char*, std::string_view> wanted[] = {{kBaseline, baseline.packed},
                                                              {kCandidate, candidate.packed},
                                                              {kFrom, from},
                                                              {kRules, rules},
-                                                             {kWhere, where}};
+                                                             {kWhere, where},
+                                                             {kPatience, patience}};
   WEIR_ASSIGN_OR_RETURN(bool other, folder.Exists(kEnded));
   for (const auto& [name, bytes] : wanted) {
     const StatusOr<std::string> there = folder.Get(name);
@@ -108,28 +110,6 @@ StatusOr<std::string> PrepareFolder(Environment& env, ObjectStore& folder, const
   std::string today = FormatTimestamp(env.clock.Now()).substr(0, 10);
   WEIR_RETURN_IF_ERROR(folder.Put(kDay, today));
   return today;
-}
-
-std::vector<shadow::RunFact> FactsOf(const Side& baseline, const Side& candidate) {
-  std::vector<shadow::RunFact> facts;
-  const auto add = [&facts](std::string name, std::string one, std::string other) {
-    if (one == other) other.clear();
-    facts.push_back({std::move(name), std::move(one), std::move(other)});
-  };
-  const JobVersion& a = baseline.version;
-  const JobVersion& c = candidate.version;
-  add("library", a.library_path, c.library_path);
-  add("SHA-256", a.library_sha256, c.library_sha256);
-  std::map<std::string, std::pair<std::string, std::string>> both;
-  for (const auto& [name, value] : a.parameters) both["parameter " + name].first = value;
-  for (const auto& [name, value] : c.parameters) both["parameter " + name].second = value;
-  for (const auto& [name, sha256] : a.resources) both["file " + name].first = sha256;
-  for (const auto& [name, sha256] : c.resources) both["file " + name].second = sha256;
-  for (const auto& [name, values] : both) {
-    add(name, values.first.empty() ? "(none)" : values.first,
-        values.second.empty() ? "(none)" : values.second);
-  }
-  return facts;
 }
 
 // A parameter that a version has of its own stands in place of that of both.
@@ -256,6 +236,45 @@ std::optional<uint64_t> RunHere(const LoadedJob& woven, const LocalJobOptions& o
   return RecordsRead(result->status);
 }
 
+// The woven job, and how it is to run.
+struct Comparison {
+  const LoadedJob& woven;
+  std::shared_ptr<const LocalJobOptions::Beginning> beginning;  // null: none
+  std::string from;                                             // the checkpoint that it is made of
+  std::optional<RestClient> cluster;                            // none: on this machine
+  uint64_t memory_bytes = 0;
+  Duration checkpoint_interval = 0;
+  std::function<bool(uint64_t)> enough;
+};
+
+// As RunOnCluster(), or RunHere().
+std::optional<uint64_t> Run(const Comparison& comparison, const ShadowFlags& flags,
+                            LocalObjectStore& folder, SignalThread& signals, ProcessLog& process,
+                            int& exit_code) {
+  if (comparison.cluster) {
+    ClusterShadow there;
+    there.woven = &comparison.woven;
+    there.parallelism = flags.parallelism;
+    there.checkpoint_interval = comparison.checkpoint_interval;
+    if (comparison.beginning != nullptr) there.beginning = comparison.beginning->manifest;
+    there.from = comparison.from;
+    there.folder = &folder;
+    there.job = kJob;
+    there.results = kResults;
+    there.enough = comparison.enough;
+    return RunOnCluster(*comparison.cluster, there, signals, process, exit_code);
+  }
+  LocalJobOptions options = LocalOptionsOf(comparison.woven);
+  options.beginning = comparison.beginning;
+  options.data_dir = folder.Location("work/data");
+  options.parallelism = flags.parallelism;
+  options.workers = 1;  // of each part
+  options.memory_bytes = comparison.memory_bytes;
+  options.checkpoint_interval = comparison.checkpoint_interval;
+  if (process.json()) options.executors.start.set_log_format(flags.log_format);
+  return RunHere(comparison.woven, options, comparison.enough, signals, process, exit_code);
+}
+
 // Cancelled: by a signal.
 StatusOr<Cost> CostOf(const ShadowFlags& flags, const std::string& from, LocalObjectStore& folder,
                       uint64_t records, SignalThread& signals, ProcessLog& process) {
@@ -322,6 +341,8 @@ int Shadow(const ShadowFlags& flags) {
     if (!given.ok()) return PrintError(Annotate(given.status(), "--for")), kUsage;
     time = *given;
   }
+  const StatusOr<Duration> patience = ParseDuration(flags.patience);
+  if (!patience.ok()) return PrintError(Annotate(patience.status(), "--patience")), kUsage;
   Environment& env = RealEnvironment();
   Side baseline{"baseline", {flags.baseline, Joined(flags.parameters, flags.baseline_parameters)}};
   Side candidate{"candidate",
@@ -372,8 +393,9 @@ int Shadow(const ShadowFlags& flags) {
   // Whoever else works there is not to be disturbed.
   const auto lock = LockDataFolder(env, report_folder);
   if (!lock.ok()) return PrintError(lock.status()), ExitCodeOf(lock.status());
-  const StatusOr<std::string> day = PrepareFolder(env, folder, baseline, candidate, from, rules,
-                                                  cluster ? cluster->coordinator().ToString() : "");
+  const StatusOr<std::string> day =
+      PrepareFolder(env, folder, baseline, candidate, from, rules,
+                    cluster ? cluster->coordinator().ToString() : "", flags.patience);
   if (!day.ok()) return PrintError(day.status()), ExitCodeOf(day.status());
   const StatusOr<std::shared_ptr<const shadow::ShadowRules>> parsed =
       shadow::RulesOn(*day, rules, flags.rules);
@@ -384,61 +406,37 @@ int Shadow(const ShadowFlags& flags) {
   const std::string results = folder.Location(kResults);
   woven.parameters = {"baseline=" + folder.Location(kBaseline),
                       "candidate=" + folder.Location(kCandidate),
-                      "rules=" + folder.Location(kRules), "day=" + *day, "out=" + results};
+                      "rules=" + folder.Location(kRules),
+                      "day=" + *day,
+                      "out=" + results,
+                      "patience=" + flags.patience};
   const std::optional<LoadedJob> loaded = LoadJob(woven, exit_code);
   if (!loaded) return exit_code;
 
   auto beginning = BeginningOf(from, baseline, candidate);
   if (!beginning.ok()) return PrintError(beginning.status()), ExitCodeOf(beginning.status());
+  const Comparison comparison{
+      *loaded,   *std::move(beginning),         from, std::move(cluster), *memory,
+      *interval, EnoughFor(flags.records, time)};
+  const ShadowSubject subject{
+      baseline.version, candidate.version, from, CommandText(flags.command), rules, *parsed,
+      results};
   ProcessLog process(flags.log_format, LogFormat::kPlain);
   std::optional<uint64_t> read;
-  if (cluster) {
-    ClusterShadow there;
-    there.woven = &*loaded;
-    there.parallelism = flags.parallelism;
-    there.checkpoint_interval = *interval;
-    if (*beginning != nullptr) there.beginning = (*beginning)->manifest;
-    there.from = from;
-    there.folder = &folder;
-    there.job = kJob;
-    there.results = kResults;
-    there.enough = EnoughFor(flags.records, time);
-    read = RunOnCluster(*cluster, there, signals, process, exit_code);
-  } else {
-    LocalJobOptions options = LocalOptionsOf(*loaded);
-    options.beginning = *std::move(beginning);
-    options.data_dir = folder.Location("work/data");
-    options.parallelism = flags.parallelism;
-    options.workers = 1;  // of each part
-    options.memory_bytes = *memory;
-    options.checkpoint_interval = *interval;
-    if (process.json()) options.executors.start.set_log_format(flags.log_format);
-    read = RunHere(*loaded, options, EnoughFor(flags.records, time), signals, process, exit_code);
+  {
+    const LiveReports live(subject, folder, process.log());
+    read = Run(comparison, flags, folder, signals, process, exit_code);
   }
   if (!read) return exit_code;
   StatusOr<Cost> cost = CostOf(flags, from, folder, *read, signals, process);
   if (absl::IsCancelled(cost.status())) return kInterrupted;
   if (!cost.ok()) return process.Fail(cost.status());
 
-  const auto report = [&]() -> StatusOr<shadow::ShadowReport> {
-    shadow::ShadowReport report;
-    shadow::ShadowResult found;
-    shadow::DeclareOutputs(baseline.version, candidate.version, found);
-    WEIR_RETURN_IF_ERROR(shadow::ReadResults(env, results, found));
-    found.Finish(**parsed);
-    report.job = baseline.version.graph.job;
-    report.written_at = FormatTimestamp(env.clock.Now());
-    report.verdict = shadow::Judge(found, **parsed);
-    report.cost = cost->measures;
-    std::move(cost->notes.begin(), cost->notes.end(), std::back_inserter(report.verdict.notes));
-    report.facts = FactsOf(baseline, candidate);
-    report.rules = rules;
-    WEIR_RETURN_IF_ERROR(folder.Put("report.json", ReportJson(report)));
-    WEIR_RETURN_IF_ERROR(folder.Put("report.html", ReportHtml(report)));
-    WEIR_RETURN_IF_ERROR(folder.Put(kEnded, report.written_at));
-    return report;
-  }();
+  StatusOr<shadow::ShadowReport> report =
+      WriteReports(subject, std::move(cost->measures), std::move(cost->notes), folder);
   if (!report.ok()) return process.Fail(report.status());
+  const Status ended = folder.Put(kEnded, report->written_at);
+  if (!ended.ok()) return process.Fail(ended);
   std::cout << (flags.cluster.output == "json" ? ReportJson(*report)
                                                : ReportTable(*report, isatty(STDOUT_FILENO) != 0));
   return FinishOutput(static_cast<ExitCode>(shadow::ExitCodeOf(report->verdict.outcome)));

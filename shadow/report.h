@@ -47,6 +47,7 @@ struct RunFact {
 struct ShadowReport {
   std::string job;
   std::string written_at;  // RFC 3339
+  bool complete = true;    // false: the comparison still runs, and this is what it has found so far
   Verdict verdict;
   std::vector<CostMeasure> cost;
   std::vector<RunFact> facts;

@@ -75,8 +75,9 @@ class Page {
 
   void Head() {
     const Verdict& verdict = report_.verdict;
-    html_ += fmt::format("<h1>Shadow of {}</h1>\n<p class=\"soft\">{}</p>\n",
-                         EscapeHtml(report_.job), EscapeHtml(report_.written_at));
+    html_ += fmt::format("<h1>Shadow of {}</h1>\n<p class=\"soft\">{}{}</p>\n",
+                         EscapeHtml(report_.job), EscapeHtml(report_.written_at),
+                         report_.complete ? "" : ": it still runs, and has found this so far");
     html_ += fmt::format(
         "<section class=\"verdict {0}\"><div class=\"word\">{0}</div><p>{1} records of the "
         "baseline compared in {2} output{3}.</p>",

@@ -14,6 +14,7 @@ class Writer {
     const Verdict& verdict = report_.verdict;
     json_.StartObject();
     Text("verdict", NameOf(verdict.outcome));
+    Flag("complete", report_.complete);
     Texts("reasons", verdict.reasons);
     Texts("notes", verdict.notes);
     Number("compared", verdict.compared);

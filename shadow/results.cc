@@ -48,11 +48,12 @@ const Schema* SchemaOf(const JobGraph& graph, int stage) {
 
 }  // namespace
 
-Status ReadResults(Environment& env, const std::string& folder, ShadowResult& result) {
+Status ReadResults(Environment& env, const std::string& folder, std::set<std::string>& read,
+                   ShadowResult& result) {
   WEIR_ASSIGN_OR_RETURN(std::vector<std::string> names, env.disk.List(folder));
   std::sort(names.begin(), names.end());
   for (const std::string& name : names) {
-    if (name.starts_with('.')) continue;
+    if (name.starts_with('.') || !read.insert(name).second) continue;
     WEIR_RETURN_IF_ERROR(ReadFile(env, folder + "/" + name, result));
   }
   return absl::OkStatus();

@@ -110,6 +110,7 @@ class Case(weir.Case):
     def assert_verdict(self, result, code):
         self.assert_code(result, code)
         self.assertEqual(result.report["verdict"], VERDICTS[code], str(result))
+        self.assertTrue(result.report["complete"])
         self.assertEqual(json.loads((self.report / "report.json").read_text(encoding="utf-8")), result.report)
         self.assertIn(VERDICTS[code], (self.report / "report.html").read_text(encoding="utf-8"))
         # A shadow writes nothing where the job would.

@@ -2,6 +2,7 @@
 """`weir shadow`: each planted change is found in the right field, as often as it is there; what is harmless is none; and it is exact
 through kill -9."""
 
+import json
 import shutil
 import signal
 import time
@@ -290,6 +291,26 @@ class Ends(shadow.Case):
         self.assert_pass(result, result.report["compared"])
         self.assertGreater(result.report["compared"], 1000)
         self.assertLess(time.monotonic() - began, 40)
+
+    def test_it_reports_as_it_goes(self):
+        """Long before the end a change stands in the report, which says that it is not the whole."""
+        words = self.shadow_words(both=self.parameters(rate=self.RATE), patience="5m", checkpoint_interval="300ms",
+                                  of_candidate=mutant(every=10, find='"qty":', replace='"qty":1'), **{"for": "100s"})
+        path = self.report / "report.json"
+        with shadow.Running(words, self.report) as running:
+            self.assertTrue(running.wait_until("a report", lambda: path.exists() and json.loads(path.read_text())["verdict"] == "FAIL"),
+                            str(running.result()))
+            report = json.loads(path.read_text())
+            running.signal_weir(signal.SIGINT)
+            result = running.wait(60)
+        self.assertEqual(result.code, weir.INTERRUPTED, str(result))
+        self.assert_says(result, "so far:", "FAIL: warehouse: qty")
+        self.assertFalse(report["complete"])
+        (output,) = [output for output in report["outputs"] if output["name"] == "warehouse"]
+        self.assertEqual([field["path"] for field in output["fields"]], ["qty"])
+        self.assertGreater(output["compared"], 0)
+        self.assertIn("it still runs", (self.report / "report.html").read_text(encoding="utf-8"))
+        self.assertIn("--patience 5m", report["run"]["command"])
 
 
 class Wrong(shadow.Case):
