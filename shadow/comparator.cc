@@ -79,8 +79,7 @@ struct Target {
   explicit Target(const OutputRules& rules) : rules(rules), comparer(rules) {}
   const OutputRules& rules;
   RecordComparer comparer;
-  OutputStatistics statistics;
-  bool found = false;  // since they were taken
+  OutputStatistics statistics;  // of what was found since they were taken
 };
 
 class Targets {
@@ -92,17 +91,17 @@ class Targets {
       at = targets_.try_emplace(std::string(output), rules_->For(output)).first;
       at->second.statistics.output = at->first;
     }
-    at->second.found = true;
     return at->second;
   }
-  // What was found since the last call.
+  // What was found since the last call: nothing of an output of which nothing was.
   BatchPtr Take() {
     auto results = std::make_unique<Batch<PartialResult>>();
     for (auto& [output, target] : targets_) {
-      if (!std::exchange(target.found, false)) continue;
+      OutputStatistics nothing;
+      nothing.output = output;
+      if (target.statistics == nothing) continue;
       PartialResult finding;
-      finding.statistics = std::exchange(target.statistics, {});
-      target.statistics.output = output;
+      finding.statistics = std::exchange(target.statistics, std::move(nothing));
       results->Add(std::move(finding), kMinTimestamp);
     }
     return results;

@@ -8,7 +8,8 @@
 // end (pairing.h).
 //
 // What is found is summed up in memory and goes out in front of every barrier and at the end of the
-// input, as one PartialResult for each output; leftovers go out one by one.
+// input, as one PartialResult for each output of which there is something new; leftovers go out one
+// by one.
 #pragma once
 
 #include <map>

@@ -12,6 +12,7 @@
 #include "core/hash.h"
 #include "jobs/stream.h"
 #include "shadow/record.h"
+#include "testing/conformance.h"
 #include "testing/memory_snapshots.h"
 #include "testing/operator_bed.h"
 #include "testing/recording_output.h"
@@ -94,6 +95,11 @@ class Comparing {
   void Crash() {
     out_.Clear();
     Open(snapshot_ ? testing::RestoreFor(0, 1, {*snapshot_}, snapshots_) : Restore{});
+  }
+  // What has come out and counts with the next barrier.
+  std::vector<PartialResult> Drained() {
+    Check(op_->Drain(DrainReason::kBarrier, out_));
+    return out_.Rows<PartialResult>();
   }
   std::map<std::string, OutputStatistics> End() {
     Check(op_->OnWatermark(kMaxTimestamp, out_));
@@ -207,6 +213,20 @@ TEST(ComparatorTest, FindsEachKind) {
   EXPECT_EQ(found.at("noise").fields.at("v").differs.counts.both, 1);
   EXPECT_EQ(found.at("noise").again.mismatched, 1);
   EXPECT_EQ(found.at("whole").fields.at("v").differs.counts.only_candidate, 1);
+}
+
+TEST(ComparatorTest, PutsOutNothingOfWhatItHasFoundNothingNewOf) {
+  Comparing comparing;
+  comparing.Do(Versions("equal", Seconds(1), R"({"id":1})"));
+  EXPECT_THAT(comparing.Drained(), SizeIs(1));
+  comparing.Barrier();
+  // Records that wait, and a watermark that none of them is due at.
+  comparing.Do(Versions("equal", Seconds(2), R"({"id":2})", R"({"id":2})", ""));
+  comparing.Do(Versions("value", Seconds(2), R"({"id":1,"v":1})", R"({"id":1,"v":2})", ""));
+  comparing.Do(Watermark(Seconds(3)));
+  EXPECT_THAT(comparing.Drained(), IsEmpty());
+  comparing.Do(Versions("equal", Seconds(4), "", "", R"({"id":2})"));
+  EXPECT_THAT(comparing.Drained(), SizeIs(1));
 }
 
 TEST(ComparatorTest, FindsTheSameInAnyOrderOfArrival) {
@@ -350,6 +370,85 @@ TEST(ComparatorTest, TextsOfAKeyThatAreTooLongAreCountedAndNotCompared) {
     EXPECT_EQ(found.candidate.matched, records == 5 ? 5 : 0);
     EXPECT_EQ(found.unpaired, records == 5 ? 0 : 6);
   }
+}
+
+// Gives the comparator one row at a time, and lets it tell after each what it has found, so that
+// what comes out does not depend on where a batch or a stretch between two barriers ends.
+class OneByOne final : public Operator {
+ public:
+  explicit OneByOne(std::unique_ptr<Operator> inner) : inner_(std::move(inner)) {}
+
+  StatusOr<StateDescription> DescribeState() override { return inner_->DescribeState(); }
+  Status Open(OperatorContext& context) override { return inner_->Open(context); }
+  StatusOr<Progress> Process(int, BatchPtr batch, Output& out) override {
+    const auto& rows = Batch<TappedRecord>::Of(std::as_const(*batch));
+    for (size_t i = rows.rows(); i-- > 0;) {
+      auto one = std::make_unique<Batch<TappedRecord>>();
+      one->slabs().Unite(rows.slabs());
+      one->Add(rows[i], rows.times()[i]);
+      waiting_.push_back(std::move(one));
+    }
+    return Go(Progress::kDone, out);
+  }
+  StatusOr<Progress> Resume(Output& out) override { return Go(inner_->Resume(out), out); }
+  StatusOr<Progress> OnWatermark(Timestamp watermark, Output& out) override {
+    return Go(inner_->OnWatermark(watermark, out), out);
+  }
+  StatusOr<Progress> OnTimer(TimerKind kind, Timestamp time, Output& out) override {
+    return Go(inner_->OnTimer(kind, time, out), out);
+  }
+  StatusOr<Progress> Drain(DrainReason reason, Output& out) override {
+    return inner_->Drain(reason, out);
+  }
+  std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) override {
+    return inner_->Freeze(checkpoint);
+  }
+
+ private:
+  StatusOr<Progress> Go(StatusOr<Progress> progress, Output& out) {
+    for (;;) {
+      if (!progress.ok() || *progress != Progress::kDone) return progress;
+      WEIR_RETURN_IF_ERROR(inner_->Drain(DrainReason::kBarrier, out).status());
+      if (waiting_.empty()) return Progress::kDone;
+      BatchPtr next = std::move(waiting_.back());
+      waiting_.pop_back();
+      progress = inner_->Process(0, std::move(next), out);
+    }
+  }
+
+  const std::unique_ptr<Operator> inner_;
+  std::vector<BatchPtr> waiting_;  // the next one last
+};
+
+TEST(ComparatorTest, Conforms) {
+  const std::shared_ptr<const ShadowRules> rules = RulesOf(kRules);
+  testing::StageCase stage;
+  stage.name = "compare";
+  stage.code.op = [rules] {
+    return std::make_unique<OneByOne>(MakeComparator({rules, kPatience}));
+  };
+  const auto codec = MakeRowCodec<TappedRecord>();
+  stage.input_edges[0] = {codec, internal::HashByStateKey<TappedRecord>(&MeetingOf)};
+  stage.output_codecs[0] = MakeRowCodec<PartialResult>();
+  stage.keyed_state = true;
+  stage.late_output = true;  // sums have no time
+  std::vector<Tapped> kept;
+  kept.reserve(EachKind().size());
+  std::vector<std::pair<TappedRecord, Timestamp>> rows;
+  for (const Step& step : EachKind()) {
+    if (step.version < 0) {
+      stage.input.Rows<TappedRecord>(std::exchange(rows, {})).Watermark(step.time);
+    } else {
+      rows.emplace_back(kept.emplace_back(*rules, step).row(), step.time);
+    }
+  }
+  stage.input.Rows<TappedRecord>(rows);
+  // One of each output, two of "extra"; and of "whole" two texts more that are left over.
+  constexpr size_t kFindings = 11;
+  const testing::ConformanceReport report = testing::CheckConformance(stage);
+  EXPECT_TRUE(report.ok()) << report.ToText();
+  EXPECT_EQ(report.rows, kFindings) << report.ToText();
+  EXPECT_GE(report.restores, 6) << report.ToText();
 }
 
 }  // namespace
