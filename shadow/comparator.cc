@@ -15,8 +15,11 @@ namespace {
 // A record that waits.
 struct Waiting {
   uint32_t text = 0;  // its place in WaitingKey::texts
-  Timestamp due = 0;
-  BOOST_DESCRIBE_CLASS(Waiting, (), (text, due), (), ())
+  // Its event time, or the watermark at its arrival if that is later. Where none had come yet, the
+  // record is `early`: the first one will count as that.
+  Timestamp since = 0;
+  bool early = false;
+  BOOST_DESCRIBE_CLASS(Waiting, (), (text, since, early), (), ())
 };
 
 // The records of one key that wait, in the order they came. Equal texts are kept once.
@@ -24,7 +27,7 @@ struct WaitingKey {
   std::string output;
   std::string key;
   uint64_t block = 0;
-  Timestamp timer = 0;  // at the first one's due time, or before
+  Timestamp timer = 0;  // when the first one is due, or before
   std::vector<std::string> texts;
   std::vector<Waiting> baseline, again, candidate;
   uint64_t bytes = 0;  // of the texts
@@ -124,10 +127,12 @@ class Compare {
   }
 
   Status Process(const TappedRecord& record, ProcessContext<PartialResult>& context) {
+    NoteWatermark(context.watermark());
     return record.key.empty() ? AddText(record, context) : AddKeyed(record, context);
   }
 
   Status OnTimer(TimerKind, Timestamp time, ProcessContext<PartialResult>& context) {
+    NoteWatermark(context.watermark());
     WEIR_ASSIGN_OR_RETURN(std::optional<WaitingText> text, texts_.Get(context.key()));
     if (text && text->due <= time) {
       WEIR_RETURN_IF_ERROR(texts_.Clear(context.key()));
@@ -142,16 +147,21 @@ class Compare {
     if (key->empty()) return keys_.Clear(context.key());
     key->timer = kMaxTimestamp;
     for (const auto* waiting : key->versions()) {
-      for (const Waiting& one : *waiting) key->timer = std::min(key->timer, one.due);
+      for (const Waiting& one : *waiting) key->timer = std::min(key->timer, DueAfter(one.since));
     }
     WEIR_RETURN_IF_ERROR(context.SetTimer(TimerKind::kEventTime, key->timer));
     return keys_.Set(context.key(), *key);
   }
 
  private:
-  Timestamp DueOf(const ProcessContext<PartialResult>& context) const {
-    const Timestamp from = std::max(context.time(), context.watermark());
-    return from > kMaxTimestamp - patience_ ? kMaxTimestamp : from + patience_;
+  void NoteWatermark(Timestamp watermark) {
+    if (!first_watermark_ && watermark != kMinTimestamp) first_watermark_ = watermark;
+  }
+  static Timestamp SinceOf(const ProcessContext<PartialResult>& context) {
+    return std::max(context.time(), context.watermark());
+  }
+  Timestamp DueAfter(Timestamp since) const {
+    return since > kMaxTimestamp - patience_ ? kMaxTimestamp : since + patience_;
   }
   static uint64_t BlockOf(const ProcessContext<PartialResult>& context) {
     return static_cast<uint64_t>(std::max<Timestamp>(0, context.time()));
@@ -162,7 +172,7 @@ class Compare {
     const bool first = !waiting;
     if (first) {
       waiting.emplace();
-      waiting->due = DueOf(context);
+      waiting->due = DueAfter(SinceOf(context));
       waiting->text.output = record.output;
       waiting->text.text = record.text;
       waiting->text.counts.block = BlockOf(context);
@@ -185,13 +195,16 @@ class Compare {
     const bool first = !waiting;
     if (first) {
       waiting.emplace();
-      waiting->timer = DueOf(context);
+      waiting->timer = DueAfter(SinceOf(context));
       waiting->output = record.output;
       waiting->key = record.key;
       waiting->block = BlockOf(context);
     }
     const auto version = static_cast<Version>(record.version);
-    if (!waiting->counted) Keep(version, record.text, DueOf(context), *waiting);
+    if (!waiting->counted) {
+      const bool early = context.watermark() == kMinTimestamp;
+      Keep(version, record.text, SinceOf(context), early, *waiting);
+    }
     if (waiting->counted) {
       CountOne(version, *waiting->counted);
     } else {
@@ -211,11 +224,12 @@ class Compare {
                                      : counts.candidate);
   }
   // Or counts instead, from now on.
-  static void Keep(Version version, std::string_view text, Timestamp due, WaitingKey& key) {
+  static void Keep(Version version, std::string_view text, Timestamp since, bool early,
+                   WaitingKey& key) {
     std::vector<Waiting>& own = key.Of(version);
     const uint32_t place = key.PlaceOf(text);
     if (own.size() < limits::kKeyRecordsMax && key.bytes <= limits::kKeyTextBytesMax) {
-      own.push_back({place, due});
+      own.push_back({place, since, early});
       return;
     }
     key.counted = {key.block, key.baseline.size(), key.again.size(), key.candidate.size()};
@@ -263,17 +277,16 @@ class Compare {
       target.statistics.unpaired += std::max({counted.baseline, counted.again, counted.candidate});
       return;
     }
-    const bool any_due = [&] {
-      for (const auto* waiting : key.versions()) {
-        for (const Waiting& one : *waiting) {
-          if (one.due <= time) return true;
-        }
+    bool any_due = false;
+    for (auto* waiting : key.versions()) {
+      for (Waiting& one : *waiting) {
+        if (std::exchange(one.early, false)) one.since = std::max(one.since, *first_watermark_);
+        any_due |= DueAfter(one.since) <= time;
       }
-      return false;
-    }();
+    }
     if (!any_due) return;
     const auto is_young = [&](const Waiting& one) {
-      return watermark != kMaxTimestamp && one.due - patience_ > watermark - patience_ / 4;
+      return watermark != kMaxTimestamp && one.since > watermark - patience_ / 4;
     };
     KeyedRecords records;
     records.key = key.key;
@@ -294,6 +307,8 @@ class Compare {
 
   std::shared_ptr<Targets> targets_;
   Duration patience_;
+  // That a call has seen. It cannot be the first at all, but nothing has come in between.
+  std::optional<Timestamp> first_watermark_;
   ValueState<WaitingKey> keys_;
   ValueState<WaitingText> texts_;
 };

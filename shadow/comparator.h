@@ -5,7 +5,8 @@
 // versions have a record of the same text, it is a match and forgotten. What is left waits until
 // all versions have gone on by `patience` of event time (ComparatorOptions), and is then compared:
 // within a key by RecordComparer; a text without a key becomes a leftover, which is paired in the
-// end (pairing.h).
+// end (pairing.h). A key whose records are due leaves those of the last quarter of the patience to
+// wait for their counterparts.
 //
 // What is found is summed up in memory and goes out in front of every barrier and at the end of the
 // input, as one PartialResult for each output of which there is something new; leftovers go out one
@@ -33,13 +34,15 @@ struct PartialResult {
   BOOST_DESCRIBE_CLASS(PartialResult, (), (statistics, leftover), (), ())
 };
 
-inline constexpr Duration kPatienceDefault = Hours(38);
+// So that three quarters of it are a day and a time zone.
+inline constexpr Duration kPatienceDefault = Hours(51);
 
 struct ComparatorOptions {
   std::shared_ptr<const ShadowRules> rules;
-  // How long, in event time, a record waits for its counterparts behind its own time and the
-  // watermark. What differs is only told then, so this is what a wrong event time may be off by and
-  // still be told as one; a day and a time zone.
+  // How long, in event time, a record waits for its counterparts behind its own time, or behind the
+  // watermark at its arrival if that is later; the first watermark counts for what came before it.
+  // What differs is only told then. So a record with a wrong event time still meets its
+  // counterparts if it is too early by any time, or too late by three quarters of this.
   Duration patience = kPatienceDefault;
 };
 

@@ -66,7 +66,10 @@ struct Tapped {
 // One comparator with its state; what it says counts from the next barrier on.
 class Comparing {
  public:
-  explicit Comparing(std::string_view yaml = kRules) : rules_(RulesOf(yaml)) { Open({}); }
+  explicit Comparing(std::string_view yaml = kRules, Duration patience = kPatience)
+      : rules_(RulesOf(yaml)), patience_(patience) {
+    Open({});
+  }
 
   void Do(const Step& step) {
     if (step.version < 0) return Check(op_->OnWatermark(step.time, out_));
@@ -115,7 +118,7 @@ class Comparing {
     auto store = MakeHeapKeyedStore({"stage", KeyGroupsOf(0, 1)}, restore);
     ASSERT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
-    op_ = MakeComparator({rules_, kPatience});
+    op_ = MakeComparator({rules_, patience_});
     bed_.context.keyed = store_.get();
     ASSERT_TRUE(op_->Open(bed_.context).ok());
   }
@@ -135,6 +138,7 @@ class Comparing {
   }
 
   const std::shared_ptr<const ShadowRules> rules_;
+  const Duration patience_;
   OperatorBed bed_;
   MemorySnapshots snapshots_;
   std::optional<StateSnapshot> snapshot_;
@@ -275,6 +279,7 @@ TEST(ComparatorTest, FindsTheSameWhereverItIsKilled) {
 TEST(ComparatorTest, WaitsAsLongAsItsPatience) {
   for (const bool in_time : {true, false}) {
     Comparing comparing;
+    comparing.Do(Watermark(Seconds(99)));
     comparing.Do(Versions("equal", Seconds(100), R"({"id":1})", R"({"id":1})", ""));
     comparing.Do(Watermark(Seconds(100) + kPatience - (in_time ? 1 : 0)));
     comparing.Do({2, "equal", R"({"id":1})", Seconds(100)});
@@ -282,6 +287,38 @@ TEST(ComparatorTest, WaitsAsLongAsItsPatience) {
     EXPECT_EQ(found.candidate.matched, in_time ? 1 : 0);
     EXPECT_EQ(found.candidate.missing, in_time ? 0 : 1);
     EXPECT_EQ(found.candidate.extra, in_time ? 0 : 1);
+  }
+}
+
+// Each is off in the candidate, and told as a difference of two records that have met.
+TEST(ComparatorTest, AWrongEventTimeIsNoMissingRecord) {
+  const Timestamp noon = Hours(24 * 365);
+  struct Case {
+    const char* what;
+    Duration off;
+    bool watermark_before;
+  };
+  for (const Case& each : {Case{"two days back before the first watermark", -Hours(48), false},
+                           Case{"half a day back before the first watermark", -Hours(12), false},
+                           Case{"a day and a time zone ahead", Hours(24 + 14), true},
+                           Case{"the same before the first watermark", Hours(24 + 14), false}}) {
+    // Whichever comes first says when the key is looked at first.
+    for (const bool candidate_first : {false, true}) {
+      Comparing comparing(kRules, kPatienceDefault);
+      if (each.watermark_before) comparing.Do(Watermark(noon - Minutes(5)));
+      std::vector<Step> steps =
+          Versions("value", noon, R"({"id":1,"v":1})", R"({"id":1,"v":1})", R"({"id":1,"v":2})");
+      steps.back().time += each.off;
+      if (candidate_first) std::swap(steps.front(), steps.back());
+      comparing.Do(steps);
+      for (Timestamp time = noon + Minutes(5); time < noon + Hours(24 * 7); time += Hours(1)) {
+        comparing.Do(Watermark(time));
+      }
+      const auto found = comparing.End().at("value");
+      EXPECT_EQ(found.candidate.mismatched, 1) << each.what << ", " << candidate_first;
+      EXPECT_EQ(found.candidate.missing + found.candidate.extra, 0) << each.what;
+      EXPECT_EQ(found.again.matched, 1) << each.what;
+    }
   }
 }
 
