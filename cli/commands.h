@@ -53,7 +53,7 @@ struct ShadowFlags {
   std::string from;      // a checkpoint's folder; empty: both begin afresh
   std::string rules;
   std::string report = "./weir-shadow";
-  std::string patience = "38h";     // of a record, in event time
+  std::string patience = "51h";     // of a record, in event time
   int cost_runs = 5;                // of each version; 0: cost is not measured
   std::string log_format = "text";  // or json
 };

@@ -316,7 +316,8 @@ int main(int argc, char** argv) {
   shadow_command
       ->add_option("--patience", shadow.patience,
                    "How long, in event time, a record waits for its counterparts before a "
-                   "difference is told; a wrong event time is found as one up to that far off")
+                   "difference is told; one with an event time that is too late by three quarters "
+                   "of it still meets them")
       ->capture_default_str();
   AddClusterFlags(*shadow_command, shadow.cluster);
   shadow_command->add_flag("--on-cluster", shadow.on_cluster,

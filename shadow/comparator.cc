@@ -1,10 +1,13 @@
 #include "shadow/comparator.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <utility>
 #include <vector>
 
+#include "core/hash.h"
 #include "core/limits.h"
 #include "operators/transforms/process.h"
 #include "shadow/limits.h"
@@ -22,6 +25,29 @@ struct Waiting {
   BOOST_DESCRIBE_CLASS(Waiting, (), (text, since, early), (), ())
 };
 
+// What is known of the records of a key that has too many that wait. Which of them came first is
+// chance, so none is compared by itself. But the sums of two versions are equal exactly if their
+// records are, so that nothing that changed goes unseen.
+struct CountedKey {
+  struct Sum {
+    uint64_t records = 0;
+    uint64_t hash = 0;  // of all texts; in their order where that counts
+    bool operator==(const Sum&) const = default;
+    BOOST_DESCRIBE_CLASS(Sum, (), (records, hash), (), ())
+  };
+  Sum baseline, again, candidate;
+  BOOST_DESCRIBE_CLASS(CountedKey, (), (baseline, again, candidate), (), ())
+
+  void Add(Version version, std::string_view text, bool ordered) {
+    Sum& sum = version == Version::kBaseline ? baseline
+               : version == Version::kAgain  ? again
+                                             : candidate;
+    ++sum.records;
+    sum.hash = ordered ? SaltedHash64(text, sum.hash) : sum.hash + Hash64(text);
+  }
+  bool equal() const { return baseline == again && baseline == candidate; }
+};
+
 // The records of one key that wait, in the order they came. Equal texts are kept once.
 struct WaitingKey {
   std::string output;
@@ -31,9 +57,8 @@ struct WaitingKey {
   std::vector<std::string> texts;
   std::vector<Waiting> baseline, again, candidate;
   uint64_t bytes = 0;  // of the texts
-  // Set once there are more than are kept. Which of them came first is chance, so none is compared:
-  // all are forgotten, and counted.
-  std::optional<Leftover> counted;
+  // Set once there are more than are kept: all texts are forgotten.
+  std::optional<CountedKey> counted;
   BOOST_DESCRIBE_CLASS(WaitingKey, (),
                        (output, key, block, timer, texts, baseline, again, candidate, bytes,
                         counted),
@@ -143,8 +168,10 @@ class Compare {
     }
     WEIR_ASSIGN_OR_RETURN(std::optional<WaitingKey> key, keys_.Get(context.key()));
     if (!key || key->timer > time) return absl::OkStatus();
+    if (key->counted && context.watermark() == kMaxTimestamp) CountKey(*key);
     CompareDue(*key, time, context.watermark());
     if (key->empty()) return keys_.Clear(context.key());
+    // What is counted may be ahead in one version, and is only known in the end.
     key->timer = kMaxTimestamp;
     for (const auto* waiting : key->versions()) {
       for (const Waiting& one : *waiting) key->timer = std::min(key->timer, DueAfter(one.since));
@@ -201,12 +228,14 @@ class Compare {
       waiting->block = BlockOf(context);
     }
     const auto version = static_cast<Version>(record.version);
+    const bool ordered = targets_->Of(waiting->output).rules.ordered;
     if (!waiting->counted) {
       const bool early = context.watermark() == kMinTimestamp;
-      Keep(version, record.text, SinceOf(context), early, *waiting);
+      Keep(version, record.text, {0, SinceOf(context), early}, ordered, *waiting);
     }
     if (waiting->counted) {
-      CountOne(version, *waiting->counted);
+      waiting->counted->Add(version, record.text, ordered);
+      if (waiting->counted->equal()) CountKey(*waiting);
     } else {
       TakeMatches(*waiting, waiting->Of(version).back().text);
     }
@@ -224,17 +253,58 @@ class Compare {
                                      : counts.candidate);
   }
   // Or counts instead, from now on.
-  static void Keep(Version version, std::string_view text, Timestamp since, bool early,
+  static void Keep(Version version, std::string_view text, Waiting one, bool ordered,
                    WaitingKey& key) {
     std::vector<Waiting>& own = key.Of(version);
-    const uint32_t place = key.PlaceOf(text);
+    one.text = key.PlaceOf(text);
     if (own.size() < limits::kKeyRecordsMax && key.bytes <= limits::kKeyTextBytesMax) {
-      own.push_back({place, since, early});
+      own.push_back(one);
       return;
     }
-    key.counted = {key.block, key.baseline.size(), key.again.size(), key.candidate.size()};
+    CountedKey& counted = key.counted.emplace();
+    for (const auto each : {Version::kBaseline, Version::kAgain, Version::kCandidate}) {
+      for (const Waiting& one : key.Of(each)) counted.Add(each, key.texts[one.text], ordered);
+      key.Of(each).clear();
+    }
     key.texts.clear();
-    for (auto* waiting : key.versions()) waiting->clear();
+    key.bytes = 0;
+  }
+  // Ends the counting: what was counted is all that there is.
+  void CountKey(WaitingKey& key) {
+    const CountedKey counted = *std::exchange(key.counted, std::nullopt);
+    const CountedKey::Sum& a = counted.baseline;
+    const CountedKey::Sum& b = counted.again;
+    const CountedKey::Sum& c = counted.candidate;
+    OutputStatistics& to = targets_->Of(key.output).statistics;
+    to.baseline_records += a.records;
+    to.again_records += b.records;
+    to.candidate_records += c.records;
+    to.input.Add(key.block, a.records);
+    if (a == b) to.again.matched += a.records;
+    if (a == c) {
+      to.candidate.matched += a.records;
+    } else {
+      to.unpaired += std::min(a.records, c.records);
+    }
+    const auto more = [](const CountedKey::Sum& one, const CountedKey::Sum& other) {
+      return one.records > other.records ? one.records - other.records : 0;
+    };
+    // What a version has fewer of is missing, whatever it says.
+    to.again.missing += more(a, b);
+    to.again.extra += more(b, a);
+    to.candidate.missing += more(a, c);
+    to.candidate.extra += more(c, a);
+    to.missing.AddBoth(key.block, more(a, c), more(a, b));
+    to.extra.AddBoth(key.block, more(c, a), more(b, a));
+    if (a == b && a.records == c.records && a != c) ++to.keys_changed;
+    if (a == c) return;
+    RecordSample sample;
+    sample.rank = Hash64(key.key) >> 1 | (a == b ? 0 : uint64_t{1} << 63);
+    sample.kind = more(a, c) > 0 ? "missing" : more(c, a) > 0 ? "extra" : "mismatched";
+    sample.key = Shown(key.key, limits::kKeyBytesMax);
+    sample.baseline = fmt::format("({} records)", a.records);
+    sample.candidate = fmt::format("({} records)", c.records);
+    to.AddSample(std::move(sample));
   }
 
   // What all versions have is a match, of which nothing needs to wait; where order counts, only if
@@ -268,15 +338,6 @@ class Compare {
   // still to come: these stay. So that a record and its counterpart are not torn apart where their
   // times differ, the young ones are only those of the last quarter of the patience.
   void CompareDue(WaitingKey& key, Timestamp time, Timestamp watermark) {
-    Target& target = targets_->Of(key.output);
-    if (key.counted) {
-      const Leftover counted = *std::exchange(key.counted, std::nullopt);
-      target.statistics.baseline_records += counted.baseline;
-      target.statistics.again_records += counted.again;
-      target.statistics.candidate_records += counted.candidate;
-      target.statistics.unpaired += std::max({counted.baseline, counted.again, counted.candidate});
-      return;
-    }
     bool any_due = false;
     for (auto* waiting : key.versions()) {
       for (Waiting& one : *waiting) {
@@ -288,6 +349,7 @@ class Compare {
     const auto is_young = [&](const Waiting& one) {
       return watermark != kMaxTimestamp && one.since > watermark - patience_ / 4;
     };
+    Target& target = targets_->Of(key.output);
     KeyedRecords records;
     records.key = key.key;
     records.block = key.block;

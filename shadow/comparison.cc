@@ -237,9 +237,7 @@ void RecordComparer::CountExtra(const KeyedRecords& records, const Pairing& cand
   const uint64_t in_c = candidate.extra.size();
   const uint64_t in_b = again.extra.size();
   const uint64_t both = std::min(in_c, in_b);
-  statistics.extra.Add(records.block, true, true, both);
-  statistics.extra.Add(records.block, true, false, in_c - both);
-  statistics.extra.Add(records.block, false, true, in_b - both);
+  statistics.extra.AddBoth(records.block, in_c, in_b);
   for (size_t extra : candidate.extra) {
     statistics.AddSample(Sample("extra", records, "", records.candidate[extra], in_c > both));
   }

@@ -103,6 +103,13 @@ void PairedEvidence::Add(uint64_t block, bool candidate, bool again, uint64_t co
   Bound(*this);
 }
 
+void PairedEvidence::AddBoth(uint64_t block, uint64_t candidate, uint64_t again) {
+  const uint64_t both = std::min(candidate, again);
+  Add(block, true, true, both);
+  Add(block, true, false, candidate - both);
+  Add(block, false, true, again - both);
+}
+
 void PairedEvidence::Merge(const PairedEvidence& other) {
   counts.Merge(other.counts);
   MergeBlocks(other, *this);
@@ -192,6 +199,7 @@ void OutputStatistics::Merge(const OutputStatistics& other) {
   without_key += other.without_key;
   unpaired += other.unpaired;
   input.Merge(other.input);
+  keys_changed += other.keys_changed;
   candidate.Merge(other.candidate);
   again.Merge(other.again);
   records.Merge(other.records);

@@ -63,6 +63,8 @@ struct PairedEvidence {
   std::map<uint64_t, Block> blocks;  // of what only one of both has
 
   void Add(uint64_t block, bool candidate, bool again, uint64_t count = 1);
+  // So many of each, as many as can be in both.
+  void AddBoth(uint64_t block, uint64_t candidate, uint64_t again);
   void Merge(const PairedEvidence& other);
   bool operator==(const PairedEvidence&) const = default;
   BOOST_DESCRIBE_CLASS(PairedEvidence, (), (counts, shift, blocks), (), ())
@@ -142,11 +144,13 @@ struct OutputStatistics {
   uint64_t again_records = 0;
   uint64_t candidate_records = 0;
   uint64_t without_key = 0;  // of the baseline, though the rules name a key
-  uint64_t unpaired = 0;     // without key: beyond what is kept to be paired
-  InputBlocks input;         // where the baseline's compared records are
-  Comparison candidate;      // the baseline against the candidate
-  Comparison again;          // the baseline against itself: noise
-  PairedEvidence records;    // differ in a field that is not known
+  uint64_t unpaired = 0;     // beyond what is kept to be paired, or compared within a key
+  // Keys of such records that both baselines have written alike and the candidate has not.
+  uint64_t keys_changed = 0;
+  InputBlocks input;       // where the baseline's compared records are
+  Comparison candidate;    // the baseline against the candidate
+  Comparison again;        // the baseline against itself: noise
+  PairedEvidence records;  // differ in a field that is not known
   PairedEvidence missing;
   PairedEvidence extra;
   PairedEvidence reordered;
@@ -162,8 +166,8 @@ struct OutputStatistics {
   bool operator==(const OutputStatistics&) const = default;
   BOOST_DESCRIBE_CLASS(OutputStatistics, (),
                        (output, baseline_records, again_records, candidate_records, without_key,
-                        unpaired, input, candidate, again, records, missing, extra, reordered,
-                        fields, other_fields, samples),
+                        unpaired, keys_changed, input, candidate, again, records, missing, extra,
+                        reordered, fields, other_fields, samples),
                        (), ())
 
  private:

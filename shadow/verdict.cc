@@ -292,6 +292,12 @@ class OutputJudge {
           "{} records lack a field of the key and were compared as a whole", found.without_key));
     }
     if (found.unpaired == 0) return;
+    if (found.keys_changed > 0) {
+      Worsen(Outcome::kInconclusive,
+             fmt::format("keys with too many records to tell which of them is which: of {}, they "
+                         "are the same in both baselines, and others in the candidate",
+                         found.keys_changed));
+    }
     const std::string text =
         fmt::format("{} records {}", found.unpaired,
                     rules_.key.empty()

@@ -364,48 +364,107 @@ TEST(ComparatorTest, AKeyThatComesAgainAndAgainHasNoFalseDifferences) {
   }
 }
 
-TEST(ComparatorTest, AKeyWithTooManyRecordsIsCountedAndNotCompared) {
+// The candidate's records of a key that has more than are kept, against the baselines'.
+enum class InCandidate { kEqual, kChanged, kDropped, kDoubled };
+
+OutputStatistics OfAKeyWithTooMany(const char* output, InCandidate what, bool other_order) {
+  const size_t records = limits::kKeyRecordsMax + 1;
+  Comparing comparing;
+  const auto line = [](size_t n) { return fmt::format(R"({{"id":1,"v":{}}})", n); };
+  for (size_t i = 0; i < records; ++i) {
+    comparing.Do({0, output, line(i), Seconds(1)});
+    if (i == records - 5) {
+      comparing.Barrier();
+      comparing.Crash();
+    }
+  }
+  for (size_t i = 0; i < records; ++i) {
+    const size_t n = other_order ? (i * 2 + 300) % records : i;
+    comparing.Do({1, output, line(n), Seconds(1)});
+    const bool chosen = n == 500;
+    if (chosen && what == InCandidate::kDropped) continue;
+    const size_t value = chosen && what == InCandidate::kChanged ? 0 : n;
+    comparing.Do({2, output, line(value), Seconds(1)});
+    if (chosen && what == InCandidate::kDoubled) comparing.Do({2, output, line(n), Seconds(1)});
+  }
+  return comparing.End().at(output);
+}
+
+TEST(ComparatorTest, AKeyWithTooManyRecordsIsStillKnownToBeTheSame) {
   // In another order in each version, as when they come from several subtasks: the first thousand
   // of one version are not those of another.
-  for (const size_t records : {limits::kKeyRecordsMax, limits::kKeyRecordsMax + 1}) {
-    Comparing comparing;
-    for (size_t i = 0; i < records; ++i) {
-      comparing.Do({0, "equal", fmt::format(R"({{"id":1,"v":{}}})", i), Seconds(1)});
-      if (i == records - 5) {
-        comparing.Barrier();
-        comparing.Crash();
-      }
-    }
-    for (size_t i = 0; i < records; ++i) {
-      for (int version : {1, 2}) {
-        comparing.Do({version, "equal",
-                      fmt::format(R"({{"id":1,"v":{}}})", (i * 7 + 300) % records), Seconds(1)});
-      }
-    }
-    const auto found = comparing.End().at("equal");
-    const bool too_many = records > limits::kKeyRecordsMax;
-    EXPECT_EQ(found.candidate.matched, too_many ? 0 : records);
-    EXPECT_EQ(found.unpaired, too_many ? records : 0);
-    EXPECT_EQ(found.candidate.mismatched + found.candidate.missing + found.candidate.extra, 0);
-    EXPECT_EQ(found.baseline_records, records);
-    EXPECT_EQ(found.again_records, records);
-    EXPECT_EQ(found.candidate_records, records);
+  for (const bool other_order : {false, true}) {
+    const auto found = OfAKeyWithTooMany("equal", InCandidate::kEqual, other_order);
+    EXPECT_EQ(found.candidate.matched, limits::kKeyRecordsMax + 1);
+    EXPECT_EQ(found.again.matched, limits::kKeyRecordsMax + 1);
+    EXPECT_EQ(found.baseline_records, limits::kKeyRecordsMax + 1);
+    EXPECT_EQ(found.unpaired + found.keys_changed, 0);
+    EXPECT_THAT(found.samples, IsEmpty());
   }
 }
 
-TEST(ComparatorTest, TextsOfAKeyThatAreTooLongAreCountedAndNotCompared) {
-  for (const uint64_t records : {5, 6}) {
+TEST(ComparatorTest, WhatChangesInAKeyWithTooManyRecordsIsNoPass) {
+  const size_t records = limits::kKeyRecordsMax + 1;
+  for (const bool other_order : {false, true}) {
+    auto found = OfAKeyWithTooMany("equal", InCandidate::kChanged, other_order);
+    EXPECT_EQ(found.unpaired, records);
+    EXPECT_EQ(found.keys_changed, 1);
+    EXPECT_EQ(found.again.matched, records);
+    EXPECT_THAT(found.samples, SizeIs(1));
+    found = OfAKeyWithTooMany("equal", InCandidate::kDropped, other_order);
+    EXPECT_EQ(found.candidate.missing, 1);
+    EXPECT_EQ(found.missing.counts.only_candidate, 1);
+    EXPECT_EQ(found.unpaired, records - 1);
+    found = OfAKeyWithTooMany("equal", InCandidate::kDoubled, other_order);
+    EXPECT_EQ(found.candidate.extra, 1);
+    EXPECT_EQ(found.extra.counts.only_candidate, 1);
+  }
+  // Where the order counts.
+  EXPECT_EQ(OfAKeyWithTooMany("in-order", InCandidate::kEqual, false).keys_changed, 0);
+  const auto reordered = OfAKeyWithTooMany("in-order", InCandidate::kEqual, true);
+  EXPECT_EQ(reordered.again.matched, 0);
+  EXPECT_EQ(reordered.unpaired, records);
+}
+
+// Versions that are far apart all the time, in a key that all records have.
+TEST(ComparatorTest, AKeyOfAllRecordsHasNoFalseDifferences) {
+  for (const char* output : {"equal", "in-order"}) {
+    Comparing comparing;
+    const int ahead = static_cast<int>(limits::kKeyRecordsMax) + 10;
+    const int all = 3 * ahead;
+    const auto add = [&](int version, int n) {
+      comparing.Do({version, output, fmt::format(R"({{"id":1,"v":{}}})", n), Seconds(n)});
+    };
+    for (int n = 0; n < all + ahead; ++n) {
+      if (n < all) add(0, n);
+      if (n < ahead) continue;
+      add(1, n - ahead);
+      add(2, n - ahead);
+      if (n % 100 == 0) comparing.Do(Watermark(Seconds(n - ahead)));
+    }
+    const auto found = comparing.End().at(output);
+    EXPECT_EQ(found.candidate.matched, all) << output;
+    EXPECT_EQ(found.again.matched, all) << output;
+    EXPECT_EQ(found.unpaired + found.candidate.missing + found.candidate.extra, 0) << output;
+  }
+}
+
+TEST(ComparatorTest, TextsOfAKeyThatAreTooLongAreStillKnownToBeTheSame) {
+  for (const bool changed : {false, true}) {
     Comparing comparing;
     const std::string text(200 << 10, 'x');
+    constexpr uint64_t kRecords = 6;
     for (int version = 0; version < kVersions; ++version) {
-      for (uint64_t i = 0; i < records; ++i) {
-        const std::string line = fmt::format(R"({{"id":1,"n":{},"v":"{}"}})", i, text);
+      for (uint64_t i = 0; i < kRecords; ++i) {
+        const uint64_t n = changed && version == 2 ? i + 1 : i;
+        const std::string line = fmt::format(R"({{"id":1,"n":{},"v":"{}"}})", n, text);
         comparing.Do({version, "equal", line, Seconds(1)});
       }
     }
     const auto found = comparing.End().at("equal");
-    EXPECT_EQ(found.candidate.matched, records == 5 ? 5 : 0);
-    EXPECT_EQ(found.unpaired, records == 5 ? 0 : 6);
+    EXPECT_EQ(found.candidate.matched, changed ? 0 : kRecords);
+    EXPECT_EQ(found.unpaired, changed ? kRecords : 0);
+    EXPECT_EQ(found.keys_changed, changed ? 1 : 0);
   }
 }
 
