@@ -15,13 +15,12 @@ bool HasUnknown(const std::vector<FieldDifference>& differences) {
                      [](const FieldDifference& one) { return !one.known; });
 }
 
-// Whether the candidate differs in a field in which the second baseline does not.
-bool HasItsOwn(const std::vector<FieldDifference>& candidate,
-               const std::vector<FieldDifference>& again) {
-  return std::any_of(candidate.begin(), candidate.end(), [&](const FieldDifference& one) {
-    return !one.known &&
-           std::none_of(again.begin(), again.end(),
-                        [&](const FieldDifference& other) { return other.path == one.path; });
+// Whether one version differs in a field in which the other does not, or not in its shape.
+bool HasItsOwn(const std::vector<FieldDifference>& one, const std::vector<FieldDifference>& other) {
+  return std::any_of(one.begin(), one.end(), [&](const FieldDifference& each) {
+    return !each.known && std::none_of(other.begin(), other.end(), [&](const FieldDifference& of) {
+      return of.path == each.path && IsShape(of.change) == IsShape(each.change);
+    });
   });
 }
 
@@ -175,7 +174,7 @@ void RecordComparer::CountFields(const KeyedRecords& records, size_t record,
   const auto& c = candidate.differences[record];
   const auto& b = again.differences[record];
   if (c.empty() && b.empty()) return;
-  statistics.records.Add(records.block, HasUnknown(c), HasUnknown(b));
+  statistics.records.Add(records.block, HasItsOwn(c, b), HasItsOwn(b, c));
   if (HasUnknown(c)) {
     RecordSample sample = Sample("mismatched", records, text,
                                  records.candidate[candidate.partner[record]], HasItsOwn(c, b));

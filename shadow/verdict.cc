@@ -174,12 +174,26 @@ class OutputJudge {
     return p_.size() - 1;
   }
 
+  // What part of the records differs beyond noise. A field that is noise in all of them cannot
+  // differ in more; but it may have another shape, or be a clock that is far off.
+  double ExcessOf(const Open& open) const {
+    const auto excess = [](const PairedCounts& counts) {
+      return static_cast<double>(counts.only_candidate) - static_cast<double>(counts.only_again);
+    };
+    double most = excess(open.evidence->counts);
+    if (open.statistics != nullptr) {
+      most = std::max(most, excess(open.statistics->shape.counts));
+      if (IsClock(*open.statistics)) {
+        most = std::max(most, static_cast<double>(FarTimes(*open.statistics)));
+      }
+    }
+    return most / static_cast<double>(std::max<uint64_t>(records_, 1));
+  }
+
   void Decide(const Open& open) {
     FieldVerdict& one = FieldOf(open);
     const PairedCounts& counts = open.evidence->counts;
-    const double excess =
-        (static_cast<double>(counts.only_candidate) - static_cast<double>(counts.only_again)) /
-        static_cast<double>(std::max<uint64_t>(records_, 1));
+    const double excess = ExcessOf(open);
     one.p = open.certain ? 0 : 1;
     for (size_t test : open.tests) one.p = std::min(one.p, p_[test]);
     if (one.p < kAlphaFail) {

@@ -187,6 +187,42 @@ TEST(VerdictTest, ThresholdsAllowAPartOfTheRecords) {
   }
 }
 
+TEST(VerdictTest, AThresholdHidesNoChangeInAFieldThatIsNoiseInAllRecords) {
+  std::mt19937_64 random(11);
+  constexpr const char* kRules = "all: {key: id, fail: {field: 1%, total: 2%}}";
+  for (const std::string what : {"nothing", "null", "other fields"}) {
+    TestShadow shadow(kRules);
+    for (int i = 0; i < 5000; ++i) {
+      const auto line = [&](std::string_view luck, int other) {
+        std::string rest = fmt::format(R"("luck":{})", luck);
+        // Each of four fields in 0.9% of the records.
+        for (int f = 0; f < 4; ++f) {
+          rest += fmt::format(R"(,"f{}":{})", f, i % 111 == f * 20 ? other : 0);
+        }
+        return Line(i, rest);
+      };
+      const auto luck = [&] { return std::to_string(random()); };
+      shadow.Add("out", line(luck(), 0), line(luck(), 0),
+                 line(what == "null" ? "null" : luck(), what == "other fields" ? 1 : 0));
+    }
+    const Verdict verdict = shadow.Judge();
+    EXPECT_EQ(verdict.outcome, what == "nothing" ? Outcome::kPass : Outcome::kFail) << what;
+  }
+}
+
+TEST(VerdictTest, AThresholdHidesNoClockThatIsFarOff) {
+  for (const int hours : {0, 1}) {
+    TestShadow shadow("all: {key: id, fail: {field: 1%}}");
+    for (int i = 0; i < 5000; ++i) {
+      const auto line = [&](int64_t milliseconds) {
+        return Line(i, fmt::format(R"("at":{})", 1'790'000'000'000 + 10 * i + milliseconds));
+      };
+      shadow.Add("out", line(0), line(1 + i % 7), line(2 + i % 9 + hours * 3'600'000));
+    }
+    EXPECT_EQ(shadow.Judge().outcome, hours == 0 ? Outcome::kPass : Outcome::kFail) << hours;
+  }
+}
+
 TEST(VerdictTest, TooFewRecordsAreInconclusive) {
   TestShadow few(kKeyed);
   for (int i = 0; i < 500; ++i) {
