@@ -164,7 +164,7 @@ std::optional<int64_t> Task::next_due() const {
   for (const auto& node : nodes_) {
     if (auto timer = node->timers().next_delay()) consider(*timer);
     // The wall clock may jump meanwhile: progress, above, bounds how long that goes unnoticed.
-    if (auto timer = node->timers().next_processing()) {
+    if (auto timer = node->timers().next_processing(); timer && !input_ended_) {
       consider(clock.MonotonicMicros() + std::max<int64_t>(0, *timer - clock.Now()));
     }
   }
@@ -256,7 +256,8 @@ void Task::EndInput() {
 }
 
 StatusOr<Task::Taken> Task::FireTimers(int64_t now) {
-  const Timestamp wall = setup_.context.env->clock.Now();
+  // Whoever reads what this task puts out was told that nothing comes any more.
+  const Timestamp wall = input_ended_ ? kMinTimestamp : setup_.context.env->clock.Now();
   for (size_t i = nodes_.size(); i-- > 0;) {
     bool fired = false;
     WEIR_RETURN_IF_ERROR(nodes_[i]->FireTimer(wall, fired, now));

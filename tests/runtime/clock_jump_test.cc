@@ -110,7 +110,7 @@ class ClockJumpTest : public ::testing::Test, private TaskListener {
   Timestamp At(Duration after) const { return start_ + after; }
 
   void OnOpened(TaskId) override {}
-  void OnFinished(TaskId) override {}
+  void OnFinished(TaskId) override { finished_ = true; }
   void OnFailed(TaskId, const Status& status) override { ADD_FAILURE() << status; }
   void OnSnapshot(TaskId, CheckpointId, StatusOr<TaskSnapshot>) override {}
 
@@ -119,6 +119,7 @@ class ClockJumpTest : public ::testing::Test, private TaskListener {
   const Timestamp start_ = clock_.wall;
   Environment env_{clock_, RealEnvironment().disk, RealEnvironment().io, RealEnvironment().random};
   Fired set_, fired_;
+  bool finished_ = false;
   BuiltJob job_;
   ExecutionPlan plan_;
   MemoryPlan memory_;
@@ -180,6 +181,19 @@ TEST_F(ClockJumpTest, DelaysDoNotNotice) {
     Sleep(Milliseconds(1));
     EXPECT_EQ(fired_, set_);
   }
+}
+
+// What reads from the task was told that nothing comes any more.
+TEST_F(ClockJumpTest, AfterTheEndOfTheInputNoneFires) {
+  set_ = {{kWall, At(Seconds(1))}, {kWall, At(Seconds(30))}};
+  Start();
+  Sleep(Seconds(2));
+  EXPECT_THAT(fired_, ElementsAre(set_[0]));
+  task_->DrainSource();
+  RunUntilIdle();
+  ASSERT_TRUE(finished_);
+  Sleep(Minutes(1));
+  EXPECT_THAT(fired_, ElementsAre(set_[0]));
 }
 
 // A wall clock that jumps an hour at every look, on the machine's own passing of time.
