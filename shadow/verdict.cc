@@ -18,6 +18,10 @@ constexpr double kUnpairedMax = 0.001;
 // none.
 constexpr uint64_t kFarClass = 30;  // 2^29 microseconds, about nine minutes
 constexpr uint64_t kFartherClasses = 2;
+// Where more of the records than these have no counterpart in the baseline's second run, and they
+// are no few that a race moves to an output that has few, the comparison says nothing.
+constexpr double kApartMax = 0.5;
+constexpr uint64_t kApartMin = 100;
 // A field that differs in this part of the records between the baselines cannot show other values.
 constexpr double kSaturated = 0.9;
 
@@ -42,9 +46,12 @@ uint64_t FarTimes(const FieldStatistics& field) {
 
 class OutputJudge {
  public:
+  // `known_output`: the known difference that only one version has the output; -1: none.
   OutputJudge(const OutputStatistics& statistics, const ShadowRules& all, const OutputRules& rules,
-              uint64_t compared, const JobNoise& noise)
+              int known_output, uint64_t compared, const JobNoise& noise)
       : rules_(rules),
+        known_missing_(known_output >= 0 ? known_output : rules.known_missing),
+        known_extra_(known_output >= 0 ? known_output : rules.known_extra),
         all_(all),
         enough_(compared >= all.minimum()),
         noise_(noise),
@@ -81,8 +88,8 @@ class OutputJudge {
     const OutputStatistics& found = verdict_.statistics;
     for (const auto& [path, field] : found.fields) AddField(path, field);
     if (found.other_fields.compared > 0) AddField(kOtherFieldsPath, found.other_fields);
-    Prepare("missing records", found.missing, rules_.known_missing, verdict_.missing);
-    Prepare("extra records", found.extra, rules_.known_extra, verdict_.extra);
+    Prepare("missing records", found.missing, known_missing_, verdict_.missing);
+    Prepare("extra records", found.extra, known_extra_, verdict_.extra);
     Prepare("reordered records", found.reordered, rules_.known_order, verdict_.reordered);
   }
 
@@ -305,6 +312,16 @@ class OutputJudge {
       verdict_.notes.push_back(fmt::format(
           "{} records lack a field of the key and were compared as a whole", found.without_key));
     }
+    const uint64_t apart = std::max(known_missing_ < 0 ? found.missing.counts.again() : 0,
+                                    known_extra_ < 0 ? found.extra.counts.again() : 0);
+    if (apart >= kApartMin &&
+        static_cast<double>(apart) > kApartMax * static_cast<double>(records_)) {
+      Worsen(Outcome::kInconclusive,
+             fmt::format("{} of {} records have no counterpart in another run of the baseline, so "
+                         "a change of them cannot be told from noise; name the fields that tell "
+                         "records apart as 'key' in the rules, or ignore those that are random",
+                         apart, records_));
+    }
     if (found.unpaired == 0) return;
     if (found.keys_changed > 0) {
       Worsen(Outcome::kInconclusive,
@@ -335,6 +352,8 @@ class OutputJudge {
   }
 
   const OutputRules& rules_;
+  const int known_missing_;
+  const int known_extra_;
   const ShadowRules& all_;
   const bool enough_;
   const JobNoise& noise_;
@@ -403,7 +422,12 @@ Verdict Judge(const ShadowResult& result, const ShadowRules& rules) {
   std::deque<OutputJudge> judges;  // they point into themselves
   std::vector<double> tests;
   for (const auto& [name, statistics] : result.outputs()) {
-    judges.emplace_back(statistics, rules, rules.For(name), verdict.compared, noise);
+    const OutputRules& own = rules.For(name);
+    const auto declared = result.declared().find(name);
+    const bool one_side = declared != result.declared().end() &&
+                          declared->second.in_baseline != declared->second.in_candidate;
+    judges.emplace_back(statistics, rules, own, one_side ? own.known_output : -1, verdict.compared,
+                        noise);
     tests.insert(tests.end(), judges.back().tests().begin(), judges.back().tests().end());
   }
   // Of all outputs together, however many there are.

@@ -187,6 +187,39 @@ TEST(VerdictTest, ThresholdsAllowAPartOfTheRecords) {
   }
 }
 
+TEST(VerdictTest, AnOutputThatIsKnownToBeNewMayHaveRecords) {
+  constexpr const char* kNew =
+      "{all: {key: id}, known: [{output: new, what: output, reason: x, until: 2099-01-01}]}";
+  for (const bool in_both : {false, true}) {
+    TestShadow shadow(kNew);
+    shadow.Declare({"new", in_both, true, ""});
+    for (int i = 0; i < 2000; ++i) {
+      shadow.Add("out", Line(i, "\"v\":1"), Line(i, "\"v\":1"), Line(i, "\"v\":1"));
+      shadow.Add("new", nullptr, nullptr, Line(i, "\"v\":1").c_str());
+    }
+    const Verdict verdict = shadow.Judge();
+    EXPECT_EQ(verdict.outcome, in_both ? Outcome::kFail : Outcome::kPass);
+    EXPECT_EQ(OutputOf(verdict, "new").extra.differs, 2000u);
+  }
+}
+
+TEST(VerdictTest, ABaselineThatDoesNotAgreeWithItselfIsNoPass) {
+  for (const auto& [every, outcome] :
+       std::vector<std::pair<int, Outcome>>{{3, Outcome::kInconclusive}, {50, Outcome::kPass}}) {
+    TestShadow shadow(kKeyed);
+    for (int i = 0; i < 3000; ++i) {
+      // In each version other ones.
+      std::array<std::string, 3> lines;
+      for (int v = 0; v < 3; ++v) {
+        lines[static_cast<size_t>(v)] =
+            Line((i + v) % every == 0 ? 10'000 * (v + 1) + i : i, "\"v\":1");
+      }
+      shadow.Add("out", lines[0], lines[1], lines[2]);
+    }
+    EXPECT_EQ(shadow.Judge().outcome, outcome) << every;
+  }
+}
+
 TEST(VerdictTest, AThresholdHidesNoChangeInAFieldThatIsNoiseInAllRecords) {
   std::mt19937_64 random(11);
   constexpr const char* kRules = "all: {key: id, fail: {field: 1%, total: 2%}}";
