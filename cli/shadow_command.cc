@@ -49,8 +49,9 @@ struct Side {
 };
 
 // Has another process load the side's job, since none may load both, and pack it. Errors have been
-// told by then, and exit_code says how to end.
-Status Pack(Side& side, const std::string& from, int& exit_code) {
+// told by then, and exit_code says how to end. Cancelled: stopped.
+Status Pack(Side& side, const std::string& from, const std::function<bool()>& stopped,
+            int& exit_code) {
   std::vector<std::string> words = {"pack"};
   if (!from.empty()) words.insert(words.end(), {"--from", from});
   if (side.submitted.empty()) {
@@ -60,8 +61,13 @@ Status Pack(Side& side, const std::string& from, int& exit_code) {
       words.push_back(parameter);
     }
   }
-  WEIR_ASSIGN_OR_RETURN(ChildAnswer answer, AskChild(std::move(words), nullptr, side.submitted));
-  if (!WIFEXITED(answer.wait_status)) {
+  WEIR_ASSIGN_OR_RETURN(ChildAnswer answer, AskChild(std::move(words), stopped, side.submitted));
+  // The code of a library may end the process as well, and then nobody has told why.
+  static constexpr int kOwn[] = {kDone, kUsage, kCheckpointDoesNotFit, kUnreachable,
+                                 kConfiguration};
+  const bool own = WIFEXITED(answer.wait_status) &&
+                   std::ranges::count(kOwn, WEXITSTATUS(answer.wait_status)) > 0;
+  if (!own || (WEXITSTATUS(answer.wait_status) == kDone && answer.bytes.empty())) {
     return absl::FailedPreconditionError(
         fmt::format("the process that loads the {} {}: mend the library's builder", side.name,
                     DescribeWaitStatus(answer.wait_status)));
@@ -86,6 +92,7 @@ constexpr const char* kPatience = "work/patience";
 constexpr const char* kDay = "work/day";
 constexpr const char* kCost = "work/cost/";
 constexpr const char* kEnded = "work/done";
+constexpr const char* kRemoving = "removing-work";  // there while work/ is removed
 
 // A run of the same versions and rules that has not ended goes on; any other makes room. Known
 // differences expire by the day on which it began, which comes back.
@@ -99,12 +106,34 @@ StatusOr<std::string> PrepareFolder(Environment& env, ObjectStore& folder, const
                                                              {kRules, rules},
                                                              {kWhere, where},
                                                              {kPatience, patience}};
-  WEIR_ASSIGN_OR_RETURN(bool other, folder.Exists(kEnded));
+  WEIR_ASSIGN_OR_RETURN(const bool ended, folder.Exists(kEnded));
+  WEIR_ASSIGN_OR_RETURN(const bool removing, folder.Exists(kRemoving));
+  WEIR_ASSIGN_OR_RETURN(const bool ours, folder.Exists(kBaseline));
+  if (!ours && !removing) {
+    // What a shadow writes first is not there.
+    const StatusOr<std::vector<ObjectInfo>> there = folder.List(kWork);
+    if (there.ok() && !there->empty()) {
+      return absl::FailedPreconditionError(
+          fmt::format("{} holds files of something else than a shadow; name another folder with "
+                      "--report",
+                      folder.Location(kWork)));
+    }
+  }
+  bool other = ended || removing;
   for (const auto& [name, bytes] : wanted) {
     const StatusOr<std::string> there = folder.Get(name);
     other |= there.ok() && *there != bytes;
   }
-  if (other) WEIR_RETURN_IF_ERROR(folder.DeletePrefix(kWork));
+  if (other) {
+    // Whoever is killed in between would leave a part, and the next one would go on with it.
+    WEIR_RETURN_IF_ERROR(folder.Put(kRemoving, ""));
+    WEIR_RETURN_IF_ERROR(folder.DeletePrefix(kWork));
+  }
+  if (other || !ours) {
+    // A verdict of an earlier run is none of this one, which may end without any.
+    const std::string names[] = {kRemoving, "report.json", "report.html"};
+    WEIR_RETURN_IF_ERROR(folder.Delete(names));
+  }
   for (const auto& [name, bytes] : wanted) WEIR_RETURN_IF_ERROR(folder.Put(name, bytes));
   if (StatusOr<std::string> day = folder.Get(kDay); day.ok()) return day;
   std::string today = FormatTimestamp(env.clock.Now()).substr(0, 10);
@@ -369,11 +398,16 @@ int Shadow(const ShadowFlags& flags) {
     from = running->checkpoint();
   }
   int exit_code = kDone;
+  std::atomic<bool> stopped = false;
+  signals.Watch([&stopped](int) { stopped = true; });
   for (Side* side : {&baseline, &candidate}) {
-    const Status packed = Pack(*side, from, exit_code);
+    const Status packed = Pack(
+        *side, from, [&stopped] { return stopped.load(); }, exit_code);
+    if (absl::IsCancelled(packed)) return kInterrupted;
     if (!packed.ok()) return PrintError(packed), ExitCodeOf(packed);
     if (exit_code != kDone) return exit_code;
   }
+  signals.Stop();
   if (flags.records > 0 || time > 0) {
     const Status shares = CheckSharesSources(baseline.version.graph, candidate.version.graph);
     if (!shares.ok()) return PrintError(shares), ExitCodeOf(shares);

@@ -3,6 +3,7 @@
 through kill -9."""
 
 import json
+import os
 import shutil
 import signal
 import time
@@ -376,6 +377,40 @@ class Wrong(shadow.Case):
         result = self.shadow(of_candidate={"input": other}, rules=KEY)
         self.assert_verdict(result, FAIL)
         self.assertEqual(self.differing(result), {"warehouse": {"missing": 1000, "extra": 1000}})
+
+    def test_a_folder_of_somebody_else(self):
+        """What is no shadow's stays as it is."""
+        own = self.report / "work" / "rules.yaml"
+        own.parent.mkdir(parents=True)
+        own.write_text("all: {}", encoding="utf-8")
+        self.wrong(weir.CONFIGURATION, str(own.parent), "--report")
+        self.assertEqual(own.read_text(encoding="utf-8"), "all: {}")
+
+    def test_killed_while_it_makes_room(self):
+        """The same command again removes what an earlier run has left, whatever part of it is still there."""
+        self.assert_pass(self.shadow(), self.EVENTS)
+        work = self.report / "work"
+        (self.report / "removing-work").write_bytes(b"")
+        for name in ("done", "baseline.version"):
+            (work / name).unlink()
+        shutil.rmtree(work / "data")
+        self.assert_pass(self.shadow(), self.EVENTS)
+        self.assertFalse((self.report / "removing-work").exists())
+
+    def test_no_verdict_of_an_earlier_run(self):
+        self.assert_pass(self.shadow(), self.EVENTS)
+        self.wrong(weir.FAILED, "SIGABRT", of_candidate=mutant(every=1000, how="crash"))
+        self.assertFalse((self.report / "report.json").exists())
+        self.assertFalse((self.report / "report.html").exists())
+
+    def test_a_builder_that_never_ends(self):
+        fifo = self.folder / "routes.yaml"
+        os.mkfifo(fifo)
+        with shadow.Running(self.shadow_words(of_candidate={"routes": fifo}), self.report) as running:
+            with open(fifo, "w", encoding="utf-8"):  # it reads
+                running.signal_weir(signal.SIGINT)
+                result = running.wait(30)
+        self.assertEqual(result.code, weir.INTERRUPTED, str(result))
 
     def test_a_report_folder_that_is_in_use(self):
         with shadow.Running(self.shadow_words(both=self.parameters(rate=500)), self.report) as running:
