@@ -8,7 +8,8 @@ import signal
 import shadow
 import weir
 from cluster import children
-from shadow import PASS, mutant
+from compare import committed_lines, route_folders
+from shadow import PASS, line, mutant
 
 MEASURING = "measuring what each version costs"
 CPU, RATE = "cpu_seconds_per_million_records", "records_per_second"
@@ -24,6 +25,18 @@ def measuring(pid):
         except (FileNotFoundError, ProcessLookupError):
             pass
     return None
+
+
+def committed(out):
+    """Lines."""
+    return sum(1 for folder in route_folders(out).values() for _ in committed_lines(folder))
+
+
+def state_files(checkpoint):
+    """The files that a checkpoint names, by their names, with their sizes."""
+    manifest = (checkpoint / "manifest.pb").read_bytes()
+    files = (checkpoint.parent / "files").iterdir()
+    return {path.name: path.stat().st_size for path in files if path.name.encode() in manifest}
 
 
 class Cost(shadow.Case):
@@ -72,7 +85,7 @@ class Cost(shadow.Case):
         text.remove("-o"), text.remove("json")
         table = weir.command(*text, timeout=120)
         self.assert_code(table, PASS)
-        row = next(line for line in table.stdout.splitlines() if line.startswith(CPU))
+        row = next(text for text in table.stdout.splitlines() if text.startswith(CPU))
         self.assertRegex(row, r"\+\d+\.\d%")
         self.assertNotIn("within noise", row)
 
@@ -93,6 +106,35 @@ class Cost(shadow.Case):
         self.assertGreater(found["state_bytes"]["change"], 1)
         # 20 bytes more in a line of 212 or so.
         self.assertAlmostEqual(found["output_bytes"]["change"], 0.094, delta=0.02)
+
+    def test_from_a_checkpoint(self):
+        """Each run begins with the checkpoint's state, and at its place in the input: it drops what the job has accepted before."""
+        old, new, again = 40_000, 20_000, 2000
+        written = self.folder / "written"
+        parameters = self.parameters(out=written, window="96h", watch="100ms")
+        with weir.Running(weir.PIPELINE, parameters, data=self.data, parallelism=2, checkpoint_interval="1s") as running:
+            while committed(written) < old:
+                newest = max(weir.completed_checkpoints(self.data), default=0)
+                self.assertTrue(running.wait_for_checkpoint(newest), str(running.result()))
+            running.signal(signal.SIGINT)
+            self.assert_code(running.wait(), weir.INTERRUPTED)
+        checkpoint = weir.newest_checkpoint(self.data)
+        files = state_files(checkpoint)
+        self.assertGreater(sum(files.values()), 16 * old, "an id is 16 bytes")
+        with open(self.input / "b.jsonl", "w", encoding="utf-8") as file:
+            file.writelines(line(n) + "\n" for n in (*range(old, old + new), *range(again)))
+
+        result = self.shadow(both=self.parameters(window="96h"), cost_runs=3, parallelism=2, **{"from": checkpoint})
+        self.assert_pass(result, new)
+        self.assertFalse((self.report / "work" / "cost").exists())
+        self.differences(result, 3)
+        rest = sum(len(line(n)) + 1 for n in range(old, old + new))
+        for version in ("baseline", "candidate"):
+            measures = result.report["performance"][version]
+            self.assertEqual((measures["output_bytes"]["min"], measures["output_bytes"]["max"]), (rest, rest))
+            # The rest alone leaves about half of it.
+            self.assertGreaterEqual(measures["state_bytes"]["min"], sum(files.values()))
+        self.assertEqual(state_files(checkpoint), files, "it is only read")
 
     def test_so_many_records_as_were_compared(self):
         self.write_input(300_000)
