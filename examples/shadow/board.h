@@ -45,10 +45,10 @@ inline int64_t NowMillis() {
 
 // The hour of a time such as 2001-01-01T06:02:00Z; -1: it is none.
 inline int64_t HourOf(std::string_view time) {
-  static const std::regex kTime(R"(\d{4}-\d\d-\d\dT(\d\d):\d\d:\d\dZ)");
-  std::cmatch parts;
-  if (!std::regex_match(time.data(), time.data() + time.size(), parts, kTime)) return -1;
-  return std::stoi(parts[1]);
+  const std::regex hour(R"(T(\d\d):)");
+  std::cmatch found;
+  if (!std::regex_search(time.data(), time.data() + time.size(), found, hour)) return -1;
+  return std::stoi(found[1]);
 }
 
 inline std::string_view StatusOf(int64_t delay) {
