@@ -18,6 +18,9 @@ StatusOr<BuiltJob> Build(Parameters& params, const Resource& baseline, const Res
   options.job = kShadowJob;
   options.baseline = of_baseline.graph;
   options.candidate = of_candidate.graph;
+  for (const JobVersion* version : {&of_baseline, &of_candidate}) {
+    options.routed_sinks.insert(version->routed_sinks.begin(), version->routed_sinks.end());
+  }
   options.part = params.part();
   options.patience = patience;
   options.rules_sha256 = rules.sha256;

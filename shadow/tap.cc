@@ -1,5 +1,7 @@
 #include "shadow/tap.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -74,7 +76,7 @@ Tap::Target& Tap::TargetOf(std::string_view route) {
   const auto known = targets_.find(route);
   if (known != targets_.end()) return known->second;
   Target& target = targets_[std::string(route)];
-  target.name = OutputName(options_.sink, route);
+  target.name = options_.names.Of(options_.sink, route);
   target.reader = std::make_unique<RecordReader>(options_.rules->For(target.name));
   return target;
 }
@@ -114,8 +116,10 @@ StatusOr<Progress> Tap::OnWatermark(Timestamp watermark, Output&) {
   return Progress::kDone;
 }
 
-std::string OutputName(std::string_view sink, std::string_view route) {
-  return std::string(route.empty() ? sink : route);
+std::string OutputNames::Of(std::string_view sink, std::string_view route) const {
+  if (route.empty()) return std::string(sink);
+  if (routed.size() < 2 && !sinks.contains(route)) return std::string(route);
+  return fmt::format("{}/{}", sink, route);
 }
 
 LineWriter::Options TapLines(bool by_partition) {
@@ -142,11 +146,12 @@ StageSpec TapSpec(const StageSpec& sink) {
   return tap;
 }
 
-StageCode TapCode(Version version, const BuiltJob& code, int stage,
+StageCode TapCode(Version version, const BuiltJob& code, int stage, const OutputNames& names,
                   std::shared_ptr<const ShadowRules> rules) {
   TapOptions options;
   options.version = version;
   options.sink = code.graph.stages[stage].name;
+  options.names = names;
   options.codec = CodecInto(code, stage);
   options.lines = code.stages[stage].lines;
   options.rules = std::move(rules);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -23,9 +24,19 @@
 
 namespace weir::shadow {
 
+// How what is written is named, so that no two outputs have one name: a sink's by its stage, a
+// route's of it by the route, "stage/route" where another sink could have an output of that name.
+struct OutputNames {
+  std::set<std::string, std::less<>> sinks;   // of both versions
+  std::set<std::string, std::less<>> routed;  // those of them whose routes are outputs
+
+  std::string Of(std::string_view sink, std::string_view route) const;
+};
+
 struct TapOptions {
   Version version = Version::kBaseline;
-  std::string sink;                       // the stage's name; see OutputName
+  std::string sink;  // the stage's name
+  OutputNames names;
   std::shared_ptr<const RowCodec> codec;  // of the rows
   SinkLines lines;                        // what the sink writes; else the row as the codec's JSON
   std::shared_ptr<const ShadowRules> rules;
@@ -62,9 +73,6 @@ class Tap final : public Operator {
   RowBuilder<TappedRecord> records_;
 };
 
-// The name of what a sink writes: its stage's, or, of a route of it, the route's.
-std::string OutputName(std::string_view sink, std::string_view route);
-
 // How a tap gathers lines, a batch at a time.
 LineWriter::Options TapLines(bool by_partition);
 
@@ -74,7 +82,7 @@ std::shared_ptr<const RowCodec> CodecInto(const BuiltJob& code, int stage);
 
 // A tap in place of the sink that is `stage` of the version's graph.
 StageSpec TapSpec(const StageSpec& sink);
-StageCode TapCode(Version version, const BuiltJob& code, int stage,
+StageCode TapCode(Version version, const BuiltJob& code, int stage, const OutputNames& names,
                   std::shared_ptr<const ShadowRules> rules);
 
 }  // namespace weir::shadow

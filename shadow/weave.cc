@@ -30,6 +30,12 @@ class Weaver {
  public:
   explicit Weaver(const WeaveOptions& options) : options_(options) {
     woven_.graph.job = options.job;
+    names_.routed = options.routed_sinks;
+    for (const JobGraph* graph : {&options.baseline, &options.candidate}) {
+      for (const StageSpec& stage : graph->stages) {
+        if (stage.role == StageRole::kSink) names_.sinks.insert(stage.name);
+      }
+    }
   }
 
   StatusOr<BuiltJob> Run() {
@@ -67,6 +73,7 @@ class Weaver {
   void AddComparison();
 
   const WeaveOptions& options_;
+  OutputNames names_;
   BuiltJob woven_;
   std::map<std::pair<Version, int>, int> stages_;  // woven, by version and its own index
   std::map<std::pair<Version, std::pair<int, int>>, int> relays_;  // woven, by source and port
@@ -114,7 +121,7 @@ Status Weaver::AddVersion(Version version) {
     }
     if (code != nullptr) {
       stage_code = graph.stages[s].role == StageRole::kSink
-                       ? TapCode(version, *code, stage, options_.rules)
+                       ? TapCode(version, *code, stage, names_, options_.rules)
                        : code->stages[s];
       stage_code.reloadable.reset();  // what the builder has read is what is compared
     }

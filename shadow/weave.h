@@ -14,6 +14,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,7 @@ struct WeaveOptions {
   std::string job;  // the name of the woven one
   JobGraph baseline;
   JobGraph candidate;
+  std::set<std::string, std::less<>> routed_sinks;  // OutputNames::routed
   std::shared_ptr<const ShadowRules> rules;
   std::string rules_sha256;              // part of the fingerprint
   Duration patience = kPatienceDefault;  // ComparatorOptions::patience

@@ -46,7 +46,7 @@ class Tapping {
   explicit Tapping(std::string_view sink, std::string_view yaml = "",
                    Version version = Version::kCandidate)
       : job_(Job()) {
-    op_ = TapCode(version, job_, job_.graph.FindStage(sink), RulesOf(yaml)).op();
+    op_ = TapCode(version, job_, job_.graph.FindStage(sink), {}, RulesOf(yaml)).op();
     EXPECT_TRUE(op_->Open(bed_.context).ok());
   }
   template <class T>
@@ -102,6 +102,16 @@ TEST(TapTest, RoutesAreOutputsOfTheirOwn) {
     EXPECT_EQ(record.version, static_cast<uint8_t>(Version::kCandidate));
     EXPECT_THAT(record.meeting, SizeIs(16));
   }
+}
+
+TEST(TapTest, NoTwoOutputsHaveOneName) {
+  const OutputNames one{{"files", "orders"}, {"files"}};
+  EXPECT_EQ(one.Of("files", ""), "files");
+  EXPECT_EQ(one.Of("files", "alerts"), "alerts");
+  EXPECT_EQ(one.Of("files", "orders"), "files/orders");
+  const OutputNames several{{"files", "copy"}, {"files", "copy"}};
+  EXPECT_EQ(several.Of("files", "alerts"), "files/alerts");
+  EXPECT_EQ(several.Of("copy", "alerts"), "copy/alerts");
 }
 
 TEST(TapTest, RowsAreTheLinesThatTheSinkWouldWrite) {
