@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <iostream>
+#include <limits>
 
 #include "cli/commands.h"
 #include "cli/common.h"
@@ -301,7 +302,8 @@ int main(int argc, char** argv) {
                    "Time between checkpoints, from which a run that was killed goes on")
       ->capture_default_str();
   CLI::Option* records =
-      shadow_command->add_option("--records", shadow.records, "End when so many were read");
+      shadow_command->add_option("--records", shadow.records, "End when so many were read")
+          ->check(CLI::Range(int64_t{1}, std::numeric_limits<int64_t>::max()));
   shadow_command->add_option("--for", shadow.time, "End after so long, such as 10m")
       ->excludes(records);
   shadow_command->add_option("--from", shadow.from,

@@ -98,7 +98,7 @@ const std::vector<FieldDifference>& RecordDiffer::Compare(std::string_view left,
   if (left == right) return found_;
   const auto left_root = left_parser_.ParseUnpadded(left);
   const auto right_root = right_parser_.ParseUnpadded(right);
-  if (left_root.ok() && right_root.ok() && IsShallow(*left_root) && IsShallow(*right_root)) {
+  if (left_root.ok() && right_root.ok() && HasFields(*left_root) && HasFields(*right_root)) {
     CompareValues(*left_root, *right_root, rules_.fields.root(), 0);
   } else {
     AddLines(left, right);
@@ -161,14 +161,12 @@ bool RecordDiffer::ScalarsMatch(const JsonValue& left, const JsonValue& right,
 
 void RecordDiffer::CompareObjects(const JsonValue& left, const JsonValue& right, State state,
                                   int depth) {
-  // The members of canonical texts are sorted, but for those of a record that was too deep.
+  // The members of canonical texts are sorted.
   auto members_of = [](const JsonValue& object) {
     std::vector<Member> members;
     object.ForEachMember([&](std::string_view name, const JsonValue& value) {
       members.push_back({name, value});
     });
-    std::stable_sort(members.begin(), members.end(),
-                     [](const Member& a, const Member& b) { return a.name < b.name; });
     return members;
   };
   const std::vector<Member> a = members_of(left);
@@ -306,7 +304,7 @@ void RecordDiffer::AddLines(std::string_view left, std::string_view right) {
   found.known = rules_.fields.rule(rules_.fields.root()).known >= 0;
 }
 
-bool RecordDiffer::IsShallow(const JsonValue& root) {
+bool RecordDiffer::HasFields(const JsonValue& root) {
   scratch_.clear();
   return writer_.Write(root, plain_, plain_.root(), scratch_);
 }

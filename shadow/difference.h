@@ -82,7 +82,7 @@ class RecordDiffer {
   bool Told(std::string_view path) const;
   FieldValue ValueOf(const JsonValue* value);
   std::string TextOf(const JsonValue& value);
-  bool IsShallow(const JsonValue& root);
+  bool HasFields(const JsonValue& root);
 
   const OutputRules& rules_;
   JsonParser left_parser_;

@@ -2,15 +2,15 @@
 //
 // Two records are equal under the rules exactly if their canonical texts are, but for tolerances
 // (of numbers, of times), which only a comparison of the fields can apply (difference.h). The text
-// is JSON: members sorted by name (the first of duplicates), no white space, ignored fields gone,
-// unordered lists sorted, texts normalised. Numbers:
+// is JSON: members sorted by name, no white space, ignored fields gone, unordered lists sorted,
+// texts normalised. Numbers:
 //   - 1 and 1.0 are an integer and a number, and differ in type, as schemas and readers tell them
 //     apart.
 //   - A number with a fraction or an exponent is the nearest double: 1.50, 15e-1 and 1.5 are one.
 //   - An integer has all its digits, whatever their number; -0 is 0.
-// Whoever is no JSON object or value, or deeper than limits::kDepthMax, is taken as it is; what is
-// no UTF-8 or longer than limits::kTextBytesMax is cut, with a hash of the whole behind it. None of
-// these texts is JSON (a deep one apart), so no record can pass for another.
+// What is no JSON, deeper than limits::kDepthMax, or has an object with two members of one name is
+// taken as it is; what is no UTF-8 or longer than limits::kTextBytesMax is cut, with a hash of the
+// whole behind it. None of these texts is canonical, so no record can pass for another.
 //
 // One per operator, one thread.
 #pragma once

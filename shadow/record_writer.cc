@@ -130,18 +130,18 @@ bool RecordWriter::WriteObject(const JsonValue& value, FieldRules::State state, 
     members_.push_back({name, member, member_state});
   });
   if (!sorted) {
-    // Stable: the first of duplicate keys counts.
-    std::stable_sort(members_.begin() + static_cast<ptrdiff_t>(first), members_.end(),
-                     [](const Member& a, const Member& b) { return a.name < b.name; });
+    const auto begin = members_.begin() + static_cast<ptrdiff_t>(first);
+    std::sort(begin, members_.end(),
+              [](const Member& a, const Member& b) { return a.name < b.name; });
+    const auto twice = std::adjacent_find(
+        begin, members_.end(), [](const Member& a, const Member& b) { return a.name == b.name; });
+    if (twice != members_.end()) return false;  // which of the two a reader takes is its own choice
   }
   const size_t end = members_.size();
   *out_ += '{';
   for (size_t i = first; i < end; ++i) {
     const Member member = members_[i];
-    if (i > first) {
-      if (member.name == members_[i - 1].name) continue;
-      *out_ += ',';
-    }
+    if (i > first) *out_ += ',';
     *out_ += '"';
     AppendEscaped(member.name, *out_);
     *out_ += "\":";

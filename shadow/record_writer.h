@@ -20,9 +20,9 @@ struct KeyPart {
 
 class RecordWriter {
  public:
-  // Appends the value, whose rules begin at `state`. False: it is deeper than limits::kDepthMax,
-  // and `out` holds a part of it. Notes the key's parts in `key`, where it has room for their
-  // slots.
+  // Appends the value, whose rules begin at `state`. False: it is deeper than limits::kDepthMax, or
+  // an object in it has two members of one name, and `out` holds a part of it. Notes the key's
+  // parts in `key`, where it has room for their slots.
   bool Write(const JsonValue& value, const FieldRules& rules, FieldRules::State state,
              std::string& out, std::vector<KeyPart>* key = nullptr);
 

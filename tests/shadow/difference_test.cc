@@ -33,6 +33,14 @@ std::vector<std::string> Compare(std::string_view left, std::string_view right,
   return texts;
 }
 
+TEST(DifferenceTest, TwoMembersOfOneNameMakeALineOfARecord) {
+  EXPECT_THAT(Compare(R"({"a":1,"a":2})", R"({"a":1,"a":3})"),
+              ElementsAre(R"((line) value {"a":1,"a":2}->{"a":1,"a":3})"));
+  EXPECT_THAT(Compare(R"({"a":1,"a":2})", R"({"a":1})"),
+              ElementsAre(R"((line) value {"a":1,"a":2}->{"a":1})"));
+  EXPECT_THAT(Compare(R"({"b":0,"a":1,"a":2})", R"({"b":0,"a":3})", "all: {ignore: a}"), IsEmpty());
+}
+
 TEST(DifferenceTest, EveryKindOfChangeIsToldApart) {
   EXPECT_THAT(
       Compare(R"({"v":1,"t":1,"f":1,"n":1,"m":null,"gone":2,"s":"a"})",

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A coordinator and workers: jobs are exact whatever is killed, and what is asked of them is done.
 
-cluster_test.py Jobs Kills Requests (fast); Many (slow)
+cluster_test.py Pipeline (fast); Kills Requests Many (slow)
 """
 
 import pathlib
@@ -47,7 +47,8 @@ class Kills(Counting, Numbers):
             newest = 0
             for number in (1, 2, 1):
                 newest = cluster.wait_for_checkpoint(job, newest)
-                for name in choose.sample(sorted(cluster.workers), number):
+                at_work = [name for name, executors in cluster.executors().items() if executors]
+                for name in choose.sample(sorted(at_work), number):
                     cluster.kill_worker(name)
                 for _ in range(number):
                     cluster.start_worker()

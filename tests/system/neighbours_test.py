@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a cluster says of its jobs, and that a job that crashes, leaks, sleeps or spins leaves its neighbours alone.
 
-neighbours_test.py Logs Stalls Crashes Leaks (fast)
+neighbours_test.py Logs (fast); Stalls Crashes Leaks (slow)
 """
 
 import json
