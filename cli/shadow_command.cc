@@ -408,6 +408,11 @@ int Shadow(const ShadowFlags& flags) {
     if (exit_code != kDone) return exit_code;
   }
   signals.Stop();
+  for (const Status& inside :
+       {shadow::CheckStaysInside(baseline.version.graph, shadow::Version::kBaseline),
+        shadow::CheckStaysInside(candidate.version.graph, shadow::Version::kCandidate)}) {
+    if (!inside.ok()) return PrintError(inside), ExitCodeOf(inside);
+  }
   if (flags.records > 0 || time > 0) {
     const Status shares = CheckSharesSources(baseline.version.graph, candidate.version.graph);
     if (!shares.ok()) return PrintError(shares), ExitCodeOf(shares);

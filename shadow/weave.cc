@@ -90,16 +90,9 @@ std::shared_ptr<const RowCodec> CodecOfPort(const BuiltJob& job, int stage, int 
   return nullptr;
 }
 
-Status CheckOutside(const StageSpec& stage, Version version) {
-  if (!stage.outside) return absl::OkStatus();
-  return absl::InvalidArgumentError(fmt::format(
-      "stage '{}' of the {} calls something outside ({}), and would do so in a shadow as well; if "
-      "that does no harm, say so where the job is built (safe_in_shadow)",
-      stage.name, version == Version::kCandidate ? "candidate" : "baseline", stage.kind));
-}
-
 Status Weaver::AddVersion(Version version) {
   const JobGraph& graph = GraphOf(version);
+  WEIR_RETURN_IF_ERROR(CheckStaysInside(graph, version));
   const BuiltJob* code = CodeOf(version);
   if (code != nullptr && code->graph.Fingerprint() != graph.Fingerprint()) {
     return absl::FailedPreconditionError(fmt::format(
@@ -110,7 +103,6 @@ Status Weaver::AddVersion(Version version) {
   for (size_t s = 0; s < graph.stages.size(); ++s) {
     const int stage = static_cast<int>(s);
     StageSpec spec = graph.stages[s];
-    WEIR_RETURN_IF_ERROR(CheckOutside(spec, version));
     if (version != Version::kBaseline && spec.role == StageRole::kSource &&
         SharesSource(options_.baseline, options_.candidate, spec.name)) {
       continue;  // its rows come through relays
@@ -242,6 +234,17 @@ std::string_view PartOf(Version version) {
     default:
       return "candidate";
   }
+}
+
+Status CheckStaysInside(const JobGraph& graph, Version version) {
+  for (const StageSpec& stage : graph.stages) {
+    if (!stage.outside) continue;
+    return absl::FailedPreconditionError(fmt::format(
+        "stage '{}' of the {} calls something outside ({}), and would do so in a shadow as well; "
+        "if that does no harm, say so where the job is built (safe_in_shadow)",
+        stage.name, version == Version::kCandidate ? "candidate" : "baseline", stage.kind));
+  }
+  return absl::OkStatus();
 }
 
 StatusOr<BuiltJob> Weave(WeaveOptions options) { return Weaver(options).Run(); }

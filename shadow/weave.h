@@ -42,9 +42,12 @@ struct WeaveOptions {
   const BuiltJob* code = nullptr;
 };
 
-// InvalidArgument for versions that cannot be run in a shadow: a stage reaches outside and does not
-// say that it may (StageSpec::outside), or the code is of another graph than the version's.
+// FailedPrecondition: a version does not stay inside, or the code is of another graph than its own.
 StatusOr<BuiltJob> Weave(WeaveOptions options);
+
+// FailedPrecondition: a stage calls something outside and does not say that it may do so in a
+// shadow (StageSpec::outside).
+Status CheckStaysInside(const JobGraph& graph, Version version);
 
 // Whether stage `name` of both graphs is a source that reads the same and hands on the same type.
 bool SharesSource(const JobGraph& baseline, const JobGraph& candidate, std::string_view name);
