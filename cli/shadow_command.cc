@@ -94,6 +94,8 @@ constexpr const char* kCost = "work/cost/";
 constexpr const char* kEnded = "work/done";
 constexpr const char* kRemoving = "removing-work";  // there while work/ is removed
 
+std::string DayOf(Timestamp time) { return FormatTimestamp(time).substr(0, 10); }
+
 // A run of the same versions and rules that has not ended goes on; any other makes room. Known
 // differences expire by the day on which it began, which comes back.
 StatusOr<std::string> PrepareFolder(Environment& env, ObjectStore& folder, const Side& baseline,
@@ -136,7 +138,7 @@ StatusOr<std::string> PrepareFolder(Environment& env, ObjectStore& folder, const
   }
   for (const auto& [name, bytes] : wanted) WEIR_RETURN_IF_ERROR(folder.Put(name, bytes));
   if (StatusOr<std::string> day = folder.Get(kDay); day.ok()) return day;
-  std::string today = FormatTimestamp(env.clock.Now()).substr(0, 10);
+  std::string today = DayOf(env.clock.Now());
   WEIR_RETURN_IF_ERROR(folder.Put(kDay, today));
   return today;
 }
@@ -422,6 +424,9 @@ int Shadow(const ShadowFlags& flags) {
     StatusOr<std::string> bytes = ReadFile(env.disk, flags.rules);
     if (!bytes.ok()) return PrintError(Annotate(bytes.status(), "--rules")), kConfiguration;
     rules = *std::move(bytes);
+    // Errors are told before an earlier run makes room. They do not depend on the day.
+    const auto checked = shadow::RulesOn(DayOf(env.clock.Now()), rules, flags.rules);
+    if (!checked.ok()) return PrintError(checked.status()), kConfiguration;
   }
   std::optional<RestClient> cluster;
   if (flags.on_cluster || (running == nullptr && !flags.cluster.coordinator.empty())) {

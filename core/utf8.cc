@@ -25,8 +25,27 @@ std::string ReplaceInvalidUtf8(std::string_view bytes) {
   return out;
 }
 
-std::string Printable(std::string_view text) {
-  const bool utf8 = IsValidUtf8(text);
+std::string WithoutDirections(std::string_view text) {
+  std::string shown;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool may_be = i + 2 < text.size() && text[i] == '\xE2' && (text[i + 1] & 0xFE) == 0x80;
+    const int code = may_be ? 0x2000 | (text[i + 1] & 0x3F) << 6 | (text[i + 2] & 0x3F) : 0;
+    const bool mark = code == 0x200E || code == 0x200F;
+    const bool embedding = code >= 0x202A && code <= 0x202E;
+    const bool isolate = code >= 0x2066 && code <= 0x2069;
+    if (mark || embedding || isolate) {
+      shown += fmt::format("\\u{:04x}", code);
+      i += 2;
+    } else {
+      shown.push_back(text[i]);
+    }
+  }
+  return shown;
+}
+
+std::string Printable(std::string_view bytes) {
+  const bool utf8 = IsValidUtf8(bytes);
+  const std::string text = utf8 ? WithoutDirections(bytes) : std::string(bytes);
   std::string shown;
   for (size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);

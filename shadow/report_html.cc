@@ -256,7 +256,7 @@ class Page {
 
 std::string EscapeHtml(std::string_view text) {
   std::string escaped;
-  for (const char c : IsValidUtf8(text) ? std::string(text) : ReplaceInvalidUtf8(text)) {
+  for (const char c : WithoutDirections(ReplaceInvalidUtf8(text))) {
     switch (c) {
       case '&':
         escaped += "&amp;";

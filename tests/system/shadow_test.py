@@ -403,6 +403,13 @@ class Wrong(shadow.Case):
         self.assertFalse((self.report / "report.json").exists())
         self.assertFalse((self.report / "report.html").exists())
 
+    def test_a_mistake_removes_no_verdict(self):
+        self.assert_pass(self.shadow(), self.EVENTS)
+        before = (self.report / "report.json").read_bytes()
+        self.wrong(weir.CONFIGURATION, "rules.yaml:1: ", rules="all: {ignor: [x]}\n")
+        self.wrong(weir.CONFIGURATION, "windw", of_candidate={"windw": "1h"})
+        self.assertEqual((self.report / "report.json").read_bytes(), before)
+
     def test_a_builder_that_never_ends(self):
         fifo = self.folder / "routes.yaml"
         os.mkfifo(fifo)
