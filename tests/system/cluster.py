@@ -43,7 +43,7 @@ class Process:
 
 
 def children(pid):
-    """Ids of the executors that a worker runs."""
+    """Ids of the processes that one has started, such as the executors of a worker."""
     found = []
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):

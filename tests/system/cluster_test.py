@@ -48,10 +48,13 @@ class Kills(Counting, Numbers):
             for number in (1, 2, 1):
                 newest = cluster.wait_for_checkpoint(job, newest)
                 at_work = [name for name, executors in cluster.executors().items() if executors]
+                restarts = cluster.status(job)["restarts"]
                 for name in choose.sample(sorted(at_work), number):
                     cluster.kill_worker(name)
                 for _ in range(number):
                     cluster.start_worker()
+                wait_until("it is started again", lambda: cluster.status(job)["restarts"] > restarts)
+                newest = cluster.wait_for_checkpoint(job)  # what comes behind it is the new attempt's
             status = cluster.wait_for_state(job, "FINISHED")
             self.assertGreaterEqual(status["restarts"], 3)
             exceptions = cluster.get(f"/v1/jobs/{job}/exceptions")["exceptions"]

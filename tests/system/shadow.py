@@ -1,8 +1,10 @@
 """Runs `weir shadow` for the system tests, on an input of records whose every field a test can have changed."""
 
 import collections
+import contextlib
 import json
 import os
+import pathlib
 import random
 import signal
 import subprocess
@@ -73,6 +75,13 @@ class Running(weir.Running):
     def signal_weir(self, number):
         """The command alone, not its executors."""
         self.process.send_signal(number)
+
+    def commands_of_children(self):
+        commands = ""
+        for pid in children(self.process.pid):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                commands += pathlib.Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
+        return commands
 
 
 class Case(weir.Case):

@@ -414,9 +414,10 @@ class Wrong(shadow.Case):
         fifo = self.folder / "routes.yaml"
         os.mkfifo(fifo)
         with shadow.Running(self.shadow_words(of_candidate={"routes": fifo}), self.report) as running:
-            with open(fifo, "w", encoding="utf-8"):  # it reads
-                running.signal_weir(signal.SIGINT)
-                result = running.wait(30)
+            # Whoever opens the pipe waits for somebody to write, and nobody does.
+            running.wait_until("the candidate is loaded", lambda: str(fifo) in running.commands_of_children())
+            running.signal_weir(signal.SIGINT)
+            result = running.wait(30)
         self.assertEqual(result.code, weir.INTERRUPTED, str(result))
 
     def test_a_report_folder_that_is_in_use(self):
