@@ -2,6 +2,7 @@
 // it run.
 #pragma once
 
+#include <boost/describe/class.hpp>
 #include <cstdint>
 #include <string>
 

@@ -370,6 +370,9 @@ int Shadow(const ShadowFlags& flags) {
   if (!flags.time.empty()) {
     const StatusOr<Duration> given = ParseDuration(flags.time);
     if (!given.ok()) return PrintError(Annotate(given.status(), "--for")), kUsage;
+    if (*given == 0) {
+      return PrintError(absl::InvalidArgumentError("--for: expected more than no time")), kUsage;
+    }
     time = *given;
   }
   const StatusOr<Duration> patience = ParseDuration(flags.patience);
@@ -435,7 +438,7 @@ int Shadow(const ShadowFlags& flags) {
     cluster.emplace(*std::move(client));
   }
   // Whoever else works there is not to be disturbed.
-  const auto lock = LockDataFolder(env, report_folder);
+  const auto lock = LockDataFolder(env, report_folder, "--report");
   if (!lock.ok()) return PrintError(lock.status()), ExitCodeOf(lock.status());
   const StatusOr<std::string> day =
       PrepareFolder(env, folder, baseline, candidate, from, rules,
@@ -472,12 +475,14 @@ int Shadow(const ShadowFlags& flags) {
     read = Run(comparison, flags, folder, signals, process, exit_code);
   }
   if (!read) return exit_code;
+  // The verdict does not wait for what comes now.
+  auto report = WriteReports(subject, {}, {"what each version costs is not measured yet"}, folder);
+  if (!report.ok()) return process.Fail(report.status());
   StatusOr<Cost> cost = CostOf(flags, from, folder, *read, signals, process);
   if (absl::IsCancelled(cost.status())) return kInterrupted;
   if (!cost.ok()) return process.Fail(cost.status());
 
-  StatusOr<shadow::ShadowReport> report =
-      WriteReports(subject, std::move(cost->measures), std::move(cost->notes), folder);
+  report = WriteReports(subject, std::move(cost->measures), std::move(cost->notes), folder);
   if (!report.ok()) return process.Fail(report.status());
   const Status ended = folder.Put(kEnded, report->written_at);
   if (!ended.ok()) return process.Fail(ended);

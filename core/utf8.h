@@ -13,8 +13,8 @@ std::string ReplaceInvalidUtf8(std::string_view bytes);
 // could make the words beside it read as others.
 std::string WithoutDirections(std::string_view text);
 
-// These, control characters as \x1b, and what is no UTF-8 likewise: names of jobs and messages may be
-// anybody's, and must not drive a terminal.
+// These, control characters as \x1b, and what is no UTF-8 likewise: names of jobs and messages may
+// be anybody's, and must not drive a terminal.
 std::string Printable(std::string_view text);
 
 }  // namespace weir

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <map>
+#include <tuple>
 
 #include "core/hash.h"
 #include "shadow/limits.h"
@@ -40,8 +41,13 @@ RecordSample Sample(std::string_view kind, const KeyedRecords& records, std::str
   sample.rank = RankOf(only_candidate, baseline.empty() ? candidate : baseline);
   sample.kind = kind;
   sample.key = Shown(records.key, limits::kKeyBytesMax);
-  sample.baseline = Shown(baseline, limits::kSampleTextBytesMax);
-  sample.candidate = Shown(candidate, limits::kSampleTextBytesMax);
+  if (baseline.empty() || candidate.empty()) {
+    sample.baseline = Shown(baseline, limits::kSampleTextBytesMax);
+    sample.candidate = Shown(candidate, limits::kSampleTextBytesMax);
+  } else {
+    std::tie(sample.baseline, sample.candidate) =
+        ShownApart(baseline, candidate, limits::kSampleTextBytesMax);
+  }
   return sample;
 }
 
@@ -222,8 +228,9 @@ void RecordComparer::CountField(const KeyedRecords& records, std::string_view te
   }
   sample.key = Shown(records.key, limits::kKeyBytesMax);
   sample.change = NameOf(candidate->change);
-  sample.baseline = candidate->left.shown;
-  sample.candidate = candidate->right.shown;
+  const bool apart = !candidate->apart.first.empty();
+  sample.baseline = apart ? candidate->apart.first : candidate->left.shown;
+  sample.candidate = apart ? candidate->apart.second : candidate->right.shown;
   sample.only_candidate = !in_b;
   for (const FieldDifference& one : all) {
     if (one.path != candidate->path) sample.companions.push_back(CompanionOf(one.path));

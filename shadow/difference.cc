@@ -1,9 +1,12 @@
 #include "shadow/difference.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
 
+#include "core/hash.h"
 #include "core/utf8.h"
 #include "shadow/limits.h"
 
@@ -81,6 +84,17 @@ std::string Shown(std::string_view text, size_t bytes_max) {
   return shown;
 }
 
+std::pair<std::string, std::string> ShownApart(std::string_view left, std::string_view right,
+                                               size_t bytes_max) {
+  const size_t common = std::ranges::mismatch(left, right).in1 - left.begin();
+  const size_t context = bytes_max / 4;
+  if (common + context <= bytes_max) return {Shown(left, bytes_max), Shown(right, bytes_max)};
+  size_t begin = common - context;
+  while (begin > 0 && (left[begin] & 0xC0) == 0x80) --begin;
+  return {"..." + Shown(left.substr(begin), bytes_max),
+          "..." + Shown(right.substr(begin), bytes_max)};
+}
+
 int FieldValue::Compare(const FieldValue& a, const FieldValue& b) {
   if (a.rank != b.rank) return a.rank < b.rank ? -1 : 1;
   if (a.rank == Rank::kNumber && a.number != b.number) return a.number < b.number ? -1 : 1;
@@ -94,6 +108,7 @@ const std::vector<FieldDifference>& RecordDiffer::Compare(std::string_view left,
                                                           std::string_view right) {
   found_.clear();
   path_.clear();
+  known_length_ = 0;
   count_only_ = false;
   if (left == right) return found_;
   const auto left_root = left_parser_.ParseUnpadded(left);
@@ -178,6 +193,7 @@ void RecordDiffer::CompareObjects(const JsonValue& left, const JsonValue& right,
     const std::string_view name = in_a ? a[i].name : b[j].name;
     const State member = rules_.fields.Member(state, name);
     AppendMember(name, path_);
+    const size_t outer_known = Enter(state, member);
     if (in_a && in_b) {
       CompareValues(a[i].value, b[j].value, member, depth + 1);
     } else {
@@ -185,6 +201,7 @@ void RecordDiffer::CompareObjects(const JsonValue& left, const JsonValue& right,
           in_b ? &b[j].value : nullptr, member);
     }
     path_.resize(length);
+    known_length_ = outer_known;
     i += in_a;
     j += in_b;
   }
@@ -204,6 +221,7 @@ void RecordDiffer::CompareLists(const JsonValue& left, const JsonValue& right, S
     return;
   }
   AppendElements(path_);
+  const size_t outer_known = Enter(state, elements);
   if (unordered) {
     CompareMultisets(a, b, elements, depth);
   } else {
@@ -213,6 +231,7 @@ void RecordDiffer::CompareLists(const JsonValue& left, const JsonValue& right, S
     for (size_t i = common; i < b.size(); ++i) Add(Change::kAdded, nullptr, &b[i], elements);
   }
   path_.resize(length);
+  known_length_ = outer_known;
 }
 
 bool RecordDiffer::SameElements(const std::vector<JsonValue>& left,
@@ -272,6 +291,14 @@ void RecordDiffer::CompareMultisets(std::vector<JsonValue>& left, std::vector<Js
   }
 }
 
+size_t RecordDiffer::Enter(State outer, State inner) {
+  const size_t known_length = known_length_;
+  if (rules_.fields.rule(inner).known != rules_.fields.rule(outer).known) {
+    known_length_ = path_.size();
+  }
+  return known_length;
+}
+
 bool RecordDiffer::Told(std::string_view path) const {
   return std::any_of(found_.begin(), found_.end(),
                      [&](const FieldDifference& one) { return one.path == path; });
@@ -281,7 +308,11 @@ void RecordDiffer::Add(Change change, const JsonValue* left, const JsonValue* ri
   differs_ = true;
   if (count_only_) return;
   const FieldRule& rule = rules_.fields.rule(state);
-  std::string path = path_.empty() ? std::string(kRootPath) : Shown(path_, limits::kPathBytesMax);
+  std::string path = rule.known >= 0 ? path_.substr(0, known_length_) : path_;
+  if (path.empty()) path = kRootPath;
+  if (path.size() > limits::kPathBytesMax) {
+    path = fmt::format("{} ({:016x})", Shown(path, limits::kPathBytesMax), Hash64(path));
+  }
   if (Told(path)) return;
   if (found_.size() >= limits::kRecordFieldsMax) {
     path = kOtherFieldsPath;
@@ -293,6 +324,9 @@ void RecordDiffer::Add(Change change, const JsonValue* left, const JsonValue* ri
   found.left = ValueOf(left);
   found.right = ValueOf(right);
   found.known = rule.known >= 0;
+  if (left != nullptr && right != nullptr && found.left.shown == found.right.shown) {
+    found.apart = ShownApart(TextOf(*left), TextOf(*right), limits::kValueBytesMax);
+  }
 }
 
 void RecordDiffer::AddLines(std::string_view left, std::string_view right) {
@@ -301,6 +335,9 @@ void RecordDiffer::AddLines(std::string_view left, std::string_view right) {
   found.left.rank = found.right.rank = FieldValue::Rank::kText;
   found.left.shown = Shown(left, limits::kValueBytesMax);
   found.right.shown = Shown(right, limits::kValueBytesMax);
+  if (found.left.shown == found.right.shown) {
+    found.apart = ShownApart(left, right, limits::kValueBytesMax);
+  }
   found.known = rules_.fields.rule(rules_.fields.root()).known >= 0;
 }
 

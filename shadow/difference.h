@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/json.h"
@@ -53,6 +54,8 @@ struct FieldDifference {
   FieldValue left;
   FieldValue right;
   bool known = false;  // expected by the rules
+  // Of values that are shown alike, since they begin alike, the part that is not.
+  std::pair<std::string, std::string> apart;
 };
 
 class RecordDiffer {
@@ -60,7 +63,8 @@ class RecordDiffer {
   // The rules must outlive it.
   explicit RecordDiffer(const OutputRules& rules);
 
-  // By path, each once: of several elements the first that differs. Empty: equal under the rules.
+  // By path, each once: of several elements the first that differs, and likewise of all that is
+  // below a field whose differences are known, by that field's path. Empty: equal under the rules.
   // At most limits::kRecordFieldsMax, and then kOtherFieldsPath. Valid until the next call.
   const std::vector<FieldDifference>& Compare(std::string_view left, std::string_view right);
 
@@ -79,6 +83,8 @@ class RecordDiffer {
   bool ScalarsMatch(const JsonValue& left, const JsonValue& right, const FieldRule& rule) const;
   void Add(Change change, const JsonValue* left, const JsonValue* right, State state);
   void AddLines(std::string_view left, std::string_view right);
+  // Goes from a field to what path_ now names; what comes back is known_length_ as it was.
+  size_t Enter(State outer, State inner);
   bool Told(std::string_view path) const;
   FieldValue ValueOf(const JsonValue* value);
   std::string TextOf(const JsonValue& value);
@@ -90,6 +96,7 @@ class RecordDiffer {
   RecordWriter writer_;
   const FieldRules plain_;  // no rules: canonical texts have gone through the output's
   std::string path_;
+  size_t known_length_ = 0;  // of path_, up to the field that a known difference names
   std::string scratch_;
   bool count_only_ = false;  // whether values are equal is all that is asked
   bool differs_ = false;
@@ -99,5 +106,9 @@ class RecordDiffer {
 // Cut to a number of bytes at a whole character, with "..." where something is missing, and with
 // U+FFFD for what is no UTF-8: fit for JSON and for people.
 std::string Shown(std::string_view text, size_t bytes_max);
+
+// Likewise of two texts that differ, from shortly before they do so on where that is far behind.
+std::pair<std::string, std::string> ShownApart(std::string_view left, std::string_view right,
+                                               size_t bytes_max);
 
 }  // namespace weir::shadow

@@ -1,6 +1,7 @@
 // TappedRecord: what one version of a job would have written, on its way to the comparison.
 #pragma once
 
+#include <boost/describe/class.hpp>
 #include <cstdint>
 #include <string_view>
 

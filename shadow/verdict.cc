@@ -482,7 +482,14 @@ Verdict Judge(const ShadowResult& result, const ShadowRules& rules) {
   }
   for (const std::string& name : rules.OutputNames()) {
     if (result.outputs().contains(name)) continue;
-    verdict.notes.push_back(fmt::format("the rules name the output '{}', which is none", name));
+    const std::string text = fmt::format("the rules name the output '{}', which is none", name);
+    if (const uint64_t minimum = rules.For(name).minimum; minimum > 0) {
+      verdict.outcome = std::max(verdict.outcome, Outcome::kInconclusive);
+      verdict.reasons.push_back(
+          fmt::format("{}, and want at least {} records of it", text, minimum));
+    } else {
+      verdict.notes.push_back(text);
+    }
   }
   return verdict;
 }

@@ -187,5 +187,46 @@ TEST(DifferenceTest, KnownFieldsAreMarked) {
   EXPECT_FALSE(found[1].known);
 }
 
+TEST(DifferenceTest, WhatIsBelowAKnownFieldIsOneDifference) {
+  const auto rules = RulesOf("known: [{field: 'list[*].a', reason: x, until: 2030-01-01}]");
+  RecordDiffer differ(rules->For("out"));
+  std::string left = R"({"list":[{"a":{)", right = left;
+  for (int i = 0; i < 2 * static_cast<int>(limits::kRecordFieldsMax); ++i) {
+    left += fmt::format("{}\"{:03}\":1", i == 0 ? "" : ",", i);
+    right += fmt::format("{}\"{:03}\":2", i == 0 ? "" : ",", i);
+  }
+  left += R"(},"b":1}],"z":1})";
+  right += R"(},"b":2}],"z":2})";
+  std::vector<std::string> paths;
+  for (const FieldDifference& one : differ.Compare(left, right)) {
+    paths.push_back(one.path + (one.known ? " known" : ""));
+  }
+  EXPECT_THAT(paths, ElementsAre("list[*].a known", "list[*].b", "z"));
+}
+
+TEST(DifferenceTest, OfLongTextsTheirDifferenceIsShown) {
+  const std::string same(300, 'x');
+  const auto [left, right] = ShownApart(same + "\u00e4a" + same, same + "\u00e4b" + same, 100);
+  EXPECT_EQ(left, "..." + std::string(23, 'x') + "\u00e4a" + std::string(74, 'x') + "...");
+  EXPECT_EQ(right, "..." + std::string(23, 'x') + "\u00e4b" + std::string(74, 'x') + "...");
+  EXPECT_EQ(ShownApart("ab", "ac", 100), std::pair(std::string("ab"), std::string("ac")));
+  EXPECT_EQ(ShownApart(same, same + "y", 100).second, "..." + std::string(25, 'x') + "y");
+  const auto rules = RulesOf("");
+  RecordDiffer differ(rules->For("out"));
+  const auto& found =
+      differ.Compare(fmt::format(R"({{"v":"{}a"}})", same), fmt::format(R"({{"v":"{}b"}})", same));
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_TRUE(found[0].apart.first.ends_with("xa\"")) << found[0].apart.first;
+  EXPECT_TRUE(found[0].apart.second.ends_with("xb\"")) << found[0].apart.second;
+}
+
+TEST(DifferenceTest, PathsThatAreTooLongToBeShownAreStillToldApart) {
+  const std::string name(limits::kPathBytesMax, 'x');
+  const auto found = Compare(fmt::format(R"({{"{0}a":1,"{0}b":2,"{0}c":3}})", name),
+                             fmt::format(R"({{"{0}a":2,"{0}b":3,"{0}c":3}})", name));
+  ASSERT_EQ(found.size(), 2u);
+  for (const std::string& one : found) EXPECT_LT(one.size(), limits::kPathBytesMax + 40);
+}
+
 }  // namespace
 }  // namespace weir::shadow

@@ -306,6 +306,22 @@ TEST(VerdictTest, ASinkOfRoutesIsNoOutputOfItsOwn) {
   EXPECT_THAT(names, ElementsAre("dead-letters", "warehouse"));
 }
 
+TEST(VerdictTest, RecordsOfAnOutputThatThereIsNotAreMissed) {
+  const auto judge = [](const char* rules) {
+    TestShadow shadow(rules);
+    for (int i = 0; i < 2000; ++i) {
+      shadow.Add("alerts", Line(i, "\"v\":1"), Line(i, "\"v\":1"), Line(i, "\"v\":1"));
+    }
+    return shadow.Judge();
+  };
+  const Verdict wanted = judge("outputs: {alrts: {minimum: 100}}");
+  EXPECT_EQ(wanted.outcome, Outcome::kInconclusive);
+  EXPECT_THAT(wanted.reasons, ElementsAre(HasSubstr("at least 100 records")));
+  const Verdict named = judge("{all: {minimum: 1000}, outputs: {alrts: {key: [id]}}}");
+  EXPECT_EQ(named.outcome, Outcome::kPass);
+  EXPECT_THAT(named.notes, Contains(HasSubstr("'alrts', which is none")));
+}
+
 TEST(VerdictTest, MissingRecordsThatAreNoiseDoNotFail) {
   std::mt19937_64 random(1);
   TestShadow shadow(kKeyed);

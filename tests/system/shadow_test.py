@@ -336,6 +336,8 @@ class Wrong(shadow.Case):
         self.wrong(weir.CONFIGURATION, "every", of_candidate=mutant(every=0))
         self.wrong(weir.CONFIGURATION, "no-such-input", of_candidate={"input": self.folder / "no-such-input"})
         self.wrong(weir.USAGE, "--for", **{"for": "soon"})
+        self.wrong(weir.USAGE, "--for", **{"for": "0s"})
+        self.wrong(weir.USAGE, "--records", records=-1)
         self.wrong(weir.USAGE, "--memory", memory="much")
 
     def test_rules(self):
@@ -423,7 +425,7 @@ class Wrong(shadow.Case):
     def test_a_report_folder_that_is_in_use(self):
         with shadow.Running(self.shadow_words(both=self.parameters(rate=500)), self.report) as running:
             running.wait_until("rows", lambda: "RUNNING" in running.stderr())
-            self.wrong(weir.UNREACHABLE, str(self.report))
+            self.wrong(weir.UNREACHABLE, str(self.report), "--report")
             running.signal_weir(signal.SIGTERM)
             running.wait()
         self.assert_pass(self.shadow(), self.EVENTS)
