@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What `weir shadow` says of cost: a slower candidate is called slower, an equal one is not; and of these runs nothing is left."""
 
+import json
 import os
 import pathlib
 import signal
