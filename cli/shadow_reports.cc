@@ -81,9 +81,12 @@ std::string Standing(const shadow::Verdict& verdict) {
 std::string CommandText(const std::vector<std::string>& words) {
   std::string text;
   for (std::string word : words) {
-    const size_t equals = word.find('=');
-    if (equals != std::string::npos && IsSecretName(word.substr(0, equals))) {
+    // name=value, or --param=name=value.
+    for (size_t equals = word.find('='); equals != std::string::npos;
+         equals = word.find('=', equals + 1)) {
+      if (!IsSecretName(word.substr(0, equals))) continue;
       word = word.substr(0, equals) + "=***";
+      break;
     }
     const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
       return isalnum(c) ||

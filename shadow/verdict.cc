@@ -424,8 +424,11 @@ Verdict Judge(const ShadowResult& result, const ShadowRules& rules) {
   for (const auto& [name, statistics] : result.outputs()) {
     const OutputRules& own = rules.For(name);
     const auto declared = result.declared().find(name);
-    const bool one_side = declared != result.declared().end() &&
-                          declared->second.in_baseline != declared->second.in_candidate;
+    // A route is there with its first record.
+    const bool one_side =
+        declared != result.declared().end()
+            ? declared->second.in_baseline != declared->second.in_candidate
+            : (statistics.baseline_records == 0) != (statistics.candidate_records == 0);
     judges.emplace_back(statistics, rules, own, one_side ? own.known_output : -1, verdict.compared,
                         noise);
     tests.insert(tests.end(), judges.back().tests().begin(), judges.back().tests().end());
@@ -457,13 +460,6 @@ Verdict Judge(const ShadowResult& result, const ShadowRules& rules) {
     }
     verdict.outputs.push_back(std::move(output));
   }
-  if (verdict.compared < rules.minimum()) {
-    verdict.outcome = Outcome::kInconclusive;
-    verdict.reasons.push_back(
-        fmt::format("{} records were compared, and a PASS needs {}: give it more input, or lower "
-                    "'minimum' in the rules",
-                    verdict.compared, rules.minimum()));
-  }
   std::stable_sort(verdict.outputs.begin(), verdict.outputs.end(),
                    [](const auto& a, const auto& b) { return a.outcome > b.outcome; });
   for (const OutputVerdict& output : verdict.outputs) {
@@ -472,6 +468,13 @@ Verdict Judge(const ShadowResult& result, const ShadowRules& rules) {
       verdict.reasons.push_back(output.name + ": " + reason);
     }
     for (const std::string& note : output.notes) verdict.notes.push_back(output.name + ": " + note);
+  }
+  if (verdict.compared < rules.minimum()) {
+    verdict.outcome = std::max(verdict.outcome, Outcome::kInconclusive);
+    verdict.reasons.push_back(
+        fmt::format("{} records were compared, and a PASS needs {}: give it more input, or lower "
+                    "'minimum' in the rules",
+                    verdict.compared, rules.minimum()));
   }
   for (const KnownDifference& known : rules.known()) {
     if (!known.expired) continue;

@@ -292,6 +292,21 @@ TEST(VerdictTest, AnOutputThatOneSideLacksFails) {
             Outcome::kPass);
 }
 
+TEST(VerdictTest, ARouteThatOnlyTheCandidateWritesMayBeKnown) {
+  const auto judge = [](const std::string& known) {
+    TestShadow shadow("{all: {key: id}, known: [{output: " + known +
+                      ", what: output, reason: x, until: 2030-01-01}]}");
+    for (int i = 0; i < 2000; ++i) {
+      shadow.Add("old", Line(i, "\"v\":1"), Line(i, "\"v\":1"), Line(i, "\"v\":1"));
+      if (i < 20) shadow.Add("new", nullptr, nullptr, Line(i, "\"v\":1").c_str());
+    }
+    return shadow.Judge().outcome;
+  };
+  EXPECT_EQ(judge("new"), Outcome::kPass);
+  EXPECT_EQ(judge("other"), Outcome::kFail);
+  EXPECT_EQ(judge("old"), Outcome::kFail);
+}
+
 TEST(VerdictTest, ASinkOfRoutesIsNoOutputOfItsOwn) {
   TestShadow shadow(kKeyed);
   for (int i = 0; i < 2000; ++i) {
