@@ -142,6 +142,7 @@ TEST(ReportTest, DifferingPartsAreMarked) {
             "{\n  &quot;a&quot;: 1,\n  &quot;b&quot;: &quot;x<mark>&gt;</mark>y&quot;,\n"
             "  &quot;<mark>d&quot;: 4</mark>\n}\n");
   EXPECT_EQ(MarkDifferences("\xc3\xa4", "\xc3\xb6").left, "<mark>\xc3\xa4</mark>\n");
+  EXPECT_EQ(MarkDifferences("a\u202eb", "a\u202dc").left, "a<mark>\\u202eb</mark>\n");
   EXPECT_EQ(MarkDifferences("same", "same").right, "same\n");
 }
 
