@@ -6,12 +6,14 @@
 The same files in turns: the job alone; beside `weir shadow --baseline JOB` at the lowest priority (nice 19); and beside one at its own. Both sides
 of the shadow are the same library, and its verdict has to be PASS. Prints one JSON object for each; the limit is the job alone:
     shadow-beside-nice, shadow-beside    events per second of the job, medians
-    shadow-cpu                           CPU microseconds of the whole shadow for each event that it reads; the limit is the job's
+    shadow-cpu                           CPU microseconds of the whole shadow for each record that it compares; the limit is the job's
 Details go to stderr.
 """
 
+import json
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -25,37 +27,37 @@ from state_benchmark import parser, show  # noqa: E402
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "system"))
 
 PARALLELISM = 2
+RECORDS = 1_000_000  # that a shadow reads: it is still at it when the job ends
 
 
 class Shadow:
-    """A `weir shadow` of a running job, which ends when it has read the input."""
+    """A `weir shadow` of a running job, which ends when it has read so much."""
 
     def __init__(self, weir, cluster, job, report, niceness):
         self.process = subprocess.Popen(
             ["nice", "-n", str(niceness), str(weir.WEIR), "shadow", "--baseline", job, "--candidate", str(weir.PIPELINE),
-             "--coordinator", cluster.rest, "--report", str(report), "-p", "1", "--cost-runs", "0", "-o", "json"],
+             "--coordinator", cluster.rest, "--report", str(report), "-p", "1", "--records", str(RECORDS), "--cost-runs", "0"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=(report.parent / "shadow.log").open("wb"))  # fmt: skip
         self.log = report.parent / "shadow.log"
+        self.report = report / "report.json"
 
     def cpu_s(self):
-        """Of all its processes, once it has ended."""
+        """Of all its processes and in all; and the records that it has compared. Waits for its end."""
         _, status, usage = os.wait4(self.process.pid, 0)
         code = self.process.returncode = os.waitstatus_to_exitcode(status)
         require(code == 0, f"the shadow ended with {code}\n{self.log.read_text(encoding='utf-8', errors='replace')}")
-        return usage.ru_utime + usage.ru_stime
+        return usage.ru_utime + usage.ru_stime, json.loads(self.report.read_text(encoding="utf-8"))["compared"]
 
 
-def cpu_of(pids):
-    """CPU-seconds of processes and their children that have ended."""
-    ticks = 0
-    for pid in pids:
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += sum(map(int, fields[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+def cpu_of_ended():
+    """CPU-seconds of all processes that this one has started, and their own, that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def run(clusters, weir, pipeline, folder, events, niceness):
-    """Events a second of the job, and CPU-seconds for an event of the job and of the shadow (None: there is none)."""
+    """Events a second of the job, and CPU-seconds for an event of the job, its cluster included, and for a record of the shadow (None: there is none)."""
+    before = cpu_of_ended()
     with clusters.Cluster(folder / "cluster", workers=1, slots=PARALLELISM, memory="4GiB") as cluster:
         began = time.monotonic()
         job = cluster.submit(weir.PIPELINE, {"input": pipeline.input, "out": folder / "out", "id": "id", "time": "time"},
@@ -66,11 +68,15 @@ def run(clusters, weir, pipeline, folder, events, niceness):
             shadow = Shadow(weir, cluster, job, folder / "report", niceness)
         cluster.wait_for_state(job, "FINISHED", timeout=900)
         took = time.monotonic() - began
-        job_cpu = cpu_of([process.pid for process in cluster.workers.values()])
-        shadow_cpu = shadow.cpu_s() if shadow else None
+        if shadow:
+            require(shadow.process.poll() is None, "the shadow has ended before the job: give it more RECORDS")
+        shadow_cpu, compared = shadow.cpu_s() if shadow else (None, 1)
+        # Whose end the worker has not seen would not be counted.
+        clusters.wait_until("the executor has ended", lambda: "executor=0: process" in cluster.workers["worker-0"].said())
+    job_cpu = cpu_of_ended() - before - (shadow_cpu or 0)
     say(f"{'alone' if niceness is None else f'beside a shadow of nice {niceness}'}: {events / took:,.0f} events/s; "
         f"CPU {job_cpu:.1f} s of the job" + (f", {shadow_cpu:.1f} s of the shadow" if shadow else ""))  # fmt: skip
-    return events / took, job_cpu / events, shadow_cpu and shadow_cpu / events
+    return events / took, job_cpu / events, shadow_cpu and shadow_cpu / compared
 
 
 def main():
