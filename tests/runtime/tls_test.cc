@@ -199,8 +199,8 @@ TEST_F(TlsTest, AHandshakeThatDoesNotGoOnEndsInTime) {
 
 TEST_F(TlsTest, OfAMeshOnlyMembersOfTheSameCaAreAdmitted) {
   struct Member {
+    EventLog events;  // outlives the mesh, which tells it
     std::unique_ptr<PeerMesh> mesh;
-    EventLog events;
   };
   TestCa other(folder_.path(), "other");
   Member members[3];

@@ -134,8 +134,8 @@ TEST(ConnectionTest, ASilentPeerAndAQueueThatOverflowsCloseIt) {
 }
 
 struct Member {
+  EventLog events;  // outlives the mesh, which tells it
   std::unique_ptr<PeerMesh> mesh;
-  EventLog events;
 };
 
 void Join(NetworkThread& network, Member& member, int index, int count, std::string secret) {
