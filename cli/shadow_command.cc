@@ -475,15 +475,21 @@ int Shadow(const ShadowFlags& flags) {
     read = Run(comparison, flags, folder, signals, process, exit_code);
   }
   if (!read) return exit_code;
-  // The verdict does not wait for what comes now.
-  auto report = WriteReports(subject, {}, {"what each version costs is not measured yet"}, folder);
+  StatusOr<shadow::ShadowReport> report = FinalReport(subject);
   if (!report.ok()) return process.Fail(report.status());
+  if (flags.cost_runs > 0) {  // which takes a while, and the verdict does not wait for it
+    shadow::ShadowReport so_far = *report;
+    so_far.verdict.notes.push_back("what each version costs is not measured yet");
+    const Status written = WriteReports(so_far, folder);
+    if (!written.ok()) return process.Fail(written);
+  }
   StatusOr<Cost> cost = CostOf(flags, from, folder, *read, signals, process);
   if (absl::IsCancelled(cost.status())) return kInterrupted;
   if (!cost.ok()) return process.Fail(cost.status());
-
-  report = WriteReports(subject, std::move(cost->measures), std::move(cost->notes), folder);
-  if (!report.ok()) return process.Fail(report.status());
+  report->cost = std::move(cost->measures);
+  std::move(cost->notes.begin(), cost->notes.end(), std::back_inserter(report->verdict.notes));
+  const Status written = WriteReports(*report, folder);
+  if (!written.ok()) return process.Fail(written);
   const Status ended = folder.Put(kEnded, report->written_at);
   if (!ended.ok()) return process.Fail(ended);
   std::cout << (flags.cluster.output == "json" ? ReportJson(*report)

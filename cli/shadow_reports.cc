@@ -54,17 +54,11 @@ shadow::ShadowReport ReportOn(const ShadowSubject& subject, shadow::ShadowResult
   found.Finish(*subject.parsed_rules);
   shadow::ShadowReport report;
   report.job = subject.baseline.graph.job;
-  report.written_at = FormatTimestamp(RealEnvironment().clock.Now());
   report.verdict = shadow::Judge(found, *subject.parsed_rules);
   report.facts = FactsOf(subject);
   report.rules = subject.rules;
   report.command = subject.command;
   return report;
-}
-
-Status Write(const shadow::ShadowReport& report, ObjectStore& folder) {
-  WEIR_RETURN_IF_ERROR(folder.Put("report.json", ReportJson(report)));
-  return folder.Put("report.html", ReportHtml(report));
 }
 
 std::string Standing(const shadow::Verdict& verdict) {
@@ -104,17 +98,17 @@ std::string CommandText(const std::vector<std::string>& words) {
   return HideSecrets(text);
 }
 
-StatusOr<shadow::ShadowReport> WriteReports(const ShadowSubject& subject,
-                                            std::vector<shadow::CostMeasure> cost,
-                                            std::vector<std::string> notes, ObjectStore& folder) {
+StatusOr<shadow::ShadowReport> FinalReport(const ShadowSubject& subject) {
   shadow::ShadowResult found;
   std::set<std::string> read;
   WEIR_RETURN_IF_ERROR(shadow::ReadResults(RealEnvironment(), subject.results, read, found));
-  shadow::ShadowReport report = ReportOn(subject, std::move(found));
-  report.cost = std::move(cost);
-  std::move(notes.begin(), notes.end(), std::back_inserter(report.verdict.notes));
-  WEIR_RETURN_IF_ERROR(Write(report, folder));
-  return report;
+  return ReportOn(subject, std::move(found));
+}
+
+Status WriteReports(shadow::ShadowReport& report, ObjectStore& folder) {
+  report.written_at = FormatTimestamp(RealEnvironment().clock.Now());
+  WEIR_RETURN_IF_ERROR(folder.Put("report.json", ReportJson(report)));
+  return folder.Put("report.html", ReportHtml(report));
 }
 
 LiveReports::LiveReports(const ShadowSubject& subject, ObjectStore& folder, Log& log)
@@ -144,7 +138,7 @@ void LiveReports::Run() {
     } else if (read.size() > before) {
       shadow::ShadowReport report = ReportOn(subject_, found);
       report.complete = false;
-      const Status written = Write(report, folder_);
+      const Status written = WriteReports(report, folder_);
       log_.Write(written.ok() ? Standing(report.verdict)
                               : "the report so far: " + std::string(written.message()));
     }

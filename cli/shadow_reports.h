@@ -37,10 +37,10 @@ struct ShadowSubject {
 // "weir shadow --baseline ...", as a shell reads it, without secrets.
 std::string CommandText(const std::vector<std::string>& words);
 
-// The whole, once the comparison has ended. `cost` and its notes are part of it.
-StatusOr<shadow::ShadowReport> WriteReports(const ShadowSubject& subject,
-                                            std::vector<shadow::CostMeasure> cost,
-                                            std::vector<std::string> notes, ObjectStore& folder);
+// All that the comparison has found, once it has ended; without cost.
+StatusOr<shadow::ShadowReport> FinalReport(const ShadowSubject& subject);
+// Both files. The report has the time of that then.
+Status WriteReports(shadow::ShadowReport& report, ObjectStore& folder);
 
 class LiveReports {
  public:

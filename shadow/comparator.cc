@@ -326,8 +326,7 @@ class Compare {
         }
       }
       const uint32_t text = found[0]->text;
-      const std::string_view all = key.texts[text];
-      target.comparer.Compare({key.key, key.block, {all}, {all}, {all}}, target.statistics);
+      target.statistics.AddEqual(key.block, 1);
       for (size_t v = 0; v < versions.size(); ++v) versions[v]->erase(found[v]);
       key.Forget(text);
       if (!target.rules.ordered) return;

@@ -57,16 +57,14 @@ RecordComparer::RecordComparer(const OutputRules& rules) : rules_(rules), differ
 
 void RecordComparer::Compare(const KeyedRecords& records, OutputStatistics& statistics) {
   const auto& a = records.baseline;
+  if (records.key.empty() && !rules_.key.empty()) statistics.without_key += a.size();
+  if (a == records.again && a == records.candidate) {
+    return statistics.AddEqual(records.block, a.size());
+  }
   statistics.baseline_records += a.size();
   statistics.again_records += records.again.size();
   statistics.candidate_records += records.candidate.size();
   statistics.input.Add(records.block, a.size());
-  if (records.key.empty() && !rules_.key.empty()) statistics.without_key += a.size();
-  if (a == records.again && a == records.candidate) {
-    statistics.candidate.matched += a.size();
-    statistics.again.matched += a.size();
-    return;
-  }
   const Pairing again = Pair(a, records.again);
   const Pairing candidate = Pair(a, records.candidate);
   Count(again, statistics.again);

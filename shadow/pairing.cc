@@ -254,12 +254,7 @@ void Leftovers::Bound() {
 bool CountUnkeyed(const Leftover& counts, const OutputRules& rules, OutputStatistics& statistics) {
   if (!counts.equal()) return true;
   if (!rules.key.empty()) statistics.without_key += counts.baseline;
-  statistics.baseline_records += counts.baseline;
-  statistics.again_records += counts.again;
-  statistics.candidate_records += counts.candidate;
-  statistics.input.Add(counts.block, counts.baseline);
-  statistics.candidate.matched += counts.baseline;
-  statistics.again.matched += counts.baseline;
+  statistics.AddEqual(counts.block, counts.baseline);
   return false;
 }
 

@@ -191,6 +191,15 @@ void OutputStatistics::AddSample(RecordSample sample) {
   KeepFirst(samples);
 }
 
+void OutputStatistics::AddEqual(uint64_t block, uint64_t records) {
+  baseline_records += records;
+  again_records += records;
+  candidate_records += records;
+  input.Add(block, records);
+  candidate.matched += records;
+  again.matched += records;
+}
+
 void OutputStatistics::Merge(const OutputStatistics& other) {
   WEIR_CHECK(output == other.output);
   baseline_records += other.baseline_records;

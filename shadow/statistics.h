@@ -161,6 +161,8 @@ struct OutputStatistics {
   // The field's, or other_fields where there are too many. Valid until the next call.
   FieldStatistics& Field(std::string_view path);
   void AddSample(RecordSample sample);
+  // So many records that all versions have alike.
+  void AddEqual(uint64_t block, uint64_t records);
   // REQUIRES: of the same output.
   void Merge(const OutputStatistics& other);
   bool operator==(const OutputStatistics&) const = default;
