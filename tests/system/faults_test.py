@@ -95,6 +95,15 @@ class ALink(weir.Case):
         self.assertEqual(self.client.recv(1), b"x")
 
 
+class LinksOfTwoTests(unittest.TestCase):
+    def test_are_on_networks_of_their_own(self):
+        both = []
+        for _ in range(2):
+            both.append(if_permitted(lambda: Links(1)))
+            self.addCleanup(both[-1].close)
+        self.assertEqual(len({each.host for each in both} | {address for each in both for address in each.addresses}), 4)
+
+
 class ADisk(weir.Case):
     def test_is_slow_while_it_is_said_to_be(self):
         disks = SlowDisks(self.folder / "disks")

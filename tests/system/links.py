@@ -19,12 +19,27 @@ import time
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 FRAME_BYTES_MAX = 4096
+NETWORKS = 250  # one byte of an address
 FRAMES_MAX = 1000  # on their way in one direction; what comes then is lost
 LOSS, DELAY_S, JITTER_S = range(3)  # what there is of each link
 
 
 def _ip(*words, check=True):
     return subprocess.run(["ip", *map(str, words)], check=check, capture_output=True, text=True)
+
+
+def _bridge():
+    """A new one with a number of its own among all on this machine, as tests run beside each other: (number, name)."""
+    first = os.getpid()
+    for number in (1 + (first + more) % NETWORKS for more in range(NETWORKS)):
+        name = f"weir{number}"
+        added = _ip("link", "add", name, "type", "bridge", check=False)
+        if added.returncode == 0:
+            return number, name
+        if not os.path.exists(f"/sys/class/net/{name}"):
+            added.check_returncode()
+    raise OSError(f"all {NETWORKS} bridges weir1 to weir{NETWORKS} are in use: those of runs that were killed go with"
+                  " 'ip link delete' and 'ip netns delete'")
 
 
 def _tap(name):
@@ -92,14 +107,12 @@ class Links:
     """`host` is the address of this side, `addresses` are those of the namespaces, by number. close() takes all of it away."""
 
     def __init__(self, number):
-        self.name = f"weir{os.getpid() % 100_000}"  # a device's name has 15 characters at most
-        network = f"10.213.{os.getpid() % 250 + 1}"
-        self.host, self.addresses = f"{network}.1", [f"{network}.{10 + link}" for link in range(number)]
+        network, self.name = _bridge()
+        self.host, self.addresses = f"10.213.{network}.1", [f"10.213.{network}.{10 + link}" for link in range(number)]
         self.process, pairs = None, []
         processes = multiprocessing.get_context("fork")
         self.qualities = [processes.RawArray("d", 3) for _ in range(number)]
         try:
-            _ip("link", "add", self.name, "type", "bridge")
             _ip("address", "add", f"{self.host}/24", "dev", self.name)
             _ip("link", "set", self.name, "up")
             for link, address in enumerate(self.addresses):
