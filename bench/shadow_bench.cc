@@ -1,17 +1,26 @@
 // What a shadow pays for each record: nanoseconds of CPU to bring it into its canonical form, with
-// a key and without rules, and to compare two that differ in a field. One JSON object per line.
+// a key and without rules; to compare two that differ in a field; and to let those of the three
+// versions meet in the comparator, a batch of each in turn, in memory or as keyed state. One JSON
+// object per line.
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bench/checkpoints.h"
 #include "bench/measure.h"
 #include "core/check.h"
+#include "core/environment.h"
+#include "core/hash.h"
 #include "core/limits.h"
 #include "core/slab.h"
+#include "operators/operator.h"
+#include "shadow/comparator.h"
 #include "shadow/difference.h"
 #include "shadow/record.h"
 #include "shadow/rules.h"
+#include "state/keyed_store.h"
 
 namespace weir::shadow {
 namespace {
@@ -75,10 +84,66 @@ void MeasureEvents(std::string_view name, bool large) {
   report.Print();
 }
 
+class Nowhere final : public Output {
+ public:
+  void Emit(int, BatchPtr) override {}
+  void Reject(std::string_view error, std::string_view, Timestamp) override { bare::Fail(error); }
+};
+
+// The small events with a key, canonical, of all versions alike.
+double MeasureComparator(size_t buffer_bytes) {
+  const auto rules = bench::Require(ParseShadowRules("all: {key: id}", "rules", 0));
+  std::vector<std::string> meetings, keys, texts;
+  RecordReader reader(rules->For("out"));
+  for (const std::string& event : Events(false, 99)) {
+    const Record& record = reader.ReadUnpadded(event);
+    const weir::Fingerprint meeting = Hash128(record.key);
+    meetings.emplace_back(reinterpret_cast<const char*>(&meeting), sizeof(meeting));
+    keys.emplace_back(record.key);
+    texts.emplace_back(record.text);
+  }
+
+  const auto store = bench::Require(MakeHeapKeyedStore({"comparator", {}}, {}));
+  OperatorContext context;
+  context.env = &RealEnvironment();
+  context.keyed = store.get();
+  const auto comparator = MakeComparator({rules, kPatienceDefault, buffer_bytes});
+  bench::Require(comparator->Open(context));
+  Nowhere out;
+  const auto finish = [&](StatusOr<Progress> progress) {
+    while (bench::Require(progress) != Progress::kDone) progress = comparator->Resume(out);
+  };
+  std::vector<double> rounds;
+  for (int round = 0; round < kRounds; ++round) {
+    int64_t took = 0;
+    for (size_t begin = 0; begin < kRecords; begin += bare::kBatchRows) {
+      for (uint8_t version = 0; version < kVersions; ++version) {
+        auto batch = std::make_unique<Batch<TappedRecord>>();
+        for (size_t i = begin; i < std::min(kRecords, begin + bare::kBatchRows); ++i) {
+          batch->Add({version, "out", meetings[i], keys[i], texts[i]}, Seconds(1));
+        }
+        const int64_t started = bare::ThreadCpuNs();
+        finish(comparator->Process(0, std::move(batch), out));
+        took += bare::ThreadCpuNs() - started;
+      }
+    }
+    rounds.push_back(static_cast<double>(took) / (kRecords * kVersions));
+  }
+  return bench::Median(rounds);
+}
+
+void MeasureMeetings() {
+  bench::Report report;
+  report.Add("meeting_in_memory_ns", MeasureComparator(limits::kBufferBytesMax));
+  report.Add("meeting_as_state_ns", MeasureComparator(0));
+  report.Print();
+}
+
 }  // namespace
 }  // namespace weir::shadow
 
 int main() {
   weir::shadow::MeasureEvents("small", false);
   weir::shadow::MeasureEvents("large", true);
+  weir::shadow::MeasureMeetings();
 }

@@ -11,96 +11,13 @@
 #include "core/limits.h"
 #include "operators/transforms/process.h"
 #include "shadow/limits.h"
+#include "shadow/match_buffer.h"
+#include "shadow/waiting.h"
 
 namespace weir::shadow {
 namespace {
 
-// A record that waits.
-struct Waiting {
-  uint32_t text = 0;  // its place in WaitingKey::texts
-  // Its event time, or the watermark at its arrival if that is later. Where none had come yet, the
-  // record is `early`: the first one will count as that.
-  Timestamp since = 0;
-  bool early = false;
-  BOOST_DESCRIBE_CLASS(Waiting, (), (text, since, early), (), ())
-};
-
-// What is known of the records of a key that has too many that wait. Which of them came first is
-// chance, so none is compared by itself. But the sums of two versions are equal exactly if their
-// records are, so that nothing that changed goes unseen.
-struct CountedKey {
-  struct Sum {
-    uint64_t records = 0;
-    uint64_t hash = 0;  // of all texts; in their order where that counts
-    bool operator==(const Sum&) const = default;
-    BOOST_DESCRIBE_CLASS(Sum, (), (records, hash), (), ())
-  };
-  Sum baseline, again, candidate;
-  BOOST_DESCRIBE_CLASS(CountedKey, (), (baseline, again, candidate), (), ())
-
-  void Add(Version version, std::string_view text, bool ordered) {
-    Sum& sum = version == Version::kBaseline ? baseline
-               : version == Version::kAgain  ? again
-                                             : candidate;
-    ++sum.records;
-    sum.hash = ordered ? SaltedHash64(text, sum.hash) : sum.hash + Hash64(text);
-  }
-  bool equal() const { return baseline == again && baseline == candidate; }
-};
-
-// The records of one key that wait, in the order they came. Equal texts are kept once.
-struct WaitingKey {
-  std::string output;
-  std::string key;
-  uint64_t block = 0;
-  Timestamp timer = 0;  // when the first one is due, or before
-  std::vector<std::string> texts;
-  std::vector<Waiting> baseline, again, candidate;
-  uint64_t bytes = 0;  // of the texts
-  // Set once there are more than are kept: all texts are forgotten.
-  std::optional<CountedKey> counted;
-  BOOST_DESCRIBE_CLASS(WaitingKey, (),
-                       (output, key, block, timer, texts, baseline, again, candidate, bytes,
-                        counted),
-                       (), ())
-
-  std::array<std::vector<Waiting>*, kVersions> versions() {
-    return {&baseline, &again, &candidate};
-  }
-  std::vector<Waiting>& Of(Version version) { return *versions()[static_cast<size_t>(version)]; }
-  bool empty() const { return !counted && baseline.empty() && again.empty() && candidate.empty(); }
-  // Where the text is or, now, is put.
-  uint32_t PlaceOf(std::string_view text) {
-    const auto found = std::find(texts.begin(), texts.end(), text);
-    const auto place = static_cast<uint32_t>(found - texts.begin());
-    if (found == texts.end()) {
-      bytes += text.size();
-      texts.emplace_back(text);
-    }
-    return place;
-  }
-  // Forgets the text if no record has it.
-  void Forget(uint32_t place) {
-    for (const auto* waiting : versions()) {
-      if (std::any_of(waiting->begin(), waiting->end(),
-                      [place](const Waiting& one) { return one.text == place; })) {
-        return;
-      }
-    }
-    bytes -= texts[place].size();
-    texts.erase(texts.begin() + place);
-    for (auto* waiting : versions()) {
-      for (Waiting& one : *waiting) one.text -= one.text > place;
-    }
-  }
-};
-
-// A text without key that the versions have not written equally often yet.
-struct WaitingText {
-  Timestamp due = 0;
-  LeftoverText text;
-  BOOST_DESCRIBE_CLASS(WaitingText, (), (due, text), (), ())
-};
+uint64_t BlockOf(Timestamp time) { return static_cast<uint64_t>(std::max<Timestamp>(0, time)); }
 
 // What is known of an output.
 struct Target {
@@ -110,9 +27,13 @@ struct Target {
   OutputStatistics statistics;  // of what was found since they were taken
 };
 
+// What the operator and its function share.
 class Targets {
  public:
   explicit Targets(std::shared_ptr<const ShadowRules> rules) : rules_(std::move(rules)) {}
+
+  std::optional<Timestamp> first_watermark;
+
   Target& Of(std::string_view output) {
     auto at = targets_.find(output);
     if (at == targets_.end()) {
@@ -140,6 +61,7 @@ class Targets {
   std::map<std::string, Target, std::less<>> targets_;
 };
 
+// Of records whose time is not before the watermark at their arrival.
 class Compare {
  public:
   Compare(std::shared_ptr<Targets> targets, Duration patience)
@@ -152,12 +74,10 @@ class Compare {
   }
 
   Status Process(const TappedRecord& record, ProcessContext<PartialResult>& context) {
-    NoteWatermark(context.watermark());
     return record.key.empty() ? AddText(record, context) : AddKeyed(record, context);
   }
 
   Status OnTimer(TimerKind, Timestamp time, ProcessContext<PartialResult>& context) {
-    NoteWatermark(context.watermark());
     WEIR_ASSIGN_OR_RETURN(std::optional<WaitingText> text, texts_.Get(context.key()));
     if (text && text->due <= time) {
       WEIR_RETURN_IF_ERROR(texts_.Clear(context.key()));
@@ -181,17 +101,8 @@ class Compare {
   }
 
  private:
-  void NoteWatermark(Timestamp watermark) {
-    if (!first_watermark_ && watermark != kMinTimestamp) first_watermark_ = watermark;
-  }
-  static Timestamp SinceOf(const ProcessContext<PartialResult>& context) {
-    return std::max(context.time(), context.watermark());
-  }
   Timestamp DueAfter(Timestamp since) const {
     return since > kMaxTimestamp - patience_ ? kMaxTimestamp : since + patience_;
-  }
-  static uint64_t BlockOf(const ProcessContext<PartialResult>& context) {
-    return static_cast<uint64_t>(std::max<Timestamp>(0, context.time()));
   }
 
   Status AddText(const TappedRecord& record, ProcessContext<PartialResult>& context) {
@@ -199,13 +110,14 @@ class Compare {
     const bool first = !waiting;
     if (first) {
       waiting.emplace();
-      waiting->due = DueAfter(SinceOf(context));
+      waiting->due = DueAfter(context.time());
       waiting->text.output = record.output;
       waiting->text.text = record.text;
-      waiting->text.counts.block = BlockOf(context);
+      waiting->text.counts.block = BlockOf(context.time());
     }
     Leftover& counts = waiting->text.counts;
-    CountOne(static_cast<Version>(record.version), counts);
+    ++OfVersion(static_cast<Version>(record.version), counts.baseline, counts.again,
+                counts.candidate);
     if (counts.equal()) {
       WEIR_RETURN_IF_ERROR(texts_.Clear(context.key()));
       WEIR_RETURN_IF_ERROR(context.RemoveTimer(TimerKind::kEventTime, waiting->due));
@@ -222,16 +134,16 @@ class Compare {
     const bool first = !waiting;
     if (first) {
       waiting.emplace();
-      waiting->timer = DueAfter(SinceOf(context));
+      waiting->timer = DueAfter(context.time());
       waiting->output = record.output;
       waiting->key = record.key;
-      waiting->block = BlockOf(context);
+      waiting->block = BlockOf(context.time());
     }
     const auto version = static_cast<Version>(record.version);
     const bool ordered = targets_->Of(waiting->output).rules.ordered;
     if (!waiting->counted) {
       const bool early = context.watermark() == kMinTimestamp;
-      Keep(version, record.text, {0, SinceOf(context), early}, ordered, *waiting);
+      Keep(version, record.text, {0, context.time(), early}, ordered, *waiting);
     }
     if (waiting->counted) {
       waiting->counted->Add(version, record.text, ordered);
@@ -247,11 +159,6 @@ class Compare {
     return keys_.Set(context.key(), *waiting);
   }
 
-  static void CountOne(Version version, Leftover& counts) {
-    ++(version == Version::kBaseline ? counts.baseline
-       : version == Version::kAgain  ? counts.again
-                                     : counts.candidate);
-  }
   // Or counts instead, from now on.
   static void Keep(Version version, std::string_view text, Waiting one, bool ordered,
                    WaitingKey& key) {
@@ -340,7 +247,8 @@ class Compare {
     bool any_due = false;
     for (auto* waiting : key.versions()) {
       for (Waiting& one : *waiting) {
-        if (std::exchange(one.early, false)) one.since = std::max(one.since, *first_watermark_);
+        if (std::exchange(one.early, false))
+          one.since = std::max(one.since, *targets_->first_watermark);
         any_due |= DueAfter(one.since) <= time;
       }
     }
@@ -368,39 +276,56 @@ class Compare {
 
   std::shared_ptr<Targets> targets_;
   Duration patience_;
-  // That a call has seen. It cannot be the first at all, but nothing has come in between.
-  std::optional<Timestamp> first_watermark_;
   ValueState<WaitingKey> keys_;
   ValueState<WaitingText> texts_;
 };
 
-// The function above, and what it has summed up.
+// The function above, in front of it the records that wait in memory, and behind it what it has
+// summed up.
+//
+// What a call begins may take several calls of Resume(): the buffer is emptied first, then the
+// watermark goes on, then the results leave.
 class Comparator final : public Operator {
   using Inner = ProcessOperator<TappedRecord, PartialResult, Compare, decltype(&MeetingOf)>;
 
  public:
   explicit Comparator(const ComparatorOptions& options)
-      : targets_(std::make_shared<Targets>(options.rules)),
+      : patience_(options.patience),
+        targets_(std::make_shared<Targets>(options.rules)),
+        buffer_(options.buffer_bytes),
         inner_(Compare(targets_, options.patience), &MeetingOf) {}
 
   StatusOr<StateDescription> DescribeState() override { return inner_.DescribeState(); }
   Status Open(OperatorContext& context) override { return inner_.Open(context); }
+
   StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override {
-    return inner_.Process(input_port, std::move(batch), out);
+    const auto& records = Batch<TappedRecord>::Of(std::as_const(*batch));
+    for (size_t row = 0; row < records.rows(); ++row) {
+      Take(records[row], std::max(records.times()[row], watermark_));
+    }
+    emptying_ = buffer_.IsFull();
+    BatchPtr passed = passed_.Take(records.slabs());
+    if (passed->empty()) return GoOn(Progress::kDone, out);
+    return GoOn(inner_.Process(input_port, std::move(passed), out), out);
   }
-  StatusOr<Progress> Resume(Output& out) override { return inner_.Resume(out); }
+  StatusOr<Progress> Resume(Output& out) override { return GoOn(inner_.Resume(out), out); }
   StatusOr<Progress> OnWatermark(Timestamp watermark, Output& out) override {
-    return inner_.OnWatermark(watermark, out);
+    // What came before the first one has to be told from what comes behind it.
+    emptying_ = watermark_ == kMinTimestamp || buffer_.HasUntil(DueBy(watermark));
+    watermark_ = watermark;
+    watermark_waits_ = true;
+    return GoOn(Progress::kDone, out);
   }
   StatusOr<Progress> OnTimer(TimerKind kind, Timestamp time, Output& out) override {
     return inner_.OnTimer(kind, time, out);
   }
-  StatusOr<Progress> Drain(DrainReason reason, Output& out) override {
-    WEIR_ASSIGN_OR_RETURN(const Progress progress, inner_.Drain(reason, out));
-    if (progress == Progress::kDone) out.Emit(0, targets_->Take());
-    return progress;
+  StatusOr<Progress> Drain(DrainReason, Output& out) override {
+    emptying_ = true;
+    results_wait_ = true;
+    return GoOn(Progress::kDone, out);
   }
   std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) override {
+    WEIR_CHECK(buffer_.empty());  // Drain() comes first
     return inner_.Freeze(checkpoint);
   }
   void OnCheckpointComplete(CheckpointId checkpoint) override {
@@ -412,8 +337,58 @@ class Comparator final : public Operator {
   }
 
  private:
+  // Which records are due by the watermark.
+  Timestamp DueBy(Timestamp watermark) const {
+    if (watermark == kMaxTimestamp) return kMaxTimestamp;
+    return watermark < kMinTimestamp + patience_ ? kMinTimestamp : watermark - patience_;
+  }
+
+  // Records meet in whatever order they come, but where that counts.
+  void Take(const TappedRecord& record, Timestamp time) {
+    Target& target = targets_->Of(record.output);
+    if (target.rules.ordered) {
+      passed_.BeginRow(time).Emit(record);
+      passed_.CommitRow();
+    } else if (buffer_.Add(record, time)) {
+      if (record.key.empty()) {
+        CountUnkeyed({BlockOf(time), 1, 1, 1}, target.rules, target.statistics);
+      } else {
+        target.statistics.AddEqual(BlockOf(time), 1);
+      }
+    }
+  }
+
+  // Behind a call of the inner operator.
+  StatusOr<Progress> GoOn(StatusOr<Progress> progress, Output& out) {
+    while (progress.ok() && *progress == Progress::kDone && emptying_) {
+      emptying_ = !buffer_.empty();
+      BatchPtr batch = buffer_.Take();
+      if (batch->empty()) continue;
+      progress = inner_.Process(0, std::move(batch), out);
+      if (progress.ok() && *progress == Progress::kDone) return Progress::kMoreOutput;
+    }
+    if (progress.ok() && *progress == Progress::kDone && std::exchange(watermark_waits_, false)) {
+      if (!targets_->first_watermark && watermark_ != kMinTimestamp) {
+        targets_->first_watermark = watermark_;
+      }
+      progress = inner_.OnWatermark(watermark_, out);
+    }
+    if (progress.ok() && *progress == Progress::kDone && std::exchange(results_wait_, false)) {
+      out.Emit(0, targets_->Take());
+    }
+    return progress;
+  }
+
+  const Duration patience_;
   const std::shared_ptr<Targets> targets_;
+  MatchBuffer buffer_;
+  RowBuilder<TappedRecord> passed_;  // what the buffer does not take
   Inner inner_;
+  Timestamp watermark_ = kMinTimestamp;
+  // What is still to be done of a call.
+  bool emptying_ = false;
+  bool watermark_waits_ = false;
+  bool results_wait_ = false;
 };
 
 }  // namespace

@@ -2,7 +2,8 @@
 // it waits for is keyed state, what it has found leaves with the next checkpoint.
 //
 // Records meet by output and key, or by their whole text where they have no key. As soon as all
-// versions have a record of the same text, it is a match and forgotten. What is left waits until
+// versions have a record of the same text, it is a match and forgotten; mostly at once, in memory
+// (match_buffer.h), but where the order of records counts. What is left waits until
 // all versions have gone on by `patience` of event time (ComparatorOptions), and is then compared:
 // within a key by RecordComparer; a text without a key becomes a leftover, which is paired in the
 // end (pairing.h). A key whose records are due leaves those of the last quarter of the patience to
@@ -20,6 +21,7 @@
 
 #include "operators/operator.h"
 #include "shadow/comparison.h"
+#include "shadow/limits.h"
 #include "shadow/pairing.h"
 #include "shadow/rules.h"
 #include "shadow/statistics.h"
@@ -44,6 +46,8 @@ struct ComparatorOptions {
   // What differs is only told then. So a record with a wrong event time still meets its
   // counterparts if it is too early by any time, or too late by three quarters of this.
   Duration patience = kPatienceDefault;
+  // What waits in memory, before it is keyed state. What it holds does not change what is found.
+  size_t buffer_bytes = limits::kBufferBytesMax;
 };
 
 // Emits Batch<PartialResult>.

@@ -28,6 +28,7 @@ inline constexpr size_t kListMatchMax =
     256;  // elements of unordered lists, or records of a key, that are tried against each other
 
 // waiting records
+inline constexpr size_t kBufferBytesMax = 8ull << 20;   // of those in front of the state
 inline constexpr size_t kKeyRecordsMax = 1'000;         // of one key and version
 inline constexpr size_t kKeyTextBytesMax = 1ull << 20;  // of all texts of one key
 

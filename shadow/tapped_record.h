@@ -13,6 +13,11 @@ namespace weir::shadow {
 // runs of the same code is noise.
 enum class Version : uint8_t { kBaseline = 0, kAgain = 1, kCandidate = 2 };
 inline constexpr int kVersions = 3;
+// Which of the three is the version's.
+template <class T>
+T& OfVersion(Version version, T& baseline, T& again, T& candidate) {
+  return version == Version::kBaseline ? baseline : version == Version::kAgain ? again : candidate;
+}
 // The parts of the woven job (StageSpec::part).
 std::string_view PartOf(Version version);
 inline constexpr std::string_view kComparisonPart = "comparison";

@@ -13,10 +13,15 @@ namespace {
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
+using ComparatorKeysTest = ::testing::TestWithParam<size_t>;
+// All that waits is state, some of it, or nothing but in front of a barrier.
+INSTANTIATE_TEST_SUITE_P(BufferBytes, ComparatorKeysTest,
+                         ::testing::Values(0, 1'000, limits::kBufferBytesMax));
+
 // The versions are never at the same record, so something of the key always waits.
-TEST(ComparatorKeysTest, AKeyThatComesAgainAndAgainHasNoFalseDifferences) {
+TEST_P(ComparatorKeysTest, AKeyThatComesAgainAndAgainHasNoFalseDifferences) {
   for (const char* output : {"equal", "in-order"}) {
-    Comparing comparing;
+    Comparing comparing(kRules, kPatience, GetParam());
     constexpr int kRecords = 200;
     constexpr int kAhead = 3;
     const auto add = [&](int version, int n) {
@@ -47,13 +52,14 @@ TEST(ComparatorKeysTest, AKeyThatComesAgainAndAgainHasNoFalseDifferences) {
 // The candidate's records of a key that has more than are kept, against the baselines'.
 enum class InCandidate { kEqual, kChanged, kDropped, kDoubled };
 
-OutputStatistics OfAKeyWithTooMany(const char* output, InCandidate what, bool other_order) {
+OutputStatistics OfAKeyWithTooMany(const char* output, InCandidate what, bool other_order,
+                                   size_t buffer_bytes = 0) {
   const size_t records = limits::kKeyRecordsMax + 1;
-  Comparing comparing;
+  Comparing comparing(kRules, kPatience, buffer_bytes);
   const auto line = [](size_t n) { return fmt::format(R"({{"id":1,"v":{}}})", n); };
   for (size_t i = 0; i < records; ++i) {
     comparing.Do({0, output, line(i), Seconds(1)});
-    if (i == records - 5) {
+    if (i == records - 5 && buffer_bytes == 0) {
       comparing.Barrier();
       comparing.Crash();
     }
@@ -70,7 +76,7 @@ OutputStatistics OfAKeyWithTooMany(const char* output, InCandidate what, bool ot
   return comparing.End().at(output);
 }
 
-TEST(ComparatorKeysTest, AKeyWithTooManyRecordsIsStillKnownToBeTheSame) {
+TEST(ComparatorManyTest, AKeyWithTooManyRecordsIsStillKnownToBeTheSame) {
   // In another order in each version, as when they come from several subtasks: the first thousand
   // of one version are not those of another.
   for (const bool other_order : {false, true}) {
@@ -83,7 +89,7 @@ TEST(ComparatorKeysTest, AKeyWithTooManyRecordsIsStillKnownToBeTheSame) {
   }
 }
 
-TEST(ComparatorKeysTest, WhatChangesInAKeyWithTooManyRecordsIsNoPass) {
+TEST(ComparatorManyTest, WhatChangesInAKeyWithTooManyRecordsIsNoPass) {
   const size_t records = limits::kKeyRecordsMax + 1;
   for (const bool other_order : {false, true}) {
     auto found = OfAKeyWithTooMany("equal", InCandidate::kChanged, other_order);
@@ -106,10 +112,18 @@ TEST(ComparatorKeysTest, WhatChangesInAKeyWithTooManyRecordsIsNoPass) {
   EXPECT_EQ(reordered.unpaired, records);
 }
 
+// What meets in the buffer does not count.
+TEST(ComparatorManyTest, WhatChangesInAKeyThatIsBufferedIsFound) {
+  const auto changed = OfAKeyWithTooMany("equal", InCandidate::kChanged, false, 1 << 20);
+  EXPECT_EQ(changed.candidate.mismatched, 1);
+  EXPECT_EQ(changed.candidate.matched, limits::kKeyRecordsMax);
+  EXPECT_EQ(changed.unpaired, 0);
+}
+
 // Versions that are far apart all the time, in a key that all records have.
-TEST(ComparatorKeysTest, AKeyOfAllRecordsHasNoFalseDifferences) {
+TEST_P(ComparatorKeysTest, AKeyOfAllRecordsHasNoFalseDifferences) {
   for (const char* output : {"equal", "in-order"}) {
-    Comparing comparing;
+    Comparing comparing(kRules, kPatience, GetParam());
     const int ahead = static_cast<int>(limits::kKeyRecordsMax) + 10;
     const int all = 3 * ahead;
     const auto add = [&](int version, int n) {
@@ -129,9 +143,9 @@ TEST(ComparatorKeysTest, AKeyOfAllRecordsHasNoFalseDifferences) {
   }
 }
 
-TEST(ComparatorKeysTest, TextsOfAKeyThatAreTooLongAreStillKnownToBeTheSame) {
+TEST(ComparatorManyTest, TextsOfAKeyThatAreTooLongAreStillKnownToBeTheSame) {
   for (const bool changed : {false, true}) {
-    Comparing comparing;
+    Comparing comparing(kRules, kPatience, /*buffer_bytes=*/0);
     const std::string text(200 << 10, 'x');
     constexpr uint64_t kRecords = 6;
     for (int version = 0; version < kVersions; ++version) {

@@ -52,8 +52,9 @@ struct Tapped {
 // One comparator with its state; what it says counts from the next barrier on.
 class Comparing {
  public:
-  explicit Comparing(std::string_view yaml = kRules, Duration patience = kPatience)
-      : rules_(RulesOf(yaml)), patience_(patience) {
+  explicit Comparing(std::string_view yaml = kRules, Duration patience = kPatience,
+                     size_t buffer_bytes = limits::kBufferBytesMax)
+      : rules_(RulesOf(yaml)), patience_(patience), buffer_bytes_(buffer_bytes) {
     Open({});
   }
 
@@ -104,7 +105,7 @@ class Comparing {
     auto store = MakeHeapKeyedStore({"stage", KeyGroupsOf(0, 1)}, restore);
     ASSERT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
-    op_ = MakeComparator({rules_, patience_});
+    op_ = MakeComparator({rules_, patience_, buffer_bytes_});
     bed_.context.keyed = store_.get();
     ASSERT_TRUE(op_->Open(bed_.context).ok());
   }
@@ -125,6 +126,7 @@ class Comparing {
 
   const std::shared_ptr<const ShadowRules> rules_;
   const Duration patience_;
+  const size_t buffer_bytes_;
   testing::OperatorBed bed_;
   testing::MemorySnapshots snapshots_;
   std::optional<StateSnapshot> snapshot_;
