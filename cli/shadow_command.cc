@@ -1,14 +1,10 @@
 // weir shadow: two versions of a job on the same input, compared, and a verdict.
-//
-//   DIR/report.json, report.html    what there is to read
-//   DIR/work/                       both versions, packed; the woven job's data and its results
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <filesystem>
 #include <iostream>
 #include <iterator>
@@ -21,6 +17,7 @@
 #include "cli/running_job.h"
 #include "cli/shadow_cluster.h"
 #include "cli/shadow_cost.h"
+#include "cli/shadow_folder.h"
 #include "cli/shadow_reports.h"
 #include "core/child_process.h"
 #include "runtime/checkpoint/checkpoint_fit.h"
@@ -79,68 +76,22 @@ Status Pack(Side& side, const std::string& from, const std::function<bool()>& st
   return absl::OkStatus();
 }
 
-// Names in the report's folder.
-constexpr const char* kWork = "work/";
-constexpr const char* kBaseline = "work/baseline.version";
-constexpr const char* kCandidate = "work/candidate.version";
-constexpr const char* kFrom = "work/from";
-constexpr const char* kRules = "work/rules.yaml";
-constexpr const char* kWhere = "work/where";  // a coordinator's address; empty: this machine
-constexpr const char* kJob = "work/job";      // of that cluster
-constexpr const char* kResults = "work/results";
-constexpr const char* kPatience = "work/patience";
-constexpr const char* kDay = "work/day";
-constexpr const char* kCost = "work/cost/";
-constexpr const char* kEnded = "work/done";
-constexpr const char* kRemoving = "removing-work";  // there while work/ is removed
-
-std::string DayOf(Timestamp time) { return FormatTimestamp(time).substr(0, 10); }
-
-// A run of the same versions and rules that has not ended goes on; any other makes room. Known
-// differences expire by the day on which it began, which comes back.
-StatusOr<std::string> PrepareFolder(Environment& env, ObjectStore& folder, const Side& baseline,
-                                    const Side& candidate, std::string_view from,
-                                    std::string_view rules, std::string_view where,
-                                    std::string_view patience) {
-  const std::pair<const char*, std::string_view> wanted[] = {{kBaseline, baseline.packed},
-                                                             {kCandidate, candidate.packed},
-                                                             {kFrom, from},
-                                                             {kRules, rules},
-                                                             {kWhere, where},
-                                                             {kPatience, patience}};
-  WEIR_ASSIGN_OR_RETURN(const bool ended, folder.Exists(kEnded));
-  WEIR_ASSIGN_OR_RETURN(const bool removing, folder.Exists(kRemoving));
-  WEIR_ASSIGN_OR_RETURN(const bool ours, folder.Exists(kBaseline));
-  if (!ours && !removing) {
-    // What a shadow writes first is not there.
-    const StatusOr<std::vector<ObjectInfo>> there = folder.List(kWork);
-    if (there.ok() && !there->empty()) {
-      return absl::FailedPreconditionError(
-          fmt::format("{} holds files of something else than a shadow; name another folder with "
-                      "--report",
-                      folder.Location(kWork)));
+// False: one of them cannot be; that has been told, and exit_code says how to end.
+bool PackBoth(Side& baseline, Side& candidate, const std::string& from, SignalThread& signals,
+              int& exit_code) {
+  std::atomic<bool> stopped = false;
+  signals.Watch([&stopped](int) { stopped = true; });
+  for (Side* side : {&baseline, &candidate}) {
+    const Status packed = Pack(
+        *side, from, [&stopped] { return stopped.load(); }, exit_code);
+    if (!packed.ok()) {
+      exit_code = absl::IsCancelled(packed) ? kInterrupted : ExitCodeOf(packed);
+      if (exit_code != kInterrupted) PrintError(packed);
     }
+    if (exit_code != kDone) break;
   }
-  bool other = ended || removing;
-  for (const auto& [name, bytes] : wanted) {
-    const StatusOr<std::string> there = folder.Get(name);
-    other |= there.ok() && *there != bytes;
-  }
-  if (other) {
-    // Whoever is killed in between would leave a part, and the next one would go on with it.
-    WEIR_RETURN_IF_ERROR(folder.Put(kRemoving, ""));
-    WEIR_RETURN_IF_ERROR(folder.DeletePrefix(kWork));
-  }
-  if (other || !ours) {
-    // A verdict of an earlier run is none of this one, which may end without any.
-    const std::string names[] = {kRemoving, "report.json", "report.html"};
-    WEIR_RETURN_IF_ERROR(folder.Delete(names));
-  }
-  for (const auto& [name, bytes] : wanted) WEIR_RETURN_IF_ERROR(folder.Put(name, bytes));
-  if (StatusOr<std::string> day = folder.Get(kDay); day.ok()) return day;
-  std::string today = DayOf(env.clock.Now());
-  WEIR_RETURN_IF_ERROR(folder.Put(kDay, today));
-  return today;
+  signals.Stop();
+  return exit_code == kDone;
 }
 
 // A parameter that a version has of its own stands in place of that of both.
@@ -157,11 +108,14 @@ std::vector<std::string> Joined(const std::vector<std::string>& common,
   return all;
 }
 
-// To end the sources early is only fair where all versions get their rows from the same one.
-Status CheckSharesSources(const JobGraph& baseline, const JobGraph& candidate) {
+// Neither reaches outside; and where the sources are to `end_early`, all versions get their rows
+// from the same one, as anything else would not be fair.
+Status CheckComparable(const JobGraph& baseline, const JobGraph& candidate, bool end_early) {
+  WEIR_RETURN_IF_ERROR(shadow::CheckStaysInside(baseline, shadow::Version::kBaseline));
+  WEIR_RETURN_IF_ERROR(shadow::CheckStaysInside(candidate, shadow::Version::kCandidate));
   for (const JobGraph* graph : {&baseline, &candidate}) {
     for (const StageSpec& stage : graph->stages) {
-      if (stage.role != StageRole::kSource ||
+      if (!end_early || stage.role != StageRole::kSource ||
           shadow::SharesSource(baseline, candidate, stage.name)) {
         continue;
       }
@@ -200,26 +154,14 @@ Status CheckReads(const BuiltJob& built, const std::string& from) {
   return fit.Check(named.manifest.checkpoint, /*drop_state=*/true);
 }
 
-// The number of the checkpoint of `job` with which a run that has not ended began; 0: none.
-CheckpointId BegunWith(ObjectStore& folder, const std::string& job) {
-  const StatusOr<bool> ended = folder.Exists(kEnded);
-  const StatusOr<std::string> from = folder.Get(kFrom);
-  if (!from.ok() || ended.value_or(true)) return 0;
-  const std::filesystem::path path(*from);
-  const std::string name = path.filename();
-  CheckpointId checkpoint = 0;
-  if (path.parent_path().filename() != job || !name.starts_with("chk-")) return 0;
-  std::from_chars(name.data() + 4, name.data() + name.size(), checkpoint);
-  return checkpoint;
-}
-
 // The baseline is a job of a cluster: the side gets what it was submitted with, and the candidate
 // its parameters where it is given no others.
 StatusOr<std::unique_ptr<RunningJob>> OpenRunningJob(const ShadowFlags& flags, ObjectStore& folder,
                                                      Side& baseline, Side& candidate) {
   WEIR_ASSIGN_OR_RETURN(RestClient client, OpenCluster(flags.cluster));
-  WEIR_ASSIGN_OR_RETURN(auto running, RunningJob::Open(std::move(client), flags.baseline,
-                                                       BegunWith(folder, flags.baseline)));
+  WEIR_ASSIGN_OR_RETURN(auto running,
+                        RunningJob::Open(std::move(client), flags.baseline,
+                                         shadow_folder::BegunWith(folder, flags.baseline)));
   std::vector<std::string> of_job;
   for (const auto& [name, value] : running->parameters()) of_job.push_back(name + "=" + value);
   for (Side* side : {&baseline, &candidate}) {
@@ -290,14 +232,14 @@ std::optional<uint64_t> Run(const Comparison& comparison, const ShadowFlags& fla
     if (comparison.beginning != nullptr) there.beginning = comparison.beginning->manifest;
     there.from = comparison.from;
     there.folder = &folder;
-    there.job = kJob;
-    there.results = kResults;
+    there.job = shadow_folder::kJob;
+    there.results = shadow_folder::kResults;
     there.enough = comparison.enough;
     return RunOnCluster(*comparison.cluster, there, signals, process, exit_code);
   }
   LocalJobOptions options = LocalOptionsOf(comparison.woven);
   options.beginning = comparison.beginning;
-  options.data_dir = folder.Location("work/data");
+  options.data_dir = folder.Location(shadow_folder::kData);
   options.parallelism = flags.parallelism;
   options.workers = 1;  // of each part
   options.memory_bytes = comparison.memory_bytes;
@@ -322,13 +264,38 @@ StatusOr<Cost> CostOf(const ShadowFlags& flags, const std::string& from, LocalOb
   // An input that ends is read to its end, also what the comparison has not seen of it.
   if (flags.records > 0 || !flags.time.empty()) options.records = records;
   options.folder = &folder;
-  options.baseline = kBaseline;
-  options.candidate = kCandidate;
-  options.work = kCost;
+  options.baseline = shadow_folder::kBaseline;
+  options.candidate = shadow_folder::kCandidate;
+  options.work = shadow_folder::kCost;
   options.stopped = [&stopped] { return stopped.load(); };
   StatusOr<Cost> cost = MeasureCost(options);
   signals.Stop();
   return cost;
+}
+
+// Flags that are numbers with a unit.
+struct Settings {
+  uint64_t memory_bytes = 0;
+  Duration checkpoint_interval = 0;
+  Duration time = 0;  // 0: to the end of the input
+};
+
+template <class Value>
+StatusOr<Value> OfFlag(const char* flag, StatusOr<Value> value) {
+  if (!value.ok()) return Annotate(value.status(), flag);
+  return value;
+}
+
+StatusOr<Settings> SettingsOf(const ShadowFlags& flags) {
+  Settings settings;
+  WEIR_ASSIGN_OR_RETURN(settings.memory_bytes, OfFlag("--memory", ParseSize(flags.memory)));
+  WEIR_ASSIGN_OR_RETURN(settings.checkpoint_interval,
+                        OfFlag("--checkpoint-interval", ParseDuration(flags.checkpoint_interval)));
+  WEIR_RETURN_IF_ERROR(OfFlag("--patience", ParseDuration(flags.patience)).status());
+  if (flags.time.empty()) return settings;
+  WEIR_ASSIGN_OR_RETURN(settings.time, OfFlag("--for", ParseDuration(flags.time)));
+  if (settings.time == 0) return absl::InvalidArgumentError("--for: expected more than no time");
+  return settings;
 }
 
 }  // namespace
@@ -360,23 +327,8 @@ int RunPack(const PackFlags& flags) {
 int Shadow(const ShadowFlags& flags) {
   InstallCrashHandler();
   SignalThread signals({SIGHUP, SIGINT, SIGTERM});  // before any thread starts
-  const StatusOr<uint64_t> memory = ParseSize(flags.memory);
-  if (!memory.ok()) return PrintError(Annotate(memory.status(), "--memory")), kUsage;
-  const StatusOr<Duration> interval = ParseDuration(flags.checkpoint_interval);
-  if (!interval.ok()) {
-    return PrintError(Annotate(interval.status(), "--checkpoint-interval")), kUsage;
-  }
-  Duration time = 0;
-  if (!flags.time.empty()) {
-    const StatusOr<Duration> given = ParseDuration(flags.time);
-    if (!given.ok()) return PrintError(Annotate(given.status(), "--for")), kUsage;
-    if (*given == 0) {
-      return PrintError(absl::InvalidArgumentError("--for: expected more than no time")), kUsage;
-    }
-    time = *given;
-  }
-  const StatusOr<Duration> patience = ParseDuration(flags.patience);
-  if (!patience.ok()) return PrintError(Annotate(patience.status(), "--patience")), kUsage;
+  const StatusOr<Settings> settings = SettingsOf(flags);
+  if (!settings.ok()) return PrintError(settings.status()), kUsage;
   Environment& env = RealEnvironment();
   Side baseline{"baseline", {flags.baseline, Joined(flags.parameters, flags.baseline_parameters)}};
   Side candidate{"candidate",
@@ -403,32 +355,17 @@ int Shadow(const ShadowFlags& flags) {
     from = running->checkpoint();
   }
   int exit_code = kDone;
-  std::atomic<bool> stopped = false;
-  signals.Watch([&stopped](int) { stopped = true; });
-  for (Side* side : {&baseline, &candidate}) {
-    const Status packed = Pack(
-        *side, from, [&stopped] { return stopped.load(); }, exit_code);
-    if (absl::IsCancelled(packed)) return kInterrupted;
-    if (!packed.ok()) return PrintError(packed), ExitCodeOf(packed);
-    if (exit_code != kDone) return exit_code;
-  }
-  signals.Stop();
-  for (const Status& inside :
-       {shadow::CheckStaysInside(baseline.version.graph, shadow::Version::kBaseline),
-        shadow::CheckStaysInside(candidate.version.graph, shadow::Version::kCandidate)}) {
-    if (!inside.ok()) return PrintError(inside), ExitCodeOf(inside);
-  }
-  if (flags.records > 0 || time > 0) {
-    const Status shares = CheckSharesSources(baseline.version.graph, candidate.version.graph);
-    if (!shares.ok()) return PrintError(shares), ExitCodeOf(shares);
-  }
+  if (!PackBoth(baseline, candidate, from, signals, exit_code)) return exit_code;
+  const Status comparable = CheckComparable(baseline.version.graph, candidate.version.graph,
+                                            flags.records > 0 || settings->time > 0);
+  if (!comparable.ok()) return PrintError(comparable), ExitCodeOf(comparable);
   std::string rules;
   if (!flags.rules.empty()) {
     StatusOr<std::string> bytes = ReadFile(env.disk, flags.rules);
     if (!bytes.ok()) return PrintError(Annotate(bytes.status(), "--rules")), kConfiguration;
     rules = *std::move(bytes);
     // Errors are told before an earlier run makes room. They do not depend on the day.
-    const auto checked = shadow::RulesOn(DayOf(env.clock.Now()), rules, flags.rules);
+    const auto checked = shadow::RulesOn(shadow_folder::DayOf(env.clock.Now()), rules, flags.rules);
     if (!checked.ok()) return PrintError(checked.status()), kConfiguration;
   }
   std::optional<RestClient> cluster;
@@ -441,8 +378,9 @@ int Shadow(const ShadowFlags& flags) {
   const auto lock = LockDataFolder(env, report_folder, "--report");
   if (!lock.ok()) return PrintError(lock.status()), ExitCodeOf(lock.status());
   const StatusOr<std::string> day =
-      PrepareFolder(env, folder, baseline, candidate, from, rules,
-                    cluster ? cluster->coordinator().ToString() : "", flags.patience);
+      shadow_folder::Prepare(env, folder,
+                             {baseline.packed, candidate.packed, from, rules,
+                              cluster ? cluster->coordinator().ToString() : "", flags.patience});
   if (!day.ok()) return PrintError(day.status()), ExitCodeOf(day.status());
   const StatusOr<std::shared_ptr<const shadow::ShadowRules>> parsed =
       shadow::RulesOn(*day, rules, flags.rules);
@@ -450,10 +388,10 @@ int Shadow(const ShadowFlags& flags) {
 
   JobFlags woven;
   woven.library = shadow::kShadowJob;
-  const std::string results = folder.Location(kResults);
-  woven.parameters = {"baseline=" + folder.Location(kBaseline),
-                      "candidate=" + folder.Location(kCandidate),
-                      "rules=" + folder.Location(kRules),
+  const std::string results = folder.Location(shadow_folder::kResults);
+  woven.parameters = {"baseline=" + folder.Location(shadow_folder::kBaseline),
+                      "candidate=" + folder.Location(shadow_folder::kCandidate),
+                      "rules=" + folder.Location(shadow_folder::kRules),
                       "day=" + *day,
                       "out=" + results,
                       "patience=" + flags.patience};
@@ -462,9 +400,13 @@ int Shadow(const ShadowFlags& flags) {
 
   auto beginning = BeginningOf(from, baseline, candidate);
   if (!beginning.ok()) return PrintError(beginning.status()), ExitCodeOf(beginning.status());
-  const Comparison comparison{
-      *loaded,   *std::move(beginning),         from, std::move(cluster), *memory,
-      *interval, EnoughFor(flags.records, time)};
+  const Comparison comparison{*loaded,
+                              *std::move(beginning),
+                              from,
+                              std::move(cluster),
+                              settings->memory_bytes,
+                              settings->checkpoint_interval,
+                              EnoughFor(flags.records, settings->time)};
   const ShadowSubject subject{
       baseline.version, candidate.version, from, CommandText(flags.command), rules, *parsed,
       results};
@@ -490,7 +432,7 @@ int Shadow(const ShadowFlags& flags) {
   std::move(cost->notes.begin(), cost->notes.end(), std::back_inserter(report->verdict.notes));
   const Status written = WriteReports(*report, folder);
   if (!written.ok()) return process.Fail(written);
-  const Status ended = folder.Put(kEnded, report->written_at);
+  const Status ended = folder.Put(shadow_folder::kEnded, report->written_at);
   if (!ended.ok()) return process.Fail(ended);
   std::cout << (flags.cluster.output == "json" ? ReportJson(*report)
                                                : ReportTable(*report, isatty(STDOUT_FILENO) != 0));
