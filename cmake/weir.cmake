@@ -35,11 +35,12 @@ function(weir_proto target proto)
   add_dependencies(${target} ${target}_${stem}_proto)
 endfunction()
 
-# weir_test(name SOURCES ... [LABEL fast|slow] [SANITIZE] [TIMEOUT seconds] [LINK targets]): a GoogleTest binary, one of ctest's
-# tests. SANITIZE marks what can race or overflow: scripts/test.sh --all builds the target weir_sanitized_tests, which is all of
-# these, with ASan+UBSan and with TSan, and runs `ctest -L sanitize` there. The label is the test's own, beside fast or slow.
+# weir_test(name SOURCES ... [LABEL fast|slow] [SLOW filters] [SANITIZE] [TIMEOUT seconds] [LINK targets]): a GoogleTest binary, one
+# of ctest's tests. Those of it that SLOW names ("Suite.Test*" ...) are a slow test of their own, name_slow. SANITIZE marks what
+# can race or overflow: scripts/test.sh --all builds the target weir_sanitized_tests, which is all of these, with ASan+UBSan and
+# with TSan, and runs `ctest -L sanitize` there. The label is the test's own, beside fast or slow.
 function(weir_test name)
-  cmake_parse_arguments(ARG "SANITIZE" "LABEL;TIMEOUT" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "SANITIZE" "LABEL;TIMEOUT" "SOURCES;LINK;SLOW" ${ARGN})
   if(ARG_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "weir_test(${name}): unknown arguments ${ARG_UNPARSED_ARGUMENTS}")
   endif()
@@ -60,11 +61,22 @@ function(weir_test name)
   add_executable(${name} ${ARG_SOURCES})
   weir_compile_quickly(TARGET ${name})
   target_link_libraries(${name} PRIVATE weir_testing weir GTest::gmock GTest::gtest GTest::gtest_main ${ARG_LINK})
-  add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES
+  set(tests ${name})
+  if(ARG_SLOW)
+    string(JOIN ":" slow ${ARG_SLOW})
+    add_test(NAME ${name} COMMAND ${name} "--gtest_filter=-${slow}")
+    add_test(NAME ${name}_slow COMMAND ${name} "--gtest_filter=${slow}")
+    list(APPEND tests ${name}_slow)
+  else()
+    add_test(NAME ${name} COMMAND ${name})
+  endif()
+  set_tests_properties(${tests} PROPERTIES
     LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${environment}")
+  if(ARG_SLOW)
+    set_tests_properties(${name}_slow PROPERTIES LABELS slow FAIL_REGULAR_EXPRESSION "Running 0 tests")
+  endif()
   if(ARG_SANITIZE)
-    set_property(TEST ${name} APPEND PROPERTY LABELS sanitize)
+    set_property(TEST ${tests} APPEND PROPERTY LABELS sanitize)
     if(NOT TARGET weir_sanitized_tests)
       add_custom_target(weir_sanitized_tests)
     endif()

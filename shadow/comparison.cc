@@ -7,6 +7,7 @@
 
 #include "core/hash.h"
 #include "shadow/limits.h"
+#include "shadow/matching.h"
 
 namespace weir::shadow {
 namespace {
@@ -81,7 +82,7 @@ void RecordComparer::Compare(const KeyedRecords& records, OutputStatistics& stat
 RecordComparer::Pairing RecordComparer::Pair(const std::vector<std::string_view>& baseline,
                                              const std::vector<std::string_view>& others) {
   Pairing pairing;
-  pairing.partner.assign(baseline.size(), kNone);
+  pairing.partner.assign(baseline.size(), kUnmatched);
   pairing.differences.resize(baseline.size());
   std::multimap<std::string_view, size_t> open;
   for (size_t i = 0; i < others.size(); ++i) open.emplace(others[i], i);
@@ -137,13 +138,22 @@ void RecordComparer::PairRest(const std::vector<std::string_view>& baseline,
       candidates.push_back({fields, x, y});
     }
   }
-  std::sort(candidates.begin(), candidates.end());
-  std::vector<bool> left_taken(left.size());
+  // Of those that are equal under the rules, as many as can be.
+  std::vector<size_t> partners(left.size(), kUnmatched);
+  MatchMost(partners, right.size(),
+            [&](size_t x, size_t y) { return candidates[x * right.size() + y].fields == 0; });
   std::vector<bool> right_taken(right.size());
+  for (size_t x = 0; x < left.size(); ++x) {
+    if (partners[x] != kUnmatched) right_taken[partners[x]] = true;
+  }
+  std::sort(candidates.begin(), candidates.end());
   for (const Candidate& one : candidates) {
-    if (left_taken[one.x] || right_taken[one.y]) continue;
-    left_taken[one.x] = right_taken[one.y] = true;
-    meet(left[one.x], right[one.y]);
+    if (partners[one.x] != kUnmatched || right_taken[one.y]) continue;
+    right_taken[one.y] = true;
+    partners[one.x] = one.y;
+  }
+  for (size_t x = 0; x < left.size(); ++x) {
+    if (partners[x] != kUnmatched) meet(left[x], right[partners[x]]);
   }
   size_t y = 0;
   std::erase_if(right, [&](size_t) { return right_taken[y++]; });
@@ -151,7 +161,7 @@ void RecordComparer::PairRest(const std::vector<std::string_view>& baseline,
 
 void RecordComparer::Count(const Pairing& pairing, Comparison& comparison) const {
   for (size_t i = 0; i < pairing.partner.size(); ++i) {
-    if (pairing.partner[i] == kNone) {
+    if (pairing.partner[i] == kUnmatched) {
       ++comparison.missing;
     } else if (pairing.differences[i].empty()) {
       ++comparison.matched;
@@ -169,8 +179,8 @@ void RecordComparer::CountFields(const KeyedRecords& records, size_t record,
                                  const Pairing& candidate, const Pairing& again,
                                  OutputStatistics& statistics) {
   const std::string_view text = records.baseline[record];
-  const bool candidate_missing = candidate.partner[record] == kNone;
-  const bool again_missing = again.partner[record] == kNone;
+  const bool candidate_missing = candidate.partner[record] == kUnmatched;
+  const bool again_missing = again.partner[record] == kUnmatched;
   statistics.missing.Add(records.block, candidate_missing, again_missing);
   if (candidate_missing) {
     statistics.AddSample(Sample("missing", records, text, "", !again_missing));

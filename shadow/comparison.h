@@ -35,10 +35,9 @@ class RecordComparer {
   void Compare(const KeyedRecords& records, OutputStatistics& statistics);
 
  private:
-  static constexpr size_t kNone = SIZE_MAX;
   // Which of the others' records is the counterpart of each of the baseline's.
   struct Pairing {
-    std::vector<size_t> partner;  // by the baseline's record; kNone: missing
+    std::vector<size_t> partner;  // by the baseline's record; kUnmatched: missing
     std::vector<size_t> extra;    // of the others, without counterpart
     std::vector<std::vector<FieldDifference>> differences;  // beside partner
     bool reordered = false;

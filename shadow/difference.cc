@@ -9,6 +9,7 @@
 #include "core/hash.h"
 #include "core/utf8.h"
 #include "shadow/limits.h"
+#include "shadow/matching.h"
 
 namespace weir::shadow {
 namespace {
@@ -102,7 +103,8 @@ int FieldValue::Compare(const FieldValue& a, const FieldValue& b) {
   return a.shown.compare(b.shown);
 }
 
-RecordDiffer::RecordDiffer(const OutputRules& rules) : rules_(rules) {}
+RecordDiffer::RecordDiffer(const OutputRules& rules)
+    : rules_(rules), tolerant_(rules.fields.tolerant()) {}
 
 const std::vector<FieldDifference>& RecordDiffer::Compare(std::string_view left,
                                                           std::string_view right) {
@@ -246,38 +248,50 @@ bool RecordDiffer::SameElements(const std::vector<JsonValue>& left,
   return true;
 }
 
-// Takes equal texts out, then what is equal under the rules; the rest meets in the order of its
-// texts.
-void RecordDiffer::CompareMultisets(std::vector<JsonValue>& left, std::vector<JsonValue>& right,
-                                    State state, int depth) {
-  std::multimap<std::string, JsonValue> open;
-  for (const JsonValue& element : right) open.emplace(TextOf(element), element);
+std::vector<size_t> RecordDiffer::MatchElements(const std::vector<JsonValue>& left,
+                                                const std::vector<JsonValue>& right, State state,
+                                                int depth) {
+  std::multimap<std::string, size_t> open;
+  for (size_t i = 0; i < right.size(); ++i) open.emplace(TextOf(right[i]), i);
+  std::vector<size_t> partners(left.size(), kUnmatched);
+  for (size_t i = 0; i < left.size(); ++i) {
+    const auto found = open.find(TextOf(left[i]));
+    if (found == open.end()) continue;
+    partners[i] = found->second;
+    open.erase(found);
+  }
+  if (!tolerant_ || open.empty() ||
+      left.size() * right.size() > limits::kListMatchMax * limits::kListMatchMax) {
+    return partners;
+  }
+  const bool outer = std::exchange(count_only_, true);
+  const bool outer_differs = differs_;
+  MatchMost(partners, right.size(), [&](size_t l, size_t r) {
+    differs_ = false;
+    CompareValues(left[l], right[r], state, depth + 1);
+    return !differs_;
+  });
+  count_only_ = outer;
+  differs_ = outer_differs;
+  return partners;
+}
+
+// What has no like meets in the order of its texts.
+void RecordDiffer::CompareMultisets(const std::vector<JsonValue>& left,
+                                    const std::vector<JsonValue>& right, State state, int depth) {
+  const std::vector<size_t> partners = MatchElements(left, right, state, depth);
   std::vector<JsonValue> rest_left;
-  for (const JsonValue& element : left) {
-    const auto found = open.find(TextOf(element));
-    if (found != open.end()) {
-      open.erase(found);
+  std::vector<bool> taken(right.size());
+  for (size_t i = 0; i < left.size(); ++i) {
+    if (partners[i] == kUnmatched) {
+      rest_left.push_back(left[i]);
     } else {
-      rest_left.push_back(element);
+      taken[partners[i]] = true;
     }
   }
   std::vector<JsonValue> rest_right;
-  for (auto& [text, element] : open) rest_right.push_back(element);
-  if (rest_left.size() * rest_right.size() <= limits::kListMatchMax * limits::kListMatchMax) {
-    const bool outer = std::exchange(count_only_, true);
-    const bool outer_differs = differs_;
-    std::erase_if(rest_left, [&](const JsonValue& element) {
-      for (auto it = rest_right.begin(); it != rest_right.end(); ++it) {
-        differs_ = false;
-        CompareValues(element, *it, state, depth + 1);
-        if (differs_) continue;
-        rest_right.erase(it);
-        return true;
-      }
-      return false;
-    });
-    count_only_ = outer;
-    differs_ = outer_differs;
+  for (size_t i = 0; i < right.size(); ++i) {
+    if (!taken[i]) rest_right.push_back(right[i]);
   }
   const size_t common = std::min(rest_left.size(), rest_right.size());
   for (size_t i = 0; i < common; ++i) {

@@ -77,8 +77,11 @@ class RecordDiffer {
   void CompareValues(const JsonValue& left, const JsonValue& right, State state, int depth);
   void CompareObjects(const JsonValue& left, const JsonValue& right, State state, int depth);
   void CompareLists(const JsonValue& left, const JsonValue& right, State state, int depth);
-  void CompareMultisets(std::vector<JsonValue>& left, std::vector<JsonValue>& right, State state,
-                        int depth);
+  void CompareMultisets(const std::vector<JsonValue>& left, const std::vector<JsonValue>& right,
+                        State state, int depth);
+  // Pairs as many as are equal under the rules: by left element, kUnmatched if it has no like.
+  std::vector<size_t> MatchElements(const std::vector<JsonValue>& left,
+                                    const std::vector<JsonValue>& right, State state, int depth);
   bool SameElements(const std::vector<JsonValue>& left, const std::vector<JsonValue>& right);
   bool ScalarsMatch(const JsonValue& left, const JsonValue& right, const FieldRule& rule) const;
   void Add(Change change, const JsonValue* left, const JsonValue* right, State state);
@@ -91,6 +94,7 @@ class RecordDiffer {
   bool HasFields(const JsonValue& root);
 
   const OutputRules& rules_;
+  const bool tolerant_;
   JsonParser left_parser_;
   JsonParser right_parser_;
   RecordWriter writer_;

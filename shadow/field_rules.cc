@@ -121,6 +121,12 @@ struct FieldRulesBuilder::Subsets {
   bool overflow = false;
 };
 
+bool FieldRules::tolerant() const {
+  return std::any_of(states_.begin(), states_.end(), [](const Node& node) {
+    return node.rule.absolute || node.rule.relative || node.rule.within;
+  });
+}
+
 FieldRulesBuilder::FieldRulesBuilder() : root_(std::make_unique<Pattern>()) {}
 FieldRulesBuilder::~FieldRulesBuilder() = default;
 FieldRulesBuilder::FieldRulesBuilder(FieldRulesBuilder&&) noexcept = default;

@@ -58,6 +58,8 @@ class FieldRules {
   State Elements(State state) const { return states_[state].elements; }
   // The rule of a field by the path that a difference has; of kLinePath and the like the root's.
   const FieldRule& At(std::string_view path) const;
+  // Whether any two values that differ may be equal.
+  bool tolerant() const;
 
  private:
   friend class FieldRulesBuilder;

@@ -67,6 +67,14 @@ TEST_F(ComparisonTest, RecordsOfOneKeyMeetThoseTheyDifferLeastFrom) {
   EXPECT_EQ(found_.fields.size(), 1u);
 }
 
+// 1.5 meets 0.9 and 1.0, but 2.0 only 1.0.
+TEST_F(ComparisonTest, AsManyRecordsOfOneKeyAsCanBeMeetWithinTolerance) {
+  const char* yaml = "all: {key: id, numbers: {absolute: 1}}";
+  Compare({"{\"a\":1.5}", "{\"a\":2.0}"}, {"{\"a\":1.5}", "{\"a\":2.0}"},
+          {"{\"a\":1.0}", "{\"a\":0.9}"}, yaml);
+  EXPECT_EQ(found_.candidate.matched, 2u);
+}
+
 TEST_F(ComparisonTest, OrderCountsOnlyWhereItIsAskedFor) {
   Compare({"{\"a\":1}", "{\"a\":2}"}, {"{\"a\":1}", "{\"a\":2}"}, {"{\"a\":2}", "{\"a\":1}"},
           "all: {key: id, ordered: true}");

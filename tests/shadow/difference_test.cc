@@ -79,6 +79,15 @@ TEST(DifferenceTest, UnorderedListsAreMultisets) {
   EXPECT_THAT(Compare(R"({"l":[1,2,3]})", R"({"l":[3,1]})", yaml), ElementsAre("l[*] removed 2->"));
 }
 
+// Whoever met the first that is near enough, or the equal one, would leave another without its own.
+TEST(DifferenceTest, AsManyElementsAsCanBeMeetWithinTolerance) {
+  const char* yaml = "all: {unordered: [l], fields: {'l[*]': {absolute: 1}}}";
+  EXPECT_THAT(Compare(R"({"l":[1.0,2.0,3.0]})", R"({"l":[1.5,2.5,0.5]})", yaml), IsEmpty());
+  EXPECT_THAT(Compare(R"({"l":[1,2]})", R"({"l":[2,3]})", yaml), IsEmpty());
+  EXPECT_THAT(Compare(R"({"l":[1,2,3,4,5,6]})", R"({"l":[2,3,4,5,6,7]})", yaml), IsEmpty());
+  EXPECT_THAT(Compare(R"({"l":[1,2]})", R"({"l":[2,4]})", yaml), ElementsAre("l[*] value 1->4"));
+}
+
 TEST(DifferenceTest, NumbersMayBeWithinTolerance) {
   const char* yaml = "all: {fields: {a: {absolute: 0.01}, r: {relative: 0.01}}}";
   EXPECT_THAT(Compare(R"({"a":1.0,"r":1000})", R"({"a":1.009,"r":1009.5})", yaml), IsEmpty());
