@@ -40,13 +40,15 @@ Status SendFiles(const RestClient& client, const LoadedJob& loaded) {
     return absl::FailedPreconditionError(
         loaded.library.path() + " has changed while it was being submitted; submit it again");
   }
-  if (Status sent = client.SendBlob(loaded.library.sha256(), *library); !sent.ok()) {
-    return Annotate(sent, loaded.library.path());
-  }
+  // Where nobody answers, that is no fault of the file.
+  const auto send = [&](std::string_view name, const std::string& sha256,
+                        const std::string& bytes) {
+    const Status sent = client.SendBlob(sha256, bytes);
+    return absl::IsUnavailable(sent) ? sent : Annotate(sent, name);
+  };
+  WEIR_RETURN_IF_ERROR(send(loaded.library.path(), loaded.library.sha256(), *library));
   for (const Resource& resource : loaded.parameters.resources()) {
-    if (Status sent = client.SendBlob(resource.sha256, resource.bytes); !sent.ok()) {
-      return Annotate(sent, resource.name);
-    }
+    WEIR_RETURN_IF_ERROR(send(resource.name, resource.sha256, resource.bytes));
   }
   return absl::OkStatus();
 }

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <vector>
 
+#include "core/json.h"
 #include "core/limits.h"
 #include "core/time.h"
 
@@ -124,6 +125,14 @@ void RuleYaml::Load(std::string_view yaml,
   if (yaml.size() > limits::kRulesFileBytesMax) {
     return Error(1, fmt::format("the file has {} bytes; a rules file has at most {}", yaml.size(),
                                 limits::kRulesFileBytesMax));
+  }
+  // yaml-cpp reads anything, and takes what is no UTF-8 for U+FFFD.
+  for (size_t begin = 0, line = 1; begin < yaml.size(); ++line) {
+    const size_t end = std::min(yaml.find('\n', begin), yaml.size());
+    if (!IsValidUtf8(yaml.substr(begin, end - begin))) {
+      return Error(static_cast<int>(line), "this is not UTF-8");
+    }
+    begin = end + 1;
   }
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(yaml));

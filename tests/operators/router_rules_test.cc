@@ -5,7 +5,6 @@
 
 #include "tests/operators/rules_harness.h"
 
-
 namespace weir::testing {
 namespace {
 
@@ -199,6 +198,8 @@ TEST(RouterRules, WhatIsNotYamlIsToldWithItsLine) {
   EXPECT_THAT(Errors("match: first\nrules: [\n  {to: x\n"), ElementsAre(HasSubstr("rules.yaml:")));
   EXPECT_THAT(Errors("a: b: c"), ElementsAre(HasSubstr("rules.yaml:1: not YAML")));
   EXPECT_THAT(Errors(""), ElementsAre(HasSubstr("the file is empty")));
+  EXPECT_THAT(Errors("# gr\xc3\xbc\xc3\x9f\n# gr\xfc\xdf\n"),
+              ElementsAre(HasSubstr("rules.yaml:2: this is not UTF-8")));
   EXPECT_THAT(Errors("- 1"), ElementsAre(HasSubstr("rules.yaml:1: ")));
   EXPECT_THAT(Errors("just text"), ElementsAre(HasSubstr("rules.yaml:1: ")));
   EXPECT_THAT(Errors("match: first\n---\nmatch: all"),
