@@ -10,6 +10,7 @@
 #include "core/hash.h"
 #include "core/limits.h"
 #include "operators/transforms/process.h"
+#include "shadow/keys_in_state.h"
 #include "shadow/limits.h"
 #include "shadow/match_buffer.h"
 #include "shadow/waiting.h"
@@ -27,12 +28,9 @@ struct Target {
   OutputStatistics statistics;  // of what was found since they were taken
 };
 
-// What the operator and its function share.
 class Targets {
  public:
   explicit Targets(std::shared_ptr<const ShadowRules> rules) : rules_(std::move(rules)) {}
-
-  std::optional<Timestamp> first_watermark;
 
   Target& Of(std::string_view output) {
     auto at = targets_.find(output);
@@ -61,16 +59,26 @@ class Targets {
   std::map<std::string, Target, std::less<>> targets_;
 };
 
+// What the operator and its function share.
+struct Shared {
+  explicit Shared(const ComparatorOptions& options)
+      : targets(options.rules), in_state(options.keys_in_state) {}
+  Targets targets;
+  KeysInState in_state;
+  std::optional<Timestamp> first_watermark;
+};
+
 // Of records whose time is not before the watermark at their arrival.
 class Compare {
  public:
-  Compare(std::shared_ptr<Targets> targets, Duration patience)
-      : targets_(std::move(targets)), patience_(patience) {}
+  Compare(std::shared_ptr<Shared> shared, Duration patience)
+      : shared_(std::move(shared)), patience_(patience) {}
 
   Status Open(KeyedStore& store) {
     WEIR_ASSIGN_OR_RETURN(keys_, ValueState<WaitingKey>::Register(store, "keys"));
     WEIR_ASSIGN_OR_RETURN(texts_, ValueState<WaitingText>::Register(store, "texts"));
-    return absl::OkStatus();
+    WEIR_RETURN_IF_ERROR(NoteKeysOf(keys_));
+    return NoteKeysOf(texts_);
   }
 
   Status Process(const TappedRecord& record, ProcessContext<PartialResult>& context) {
@@ -80,8 +88,8 @@ class Compare {
   Status OnTimer(TimerKind, Timestamp time, ProcessContext<PartialResult>& context) {
     WEIR_ASSIGN_OR_RETURN(std::optional<WaitingText> text, texts_.Get(context.key()));
     if (text && text->due <= time) {
-      WEIR_RETURN_IF_ERROR(texts_.Clear(context.key()));
-      Target& target = targets_->Of(text->text.output);
+      WEIR_RETURN_IF_ERROR(Clear(texts_, context.key()));
+      Target& target = shared_->targets.Of(text->text.output);
       if (CountUnkeyed(text->text.counts, target.rules, target.statistics)) {
         context.Emit({std::nullopt, std::move(text->text)});
       }
@@ -90,7 +98,7 @@ class Compare {
     if (!key || key->timer > time) return absl::OkStatus();
     if (key->counted && context.watermark() == kMaxTimestamp) CountKey(*key);
     CompareDue(*key, time, context.watermark());
-    if (key->empty()) return keys_.Clear(context.key());
+    if (key->empty()) return Clear(keys_, context.key());
     // What is counted may be ahead in one version, and is only known in the end.
     key->timer = kMaxTimestamp;
     for (const auto* waiting : key->versions()) {
@@ -119,13 +127,16 @@ class Compare {
     ++OfVersion(static_cast<Version>(record.version), counts.baseline, counts.again,
                 counts.candidate);
     if (counts.equal()) {
-      WEIR_RETURN_IF_ERROR(texts_.Clear(context.key()));
+      WEIR_RETURN_IF_ERROR(Clear(texts_, context.key()));
       WEIR_RETURN_IF_ERROR(context.RemoveTimer(TimerKind::kEventTime, waiting->due));
-      Target& target = targets_->Of(record.output);
+      Target& target = shared_->targets.Of(record.output);
       CountUnkeyed(counts, target.rules, target.statistics);
       return absl::OkStatus();
     }
-    if (first) WEIR_RETURN_IF_ERROR(context.SetTimer(TimerKind::kEventTime, waiting->due));
+    if (first) {
+      shared_->in_state.Add(FingerprintOf(record.meeting));
+      WEIR_RETURN_IF_ERROR(context.SetTimer(TimerKind::kEventTime, waiting->due));
+    }
     return texts_.Set(context.key(), *waiting);
   }
 
@@ -140,7 +151,7 @@ class Compare {
       waiting->block = BlockOf(context.time());
     }
     const auto version = static_cast<Version>(record.version);
-    const bool ordered = targets_->Of(waiting->output).rules.ordered;
+    const bool ordered = shared_->targets.Of(waiting->output).rules.ordered;
     if (!waiting->counted) {
       const bool early = context.watermark() == kMinTimestamp;
       Keep(version, record.text, {0, context.time(), early}, ordered, *waiting);
@@ -152,11 +163,27 @@ class Compare {
       TakeMatches(*waiting, waiting->Of(version).back().text);
     }
     if (waiting->empty()) {
-      WEIR_RETURN_IF_ERROR(keys_.Clear(context.key()));
+      WEIR_RETURN_IF_ERROR(Clear(keys_, context.key()));
       return context.RemoveTimer(TimerKind::kEventTime, waiting->timer);
     }
-    if (first) WEIR_RETURN_IF_ERROR(context.SetTimer(TimerKind::kEventTime, waiting->timer));
+    if (first) {
+      shared_->in_state.Add(FingerprintOf(record.meeting));
+      WEIR_RETURN_IF_ERROR(context.SetTimer(TimerKind::kEventTime, waiting->timer));
+    }
     return keys_.Set(context.key(), *waiting);
+  }
+
+  template <class State>
+  Status Clear(State& state, const StateKey& key) {
+    shared_->in_state.Remove(FingerprintOf(key.bytes));
+    return state.Clear(key);
+  }
+  template <class State>
+  Status NoteKeysOf(const State& state) {
+    return state.ForEach([this](std::string_view meeting, const auto&) {
+      shared_->in_state.Add(FingerprintOf(meeting));
+      return !shared_->in_state.has_all();
+    });
   }
 
   // Or counts instead, from now on.
@@ -182,7 +209,7 @@ class Compare {
     const CountedKey::Sum& a = counted.baseline;
     const CountedKey::Sum& b = counted.again;
     const CountedKey::Sum& c = counted.candidate;
-    OutputStatistics& to = targets_->Of(key.output).statistics;
+    OutputStatistics& to = shared_->targets.Of(key.output).statistics;
     to.baseline_records += a.records;
     to.again_records += b.records;
     to.candidate_records += c.records;
@@ -217,7 +244,7 @@ class Compare {
   // What all versions have is a match, of which nothing needs to wait; where order counts, only if
   // nothing before it waits. `place`: of the text that came last.
   void TakeMatches(WaitingKey& key, uint32_t place) {
-    Target& target = targets_->Of(key.output);
+    Target& target = shared_->targets.Of(key.output);
     const auto versions = key.versions();
     for (;;) {
       std::array<std::vector<Waiting>::iterator, kVersions> found;
@@ -248,7 +275,7 @@ class Compare {
     for (auto* waiting : key.versions()) {
       for (Waiting& one : *waiting) {
         if (std::exchange(one.early, false))
-          one.since = std::max(one.since, *targets_->first_watermark);
+          one.since = std::max(one.since, *shared_->first_watermark);
         any_due |= DueAfter(one.since) <= time;
       }
     }
@@ -256,7 +283,7 @@ class Compare {
     const auto is_young = [&](const Waiting& one) {
       return watermark != kMaxTimestamp && one.since > watermark - patience_ / 4;
     };
-    Target& target = targets_->Of(key.output);
+    Target& target = shared_->targets.Of(key.output);
     KeyedRecords records;
     records.key = key.key;
     records.block = key.block;
@@ -274,7 +301,7 @@ class Compare {
     for (size_t place = key.texts.size(); place-- > 0;) key.Forget(static_cast<uint32_t>(place));
   }
 
-  std::shared_ptr<Targets> targets_;
+  std::shared_ptr<Shared> shared_;
   Duration patience_;
   ValueState<WaitingKey> keys_;
   ValueState<WaitingText> texts_;
@@ -291,9 +318,9 @@ class Comparator final : public Operator {
  public:
   explicit Comparator(const ComparatorOptions& options)
       : patience_(options.patience),
-        targets_(std::make_shared<Targets>(options.rules)),
+        shared_(std::make_shared<Shared>(options)),
         buffer_(options.buffer_bytes),
-        inner_(Compare(targets_, options.patience), &MeetingOf) {}
+        inner_(Compare(shared_, options.patience), &MeetingOf) {}
 
   StatusOr<StateDescription> DescribeState() override { return inner_.DescribeState(); }
   Status Open(OperatorContext& context) override { return inner_.Open(context); }
@@ -343,10 +370,10 @@ class Comparator final : public Operator {
     return watermark < kMinTimestamp + patience_ ? kMinTimestamp : watermark - patience_;
   }
 
-  // Records meet in whatever order they come, but where that counts.
+  // To the state goes what something waits for there, and all where the order counts.
   void Take(const TappedRecord& record, Timestamp time) {
-    Target& target = targets_->Of(record.output);
-    if (target.rules.ordered) {
+    Target& target = shared_->targets.Of(record.output);
+    if (target.rules.ordered || shared_->in_state.MayHave(FingerprintOf(record.meeting))) {
       passed_.BeginRow(time).Emit(record);
       passed_.CommitRow();
     } else if (buffer_.Add(record, time)) {
@@ -368,19 +395,19 @@ class Comparator final : public Operator {
       if (progress.ok() && *progress == Progress::kDone) return Progress::kMoreOutput;
     }
     if (progress.ok() && *progress == Progress::kDone && std::exchange(watermark_waits_, false)) {
-      if (!targets_->first_watermark && watermark_ != kMinTimestamp) {
-        targets_->first_watermark = watermark_;
+      if (!shared_->first_watermark && watermark_ != kMinTimestamp) {
+        shared_->first_watermark = watermark_;
       }
       progress = inner_.OnWatermark(watermark_, out);
     }
     if (progress.ok() && *progress == Progress::kDone && std::exchange(results_wait_, false)) {
-      out.Emit(0, targets_->Take());
+      out.Emit(0, shared_->targets.Take());
     }
     return progress;
   }
 
   const Duration patience_;
-  const std::shared_ptr<Targets> targets_;
+  const std::shared_ptr<Shared> shared_;
   MatchBuffer buffer_;
   RowBuilder<TappedRecord> passed_;  // what the buffer does not take
   Inner inner_;

@@ -48,6 +48,7 @@ struct ComparatorOptions {
   Duration patience = kPatienceDefault;
   // What waits in memory, before it is keyed state. What it holds does not change what is found.
   size_t buffer_bytes = limits::kBufferBytesMax;
+  size_t keys_in_state = limits::kKeysInStateMax;  // as KeysInState has it
 };
 
 // Emits Batch<PartialResult>.

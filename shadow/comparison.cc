@@ -110,8 +110,8 @@ RecordComparer::Pairing RecordComparer::Pair(const std::vector<std::string_view>
   return pairing;
 }
 
-// Those that differ in the fewest fields meet first. What is too many meets in the order of its
-// texts.
+// Those that differ in the fewest fields meet first, and fields whose differences are known count
+// less than any other. What is too many meets in the order of its texts.
 void RecordComparer::PairRest(const std::vector<std::string_view>& baseline,
                               const std::vector<std::string_view>& others,
                               std::vector<size_t>& left, std::vector<size_t>& right,
@@ -121,21 +121,22 @@ void RecordComparer::PairRest(const std::vector<std::string_view>& baseline,
     pairing.differences[x] = differ_.Compare(baseline[x], others[y]);
   };
   const size_t pairs = left.size() * right.size();
-  if (pairs == 1 || pairs > limits::kListMatchMax) {
+  if (pairs == 1 || pairs > limits::kKeyPairsMax) {
     const size_t common = std::min(left.size(), right.size());
     for (size_t i = 0; i < common; ++i) meet(left[i], right[i]);
     right.erase(right.begin(), right.begin() + static_cast<ptrdiff_t>(common));
     return;
   }
   struct Candidate {
-    size_t fields, x, y;  // x, y: indexes into left and right
+    size_t unknown, fields, x, y;  // x, y: indexes into left and right
     auto operator<=>(const Candidate&) const = default;
   };
   std::vector<Candidate> candidates;
   for (size_t x = 0; x < left.size(); ++x) {
     for (size_t y = 0; y < right.size(); ++y) {
-      const size_t fields = differ_.Compare(baseline[left[x]], others[right[y]]).size();
-      candidates.push_back({fields, x, y});
+      const auto& fields = differ_.Compare(baseline[left[x]], others[right[y]]);
+      const auto known = std::ranges::count_if(fields, &FieldDifference::known);
+      candidates.push_back({fields.size() - static_cast<size_t>(known), fields.size(), x, y});
     }
   }
   // Of those that are equal under the rules, as many as can be.

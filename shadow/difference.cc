@@ -112,6 +112,7 @@ const std::vector<FieldDifference>& RecordDiffer::Compare(std::string_view left,
   path_.clear();
   known_length_ = 0;
   count_only_ = false;
+  match_work_ = 0;
   if (left == right) return found_;
   const auto left_root = left_parser_.ParseUnpadded(left);
   const auto right_root = right_parser_.ParseUnpadded(right);
@@ -127,6 +128,10 @@ const std::vector<FieldDifference>& RecordDiffer::Compare(std::string_view left,
 
 void RecordDiffer::CompareValues(const JsonValue& left, const JsonValue& right, State state,
                                  int depth) {
+  if (count_only_ && (differs_ || ++match_work_ > limits::kMatchWorkMax)) {
+    differs_ = true;
+    return;
+  }
   const Kind kind = left.kind();
   const Kind right_kind = right.kind();
   if (kind != right_kind) {
@@ -260,25 +265,45 @@ std::vector<size_t> RecordDiffer::MatchElements(const std::vector<JsonValue>& le
     partners[i] = found->second;
     open.erase(found);
   }
-  if (!tolerant_ || open.empty() ||
-      left.size() * right.size() > limits::kListMatchMax * limits::kListMatchMax) {
-    return partners;
+  if (count_only_) match_work_ += left.size() + right.size();
+  if (!tolerant_ || open.empty()) return partners;
+
+  // Of all; of those that have no equal one where all are too many.
+  std::vector<size_t> lefts, rights;
+  const bool all = left.size() * right.size() <= limits::kListPairsMax;
+  for (size_t i = 0; i < left.size(); ++i) {
+    if (all || partners[i] == kUnmatched) lefts.push_back(i);
   }
+  if (all) {
+    for (size_t i = 0; i < right.size(); ++i) rights.push_back(i);
+  } else {
+    for (const auto& [text, i] : open) rights.push_back(i);
+    if (lefts.size() * rights.size() > limits::kListPairsMax) return partners;
+  }
+  std::vector<size_t> matched(lefts.size(), kUnmatched);
+  if (all) matched = partners;
   const bool outer = std::exchange(count_only_, true);
   const bool outer_differs = differs_;
-  MatchMost(partners, right.size(), [&](size_t l, size_t r) {
+  MatchMost(matched, rights.size(), [&](size_t l, size_t r) {
     differs_ = false;
-    CompareValues(left[l], right[r], state, depth + 1);
+    CompareValues(left[lefts[l]], right[rights[r]], state, depth + 1);
     return !differs_;
   });
   count_only_ = outer;
   differs_ = outer_differs;
+  for (size_t i = 0; i < lefts.size(); ++i) {
+    if (matched[i] != kUnmatched) partners[lefts[i]] = rights[matched[i]];
+  }
   return partners;
 }
 
 // What has no like meets in the order of its texts.
 void RecordDiffer::CompareMultisets(const std::vector<JsonValue>& left,
                                     const std::vector<JsonValue>& right, State state, int depth) {
+  if (count_only_ && left.size() != right.size()) {
+    differs_ = true;
+    return;
+  }
   const std::vector<size_t> partners = MatchElements(left, right, state, depth);
   std::vector<JsonValue> rest_left;
   std::vector<bool> taken(right.size());

@@ -104,6 +104,7 @@ class RecordDiffer {
   std::string scratch_;
   bool count_only_ = false;  // whether values are equal is all that is asked
   bool differs_ = false;
+  size_t match_work_ = 0;  // done to match elements of this record
   std::vector<FieldDifference> found_;
 };
 

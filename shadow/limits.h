@@ -23,12 +23,15 @@ inline constexpr uint64_t kMinimumDefault = 1000;
 // differences of one record
 inline constexpr size_t kRecordFieldsMax = 64;  // fields that differ and are told apart
 inline constexpr size_t kPathBytesMax = 200;
-inline constexpr size_t kValueBytesMax = 200;  // of a value that is shown
-inline constexpr size_t kListMatchMax =
-    256;  // elements of unordered lists, or records of a key, that are tried against each other
+inline constexpr size_t kValueBytesMax = 200;     // of a value that is shown
+inline constexpr size_t kListPairsMax = 1 << 16;  // elements of two unordered lists, multiplied,
+                                                  // that are tried against each other
+inline constexpr size_t kMatchWorkMax = 1 << 20;  // values that are tried so, for one record
+inline constexpr size_t kKeyPairsMax = 64 * 64;   // likewise records of one key, in two versions
 
 // waiting records
 inline constexpr size_t kBufferBytesMax = 8ull << 20;   // of those in front of the state
+inline constexpr size_t kKeysInStateMax = 250'000;      // that are known to be there
 inline constexpr size_t kKeyRecordsMax = 1'000;         // of one key and version
 inline constexpr size_t kKeyTextBytesMax = 1ull << 20;  // of all texts of one key
 

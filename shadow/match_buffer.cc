@@ -1,24 +1,15 @@
 #include "shadow/match_buffer.h"
 
 #include <algorithm>
-#include <cstring>
 #include <string_view>
+#include <utility>
 
-#include "core/check.h"
 #include "core/limits.h"
 
 namespace weir::shadow {
 namespace {
 
-constexpr size_t kPlaceBytes = 32;      // in the hash table, as full as it mostly is
-constexpr size_t kCapacityKept = 4096;  // of a place that is free, for the next text
-
-Fingerprint MeetingIn(const TappedRecord& record) {
-  Fingerprint meeting;
-  WEIR_CHECK(record.meeting.size() == sizeof(meeting));
-  std::memcpy(&meeting, record.meeting.data(), sizeof(meeting));
-  return meeting;
-}
+constexpr size_t kPlaceBytes = 32;  // in the hash table, as full as it mostly is
 
 // Of two hashes one; also where both are of the same bytes.
 Fingerprint Both(const Fingerprint& a, const Fingerprint& b) {
@@ -48,17 +39,18 @@ bool MatchBuffer::Add(const TappedRecord& record, Timestamp time) {
 }
 
 uint32_t MatchBuffer::PlaceOf(const TappedRecord& record) {
-  const Fingerprint meeting = MeetingIn(record);
+  const Fingerprint meeting = FingerprintOf(record.meeting);
   const Fingerprint identity = Both(meeting, Hash128(record.text));
   const auto [at, added] = places_.try_emplace(identity, 0);
   if (!added) return at->second;
   if (free_.empty()) {
     free_.push_back(static_cast<uint32_t>(texts_.size()));
-    texts_.emplace_back();
+    kept_bytes_ += CapacityOf(texts_.emplace_back());
   }
   const uint32_t place = at->second = free_.back();
   free_.pop_back();
   Text& text = texts_[place];
+  kept_bytes_ -= CapacityOf(text);
   text.output = record.output;
   text.key = record.key;
   text.text = record.text;
@@ -73,11 +65,16 @@ void MatchBuffer::Forget(uint32_t place) {
   text_bytes_ -= BytesOf(text);
   places_.erase(text.identity);
   free_.push_back(place);
-  if (text.text.capacity() > kCapacityKept) text.text = std::string();
+  if (kept_bytes_ + CapacityOf(text) > bytes_max_ / 4) text.key = text.text = std::string();
+  kept_bytes_ += CapacityOf(text);
 }
 
 size_t MatchBuffer::BytesOf(const Text& text) {
   return sizeof(Text) + kPlaceBytes + text.output.size() + text.key.size() + text.text.size();
+}
+
+size_t MatchBuffer::CapacityOf(const Text& text) {
+  return text.key.capacity() + text.text.capacity();
 }
 
 bool MatchBuffer::StillWaits(const Arrival& arrival) {
@@ -122,6 +119,7 @@ BatchPtr MatchBuffer::Take() {
     arrivals_.clear();
     taken_ = 0;
     text_bytes_ = 0;
+    kept_bytes_ = 0;
     earliest_ = kMaxTimestamp;
   }
   return leaving_.Take({});

@@ -63,7 +63,8 @@ class MatchBuffer {
   bool StillWaits(const Arrival& arrival);
   void Compact();
   static size_t BytesOf(const Text& text);
-  size_t bytes() const { return text_bytes_ + arrivals_.size() * sizeof(Arrival); }
+  static size_t CapacityOf(const Text& text);
+  size_t bytes() const { return text_bytes_ + kept_bytes_ + arrivals_.size() * sizeof(Arrival); }
 
   const size_t bytes_max_;
   absl::flat_hash_map<Fingerprint, uint32_t, ByItself> places_;  // of texts, by identity
@@ -72,6 +73,7 @@ class MatchBuffer {
   std::vector<Arrival> arrivals_;  // of all that wait, and of some that have been matched
   size_t taken_ = 0;               // of arrivals_
   size_t text_bytes_ = 0;
+  size_t kept_bytes_ = 0;               // of free places, for the next texts
   Timestamp earliest_ = kMaxTimestamp;  // of all arrivals_
   RowBuilder<TappedRecord> leaving_;
 };

@@ -264,11 +264,14 @@ void OutputJudge::Worsen(Outcome outcome, std::string reason) {
 void OutputJudge::JudgeTotal() {
   if (rules_.fail_total <= 0) return;
   const OutputStatistics& found = verdict_.statistics;
-  const auto excess =
-      static_cast<double>(found.records.counts.only_candidate +
-                          found.missing.counts.only_candidate + found.extra.counts.only_candidate) -
-      static_cast<double>(found.records.counts.only_again + found.missing.counts.only_again +
-                          found.extra.counts.only_again);
+  double excess = 0;
+  const auto add = [&](const PairedCounts& counts, bool known) {
+    if (known) return;
+    excess += static_cast<double>(counts.only_candidate) - static_cast<double>(counts.only_again);
+  };
+  add(found.records.counts, false);  // known fields are none of these
+  add(found.missing.counts, known_missing_ >= 0);
+  add(found.extra.counts, known_extra_ >= 0);
   const double part = excess / static_cast<double>(std::max<uint64_t>(records_, 1));
   if (part > rules_.fail_total) {
     Worsen(Outcome::kFail,

@@ -3,9 +3,12 @@
 
 #include <boost/describe/class.hpp>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
+#include "core/check.h"
 #include "core/codec.h"
+#include "core/hash.h"
 
 namespace weir::shadow {
 
@@ -30,5 +33,13 @@ struct TappedRecord {
   std::string_view text;     // canonical
   BOOST_DESCRIBE_CLASS(TappedRecord, (), (version, output, meeting, key, text), (), ())
 };
+
+// The bytes of TappedRecord::meeting.
+inline Fingerprint FingerprintOf(std::string_view meeting) {
+  Fingerprint hash;
+  WEIR_CHECK(meeting.size() == sizeof(hash));
+  std::memcpy(&hash, meeting.data(), sizeof(hash));
+  return hash;
+}
 
 }  // namespace weir::shadow

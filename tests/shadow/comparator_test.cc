@@ -2,6 +2,7 @@
 // whatever the engine does between two calls.
 #include "shadow/comparator.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -123,6 +124,27 @@ TEST_P(ComparatorTest, WaitsAsLongAsItsPatience) {
   }
 }
 
+// The others wait as state, and are due before it is.
+TEST_P(ComparatorTest, WhatCameLaterMeetsWhatIsDue) {
+  for (const bool keyed : {true, false}) {
+    for (const Timestamp time : {Seconds(100), Seconds(105), Seconds(109)}) {
+      const char* output = keyed ? "equal" : "whole";
+      Comparing comparing(kRules, kPatience, GetParam());
+      comparing.Do(Watermark(Seconds(99)));
+      comparing.Do(Versions(output, Seconds(100), R"({"id":1})", R"({"id":1})", ""));
+      comparing.Barrier();
+      comparing.Do({2, output, R"({"id":1})", time});
+      comparing.Do({0, output, R"({"id":2})", Seconds(109)});
+      comparing.Do(Watermark(Seconds(100) + kPatience));
+      comparing.Do({1, output, R"({"id":2})", Seconds(109)});
+      comparing.Do({2, output, R"({"id":2})", Seconds(109)});
+      const auto found = comparing.End().at(output);
+      EXPECT_EQ(found.candidate.matched, 2) << output << time;
+      EXPECT_EQ(found.candidate.missing + found.candidate.extra, 0) << output << time;
+    }
+  }
+}
+
 // Each is off in the candidate, and told as a difference of two records that have met.
 TEST_P(ComparatorTest, AWrongEventTimeIsNoMissingRecord) {
   const Timestamp noon = Hours(24 * 365);
@@ -164,6 +186,71 @@ TEST_P(ComparatorTest, ATextWithoutKeyThatComesTooLateStillCancelsOut) {
   const auto found = comparing.End().at("whole");
   EXPECT_EQ(found.candidate.matched, 1);
   EXPECT_EQ(found.candidate.missing + found.candidate.extra, 0);
+}
+
+// Where in the input it was found: a key's first record says so, and whether it has met by then is
+// chance.
+void ForgetBlocks(OutputStatistics& output) {
+  output.input = {};
+  for (PairedEvidence* each :
+       {&output.records, &output.missing, &output.extra, &output.reordered}) {
+    *each = {.counts = each->counts};
+  }
+  for (auto& [path, field] : output.fields) {
+    for (PairedEvidence* each : {&field.differs, &field.shape, &field.order}) {
+      *each = {.counts = each->counts};
+    }
+  }
+}
+
+// Versions that are apart, in records, times and order, with watermarks and barriers in between:
+// what waits in memory is found as if it were state.
+TEST(ComparatorBufferTest, FindsWhatIsFoundWithoutIt) {
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    std::mt19937_64 random(seed);
+    std::vector<Step> steps;
+    std::array<int, kVersions> next{};
+    Timestamp watermark = kMinTimestamp;
+    const int records = 5 + static_cast<int>(random() % 60);
+    const uint64_t keys = 1 + random() % 20;
+    const auto least = [&] { return *std::ranges::min_element(next); };
+    while (least() < records) {
+      const int version = static_cast<int>(random() % kVersions);
+      const int n = next[version];
+      if (n < records && n < least() + 12) {
+        ++next[version];
+        const bool changed = version == 2 && n % 7 == 3;
+        const bool dropped = version == 2 && n % 11 == 5;
+        const std::string line = fmt::format(R"({{"id":{},"v":{}}})", n * 7 % keys,
+                                             changed ? 100 + n : static_cast<int>(n % 3));
+        const char* output = n % 5 == 0 ? "whole" : n % 5 == 1 ? "in-order" : "equal";
+        if (!dropped) steps.push_back({version, output, line, Seconds(n)});
+      }
+      if (random() % 4 == 0 && least() > 0) {
+        watermark = std::max(watermark, Seconds(least() - 1));
+        steps.push_back(Watermark(watermark));
+      }
+    }
+    std::optional<std::map<std::string, OutputStatistics>> expected;
+    for (const auto& [buffer_bytes, keys_in_state] : std::vector<std::pair<size_t, size_t>>{
+             {0, 100}, {2'000, 100}, {1 << 20, 100}, {1 << 20, 3}, {1 << 20, 0}}) {
+      std::mt19937_64 barriers(seed);
+      Comparing comparing(kRules, kPatience, buffer_bytes, keys_in_state);
+      for (const Step& step : steps) {
+        comparing.Do(step);
+        if (barriers() % 10 == 0) comparing.Barrier();
+        if (barriers() % 30 == 0) {
+          comparing.Barrier();
+          comparing.Crash();
+        }
+      }
+      auto found = comparing.End();
+      for (auto& [name, output] : found) ForgetBlocks(output);
+      if (!expected) expected = found;
+      ASSERT_EQ(found, *expected) << "seed " << seed << ", buffer of " << buffer_bytes << ", keys "
+                                  << keys_in_state;
+    }
+  }
 }
 
 // Gives the comparator one row at a time, and lets it tell after each what it has found, so that

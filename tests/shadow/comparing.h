@@ -53,15 +53,16 @@ struct Tapped {
 class Comparing {
  public:
   explicit Comparing(std::string_view yaml = kRules, Duration patience = kPatience,
-                     size_t buffer_bytes = limits::kBufferBytesMax)
-      : rules_(RulesOf(yaml)), patience_(patience), buffer_bytes_(buffer_bytes) {
+                     size_t buffer_bytes = limits::kBufferBytesMax,
+                     size_t keys_in_state = limits::kKeysInStateMax)
+      : options_{RulesOf(yaml), patience, buffer_bytes, keys_in_state} {
     Open({});
   }
 
   void Do(const Step& step) {
     if (step.version < 0) return Check(op_->OnWatermark(step.time, out_));
     auto batch = std::make_unique<Batch<TappedRecord>>();
-    const Tapped tapped(*rules_, step);
+    const Tapped tapped(*options_.rules, step);
     SlabArena arena;
     TappedRecord row = tapped.row();
     for (std::string_view* view : {&row.output, &row.meeting, &row.key, &row.text}) {
@@ -95,7 +96,7 @@ class Comparing {
     Check(op_->OnWatermark(kMaxTimestamp, out_));
     Check(op_->Drain(DrainReason::kEndOfInput, out_));
     Commit();
-    result_.Finish(*rules_);
+    result_.Finish(*options_.rules);
     return result_.outputs();
   }
 
@@ -105,7 +106,7 @@ class Comparing {
     auto store = MakeHeapKeyedStore({"stage", KeyGroupsOf(0, 1)}, restore);
     ASSERT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
-    op_ = MakeComparator({rules_, patience_, buffer_bytes_});
+    op_ = MakeComparator(options_);
     bed_.context.keyed = store_.get();
     ASSERT_TRUE(op_->Open(bed_.context).ok());
   }
@@ -124,9 +125,7 @@ class Comparing {
     out_.Clear();
   }
 
-  const std::shared_ptr<const ShadowRules> rules_;
-  const Duration patience_;
-  const size_t buffer_bytes_;
+  const ComparatorOptions options_;
   testing::OperatorBed bed_;
   testing::MemorySnapshots snapshots_;
   std::optional<StateSnapshot> snapshot_;

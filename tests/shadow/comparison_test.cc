@@ -93,6 +93,14 @@ TEST_F(ComparisonTest, ExpectedDifferencesAreCountedApart) {
   EXPECT_EQ(found_.candidate.mismatched, 1u);
 }
 
+TEST_F(ComparisonTest, RecordsMeetThoseOfWhichOnlyExpectedDifferencesTellThem) {
+  const char* yaml = "{all: {key: id}, known: [{field: a, reason: expected, until: 2030-01-01}]}";
+  const std::vector<std::string_view> both = {"{\"a\":1,\"v\":1}", "{\"a\":2,\"v\":2}"};
+  Compare(both, both, {"{\"a\":1,\"v\":2}", "{\"a\":2,\"v\":1}"}, yaml);
+  EXPECT_EQ(found_.candidate.known, 2u);
+  EXPECT_EQ(found_.candidate.mismatched, 0u);
+}
+
 TEST_F(ComparisonTest, ManyRecordsOfOneKeyTakeNoQuadraticTime) {
   std::vector<std::string> texts;
   for (int i = 0; i < 20'000; ++i) texts.push_back("{\"a\":" + std::to_string(i) + "}");

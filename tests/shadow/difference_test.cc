@@ -86,6 +86,27 @@ TEST(DifferenceTest, AsManyElementsAsCanBeMeetWithinTolerance) {
   EXPECT_THAT(Compare(R"({"l":[1,2]})", R"({"l":[2,3]})", yaml), IsEmpty());
   EXPECT_THAT(Compare(R"({"l":[1,2,3,4,5,6]})", R"({"l":[2,3,4,5,6,7]})", yaml), IsEmpty());
   EXPECT_THAT(Compare(R"({"l":[1,2]})", R"({"l":[2,4]})", yaml), ElementsAre("l[*] value 1->4"));
+  // Of more than are tried, those that are not equal still meet.
+  std::string few = "9.8,500.1", fewer = "10.1,500.4";
+  for (int i = 1000; i < 1400; ++i) few += fmt::format(",{}", i), fewer += fmt::format(",{}", i);
+  EXPECT_THAT(
+      Compare(fmt::format(R"({{"l":[{}]}})", few), fmt::format(R"({{"l":[{}]}})", fewer), yaml),
+      IsEmpty());
+}
+
+// Each of the 200 lists against each other one would be 400 million values.
+TEST(DifferenceTest, ListsInListsTakeNoTimeWithoutEnd) {
+  std::string left, right;
+  for (int i = 0; i < 200; ++i) {
+    std::string inner;
+    for (int j = 0; j < 100; ++j) inner += fmt::format("{}{}", j > 0 ? "," : "", i * 1000 + j * 3);
+    left += fmt::format("{}[{}]", i > 0 ? "," : "", inner);
+    right += fmt::format("{}[{},7]", i > 0 ? "," : "", inner.substr(0, inner.rfind(',')));
+  }
+  const char* yaml = "all: {unordered: [l, 'l[*]'], numbers: {absolute: 1}}";
+  EXPECT_THAT(
+      Compare(fmt::format(R"({{"l":[{}]}})", left), fmt::format(R"({{"l":[{}]}})", right), yaml),
+      ::testing::Not(IsEmpty()));
 }
 
 TEST(DifferenceTest, NumbersMayBeWithinTolerance) {

@@ -187,6 +187,23 @@ TEST(VerdictTest, ThresholdsAllowAPartOfTheRecords) {
   }
 }
 
+TEST(VerdictTest, WhatIsKnownDoesNotCountInTotal) {
+  for (const std::string what : {"missing", "extra"}) {
+    TestShadow shadow(
+        fmt::format("{{all: {{key: id, fail: {{total: 1%}}}}, known: [{{what: {}, reason: x, "
+                    "until: 2099-01-01}}]}}",
+                    what));
+    for (int i = 0; i < 2000; ++i) {
+      const std::string line = Line(i, "\"v\":1");
+      const char* sometimes = i % 20 == 0 ? nullptr : line.c_str();
+      const bool missing = what == "missing";
+      shadow.Add("out", missing ? line.c_str() : sometimes, missing ? line.c_str() : sometimes,
+                 missing ? sometimes : line.c_str());
+    }
+    EXPECT_EQ(shadow.Judge().outcome, Outcome::kPass) << what;
+  }
+}
+
 TEST(VerdictTest, AnOutputThatIsKnownToBeNewMayHaveRecords) {
   constexpr const char* kNew =
       "{all: {key: id}, known: [{output: new, what: output, reason: x, until: 2099-01-01}]}";
