@@ -27,7 +27,7 @@ inline constexpr size_t kValueBytesMax = 200;     // of a value that is shown
 inline constexpr size_t kListPairsMax = 1 << 16;  // elements of two unordered lists, multiplied,
                                                   // that are tried against each other
 inline constexpr size_t kMatchWorkMax = 1 << 20;  // values that are tried so, for one record
-inline constexpr size_t kKeyPairsMax = 64 * 64;   // likewise records of one key, in two versions
+inline constexpr size_t kKeyPairsMax = 32 * 32;   // likewise records of one key, in two versions
 
 // waiting records
 inline constexpr size_t kBufferBytesMax = 8ull << 20;   // of those in front of the state
