@@ -45,36 +45,34 @@ uint32_t MatchBuffer::PlaceOf(const TappedRecord& record) {
   if (!added) return at->second;
   if (free_.empty()) {
     free_.push_back(static_cast<uint32_t>(texts_.size()));
-    kept_bytes_ += CapacityOf(texts_.emplace_back());
+    free_bytes_ += BytesOf(texts_.emplace_back());
   }
   const uint32_t place = at->second = free_.back();
   free_.pop_back();
   Text& text = texts_[place];
-  kept_bytes_ -= CapacityOf(text);
+  free_bytes_ -= BytesOf(text);
   text.output = record.output;
   text.key = record.key;
   text.text = record.text;
   text.meeting = meeting;
   text.identity = identity;
-  text_bytes_ += BytesOf(text);
+  waiting_bytes_ += BytesOf(text);
   return place;
 }
 
 void MatchBuffer::Forget(uint32_t place) {
   Text& text = texts_[place];
-  text_bytes_ -= BytesOf(text);
+  waiting_bytes_ -= BytesOf(text);
   places_.erase(text.identity);
   free_.push_back(place);
-  if (kept_bytes_ + CapacityOf(text) > bytes_max_ / 4) text.key = text.text = std::string();
-  kept_bytes_ += CapacityOf(text);
+  if (free_bytes_ + BytesOf(text) > bytes_max_ / 4) text.key = text.text = std::string();
+  free_bytes_ += BytesOf(text);
 }
 
+// Its strings stay as large as they ever were.
 size_t MatchBuffer::BytesOf(const Text& text) {
-  return sizeof(Text) + kPlaceBytes + text.output.size() + text.key.size() + text.text.size();
-}
-
-size_t MatchBuffer::CapacityOf(const Text& text) {
-  return text.key.capacity() + text.text.capacity();
+  return sizeof(Text) + kPlaceBytes + text.output.capacity() + text.key.capacity() +
+         text.text.capacity();
 }
 
 bool MatchBuffer::StillWaits(const Arrival& arrival) {
@@ -118,8 +116,8 @@ BatchPtr MatchBuffer::Take() {
     free_.clear();
     arrivals_.clear();
     taken_ = 0;
-    text_bytes_ = 0;
-    kept_bytes_ = 0;
+    waiting_bytes_ = 0;
+    free_bytes_ = 0;
     earliest_ = kMaxTimestamp;
   }
   return leaving_.Take({});

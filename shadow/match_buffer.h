@@ -63,17 +63,16 @@ class MatchBuffer {
   bool StillWaits(const Arrival& arrival);
   void Compact();
   static size_t BytesOf(const Text& text);
-  static size_t CapacityOf(const Text& text);
-  size_t bytes() const { return text_bytes_ + kept_bytes_ + arrivals_.size() * sizeof(Arrival); }
+  size_t bytes() const { return waiting_bytes_ + free_bytes_ + arrivals_.size() * sizeof(Arrival); }
 
   const size_t bytes_max_;
   absl::flat_hash_map<Fingerprint, uint32_t, ByItself> places_;  // of texts, by identity
   std::vector<Text> texts_;
-  std::vector<uint32_t> free_;     // places in texts_
-  std::vector<Arrival> arrivals_;  // of all that wait, and of some that have been matched
-  size_t taken_ = 0;               // of arrivals_
-  size_t text_bytes_ = 0;
-  size_t kept_bytes_ = 0;               // of free places, for the next texts
+  std::vector<uint32_t> free_;          // places in texts_
+  std::vector<Arrival> arrivals_;       // of all that wait, and of some that have been matched
+  size_t taken_ = 0;                    // of arrivals_
+  size_t waiting_bytes_ = 0;            // of texts that wait
+  size_t free_bytes_ = 0;               // of places for the next ones
   Timestamp earliest_ = kMaxTimestamp;  // of all arrivals_
   RowBuilder<TappedRecord> leaving_;
 };

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
+#include "core/codec.h"
 #include "core/hash.h"
 #include "core/limits.h"
 #include "operators/sinks/line_writer.h"
@@ -12,6 +14,7 @@
 namespace weir::shadow {
 namespace {
 
+constexpr std::string_view kFormat = "tap/1";
 constexpr uint64_t kOneTime = Minutes(1);
 constexpr size_t kBlockBytes = 256 << 10;
 constexpr size_t kBufferedBytesMax = 8 << 20;
@@ -112,8 +115,39 @@ StatusOr<Progress> Tap::Process(int, BatchPtr batch, Output& out) {
 }
 
 StatusOr<Progress> Tap::OnWatermark(Timestamp watermark, Output&) {
-  watermark_ = watermark;
+  watermark_ = std::max(watermark_, watermark);  // those behind a restart may be earlier
   return Progress::kDone;
+}
+
+StatusOr<StateDescription> Tap::DescribeState() {
+  StateDescription description;
+  description.own.formats = {std::string(kFormat)};
+  return description;
+}
+
+// Of several earlier taps, at another parallelism, the earliest.
+Status Tap::Open(OperatorContext& context) {
+  std::optional<Timestamp> earliest;
+  for (const RestoredSnapshot& restored : context.restore->snapshots) {
+    const StateSnapshot& snapshot = restored.snapshot;
+    if (snapshot.format.empty()) continue;
+    ByteReader in(snapshot.inline_bytes);
+    uint64_t watermark = 0;
+    if (snapshot.format != kFormat || !in.Fixed64(watermark) || !in.done()) {
+      return absl::DataLossError(
+          fmt::format("stage '{}': its state is not that of a tap", context.stage));
+    }
+    earliest = std::min(static_cast<Timestamp>(watermark), earliest.value_or(kMaxTimestamp));
+  }
+  watermark_ = earliest.value_or(kMinTimestamp);
+  return absl::OkStatus();
+}
+
+std::unique_ptr<Frozen> Tap::Freeze(CheckpointId) {
+  StateSnapshot snapshot;
+  snapshot.format = kFormat;
+  PutFixed64(static_cast<uint64_t>(watermark_), snapshot.inline_bytes);
+  return std::make_unique<FrozenSnapshot>(std::move(snapshot));
 }
 
 std::string OutputNames::Of(std::string_view sink, std::string_view route) const {

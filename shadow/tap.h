@@ -3,7 +3,8 @@
 //
 // A record that goes out has its own time, or that of a row beside it up to a minute earlier, but
 // the watermark at its arrival if that is later: so a version that is wrong about event times still
-// meets the others while they are near.
+// meets the others while they are near. That watermark is the tap's state: records behind a restart
+// get the times that they had before.
 #pragma once
 
 #include <functional>
@@ -47,8 +48,11 @@ class Tap final : public Operator {
   explicit Tap(TapOptions options);
   ~Tap() override;
 
+  StatusOr<StateDescription> DescribeState() override;
+  Status Open(OperatorContext& context) override;
   StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override;
   StatusOr<Progress> OnWatermark(Timestamp watermark, Output& out) override;
+  std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) override;
 
  private:
   class Lines;

@@ -7,6 +7,7 @@
 
 #include "jobs/connectors.h"
 #include "jobs/stream.h"
+#include "testing/memory_snapshots.h"
 #include "testing/operator_bed.h"
 #include "testing/recording_output.h"
 #include "tests/shadow/test_shadow.h"
@@ -46,8 +47,18 @@ class Tapping {
   explicit Tapping(std::string_view sink, std::string_view yaml = "",
                    Version version = Version::kCandidate)
       : job_(Job()) {
-    op_ = TapCode(version, job_, job_.graph.FindStage(sink), {}, RulesOf(yaml)).op();
+    code_ = TapCode(version, job_, job_.graph.FindStage(sink), {}, RulesOf(yaml));
+    op_ = code_.op();
     EXPECT_TRUE(op_->Open(bed_.context).ok());
+  }
+  // A restart from here.
+  void Restart() {
+    testing::MemorySnapshots snapshots;
+    auto snapshot = op_->Freeze(1)->Write(snapshots);
+    ASSERT_TRUE(snapshot.ok());
+    bed_.restore = testing::RestoreFor(0, 1, {*snapshot}, snapshots);
+    op_ = code_.op();
+    ASSERT_TRUE(op_->Open(bed_.context).ok());
   }
   template <class T>
   void Take(const std::vector<std::pair<T, Timestamp>>& rows) {
@@ -79,6 +90,7 @@ class Tapping {
  private:
   OperatorBed bed_;
   BuiltJob job_;
+  StageCode code_;
   std::unique_ptr<Operator> op_;
   RecordingOutput out_;
 };
@@ -164,6 +176,16 @@ TEST(TapTest, RecordsGoOutAtTheirTimeOrAtTheWatermarkIfThatIsLater) {
                                          Hours(5), Seconds(100), kMaxTimestamp))
         << sink;
   }
+}
+
+TEST(TapTest, ARecordHasItsTimeAlsoBehindARestart) {
+  Tapping tap("rows");
+  tap.Watermark(Seconds(100));
+  tap.Restart();
+  tap.Take<Order>({{{"late", 1}, Seconds(50)}, {{"in time", 1}, Seconds(120)}});
+  tap.Watermark(Seconds(90));  // the first one behind a restart may be earlier
+  tap.Take<Order>({{{"late", 1}, Seconds(95)}});
+  EXPECT_THAT(tap.Times(), ElementsAre(Seconds(100), Seconds(120), Seconds(100)));
 }
 
 TEST(TapTest, EqualRecordsMeetAcrossVersionsAndOthersDoNot) {
