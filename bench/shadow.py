@@ -27,7 +27,7 @@ from state_benchmark import parser, show  # noqa: E402
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "system"))
 
 PARALLELISM = 2
-RECORDS = 1_000_000  # that a shadow reads: it is still at it when the job ends
+RECORDS = 4_000_000  # that a shadow reads: it is still at it when the job ends
 
 
 class Shadow:

@@ -18,6 +18,8 @@
 namespace weir::shadow {
 namespace {
 
+constexpr size_t kBufferPart = 8;  // of the instance's memory, at most
+
 uint64_t BlockOf(Timestamp time) { return static_cast<uint64_t>(std::max<Timestamp>(0, time)); }
 
 // What is known of an output.
@@ -319,18 +321,21 @@ class Comparator final : public Operator {
   explicit Comparator(const ComparatorOptions& options)
       : patience_(options.patience),
         shared_(std::make_shared<Shared>(options)),
-        buffer_(options.buffer_bytes),
+        buffer_bytes_(options.buffer_bytes),
         inner_(Compare(shared_, options.patience), &MeetingOf) {}
 
   StatusOr<StateDescription> DescribeState() override { return inner_.DescribeState(); }
-  Status Open(OperatorContext& context) override { return inner_.Open(context); }
+  Status Open(OperatorContext& context) override {
+    buffer_.emplace(std::min(buffer_bytes_, context.memory_bytes / kBufferPart));
+    return inner_.Open(context);
+  }
 
   StatusOr<Progress> Process(int input_port, BatchPtr batch, Output& out) override {
     const auto& records = Batch<TappedRecord>::Of(std::as_const(*batch));
     for (size_t row = 0; row < records.rows(); ++row) {
       Take(records[row], std::max(records.times()[row], watermark_));
     }
-    emptying_ = buffer_.IsFull();
+    emptying_ = buffer_->IsFull();
     BatchPtr passed = passed_.Take(records.slabs());
     if (passed->empty()) return GoOn(Progress::kDone, out);
     return GoOn(inner_.Process(input_port, std::move(passed), out), out);
@@ -338,7 +343,7 @@ class Comparator final : public Operator {
   StatusOr<Progress> Resume(Output& out) override { return GoOn(inner_.Resume(out), out); }
   StatusOr<Progress> OnWatermark(Timestamp watermark, Output& out) override {
     // What came before the first one has to be told from what comes behind it.
-    emptying_ = watermark_ == kMinTimestamp || buffer_.HasUntil(DueBy(watermark));
+    emptying_ = watermark_ == kMinTimestamp || buffer_->HasUntil(DueBy(watermark));
     watermark_ = watermark;
     watermark_waits_ = true;
     return GoOn(Progress::kDone, out);
@@ -352,7 +357,7 @@ class Comparator final : public Operator {
     return GoOn(Progress::kDone, out);
   }
   std::unique_ptr<Frozen> Freeze(CheckpointId checkpoint) override {
-    WEIR_CHECK(buffer_.empty());  // Drain() comes first
+    WEIR_CHECK(buffer_->empty());  // Drain() comes first
     return inner_.Freeze(checkpoint);
   }
   void OnCheckpointComplete(CheckpointId checkpoint) override {
@@ -376,7 +381,7 @@ class Comparator final : public Operator {
     if (target.rules.ordered || shared_->in_state.MayHave(FingerprintOf(record.meeting))) {
       passed_.BeginRow(time).Emit(record);
       passed_.CommitRow();
-    } else if (buffer_.Add(record, time)) {
+    } else if (buffer_->Add(record, time)) {
       if (record.key.empty()) {
         CountUnkeyed({BlockOf(time), 1, 1, 1}, target.rules, target.statistics);
       } else {
@@ -388,8 +393,8 @@ class Comparator final : public Operator {
   // Behind a call of the inner operator.
   StatusOr<Progress> GoOn(StatusOr<Progress> progress, Output& out) {
     while (progress.ok() && *progress == Progress::kDone && emptying_) {
-      emptying_ = !buffer_.empty();
-      BatchPtr batch = buffer_.Take();
+      emptying_ = !buffer_->empty();
+      BatchPtr batch = buffer_->Take();
       if (batch->empty()) continue;
       progress = inner_.Process(0, std::move(batch), out);
       if (progress.ok() && *progress == Progress::kDone) return Progress::kMoreOutput;
@@ -408,8 +413,9 @@ class Comparator final : public Operator {
 
   const Duration patience_;
   const std::shared_ptr<Shared> shared_;
-  MatchBuffer buffer_;
-  RowBuilder<TappedRecord> passed_;  // what the buffer does not take
+  const size_t buffer_bytes_;
+  std::optional<MatchBuffer> buffer_;  // from Open() on
+  RowBuilder<TappedRecord> passed_;    // what the buffer does not take
   Inner inner_;
   Timestamp watermark_ = kMinTimestamp;
   // What is still to be done of a call.

@@ -30,7 +30,7 @@ inline constexpr size_t kMatchWorkMax = 1 << 20;  // values that are tried so, f
 inline constexpr size_t kKeyPairsMax = 32 * 32;   // likewise records of one key, in two versions
 
 // waiting records
-inline constexpr size_t kBufferBytesMax = 8ull << 20;   // of those in front of the state
+inline constexpr size_t kBufferBytesMax = 32ull << 20;   // of those in front of the state
 inline constexpr size_t kKeysInStateMax = 250'000;      // that are known to be there
 inline constexpr size_t kKeyRecordsMax = 1'000;         // of one key and version
 inline constexpr size_t kKeyTextBytesMax = 1ull << 20;  // of all texts of one key
