@@ -46,8 +46,8 @@ struct ComparatorOptions {
   // What differs is only told then. So a record with a wrong event time still meets its
   // counterparts if it is too early by any time, or too late by three quarters of this.
   Duration patience = kPatienceDefault;
-  // What waits in memory, before it is keyed state: at most so much, and an eighth of the instance's
-  // memory. It does not change what is found.
+  // What waits in memory, before it is keyed state: at most so much, and an eighth of the
+  // instance's memory. It does not change what is found.
   size_t buffer_bytes = limits::kBufferBytesMax;
   size_t keys_in_state = limits::kKeysInStateMax;  // as KeysInState has it
 };
