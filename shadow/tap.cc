@@ -15,22 +15,8 @@ namespace weir::shadow {
 namespace {
 
 constexpr std::string_view kFormat = "tap/1";
-constexpr uint64_t kOneTime = Minutes(1);
-constexpr size_t kBlockBytes = 256 << 10;
+constexpr size_t kBlockBytes = 1;  // so each line comes by itself, at its own time
 constexpr size_t kBufferedBytesMax = 8 << 20;
-
-// Rows from here on that are so near in time that one time will do for all.
-size_t RowsOfOneTime(const BatchBase& batch) {
-  const auto& times = batch.times();
-  Timestamp first = times[0], last = times[0];
-  size_t rows = 1;
-  for (; rows < times.size(); ++rows) {
-    first = std::min(first, times[rows]);
-    last = std::max(last, times[rows]);
-    if (static_cast<uint64_t>(last) - static_cast<uint64_t>(first) > kOneTime) break;
-  }
-  return rows;
-}
 
 }  // namespace
 
@@ -94,14 +80,7 @@ void Tap::Add(Target& target, std::string_view line, Timestamp time) {
 
 StatusOr<Progress> Tap::Process(int, BatchPtr batch, Output& out) {
   if (formatter_ != nullptr) {
-    while (!batch->empty()) {
-      const size_t rows = RowsOfOneTime(*batch);
-      if (rows == batch->rows()) {
-        lines_->Take(*formatter_, *batch, out);
-        break;
-      }
-      lines_->Take(*formatter_, *batch->SplitFront(rows), out);
-    }
+    lines_->Take(*formatter_, *batch, out);
   } else {
     Target& target = TargetOf("");
     for (size_t row = 0; row < batch->rows(); ++row) {

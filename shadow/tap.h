@@ -1,7 +1,7 @@
 // Tap: the operator that stands in a shadow where a job has a sink. It makes of each row the record
 // that the sink would have written, in canonical form, and sends that to the comparison.
 //
-// A record that goes out has its own time, or that of a row beside it up to a minute earlier, but
+// A record that goes out has its own time, so that those of all versions become due at once, but
 // the watermark at its arrival if that is later: so a version that is wrong about event times still
 // meets the others while they are near. That watermark is the tap's state: records behind a restart
 // get the times that they had before.

@@ -178,6 +178,24 @@ TEST(TapTest, RecordsGoOutAtTheirTimeOrAtTheWatermarkIfThatIsLater) {
   }
 }
 
+// Whichever batches they come in, and whatever comes beside them.
+TEST(TapTest, EachRecordHasItsOwnTime) {
+  for (const char* sink : {"rows", "files"}) {
+    Tapping tap(sink);
+    std::vector<Timestamp> times = {Seconds(7), Seconds(5), Seconds(5) + 1, Seconds(64)};
+    if (sink == std::string_view("rows")) {
+      tap.Take<Order>(
+          {{{"a", 1}, times[0]}, {{"b", 1}, times[1]}, {{"c", 1}, times[2]}, {{"d", 1}, times[3]}});
+    } else {
+      std::vector<std::pair<Event, Timestamp>> events;
+      for (Timestamp time : times)
+        events.emplace_back(EventOf("alerts", R"({"id":"12345"})"), time);
+      tap.Take<Event>(events);
+    }
+    EXPECT_EQ(tap.Times(), times) << sink;
+  }
+}
+
 TEST(TapTest, ARecordHasItsTimeAlsoBehindARestart) {
   Tapping tap("rows");
   tap.Watermark(Seconds(100));
