@@ -392,6 +392,8 @@ class Comparator final : public Operator {
 
   // Behind a call of the inner operator.
   StatusOr<Progress> GoOn(StatusOr<Progress> progress, Output& out) {
+    // From now on everything goes to the state: so must what it is to meet.
+    emptying_ |= shared_->in_state.has_all() && !buffer_->empty();
     while (progress.ok() && *progress == Progress::kDone && emptying_) {
       emptying_ = !buffer_->empty();
       BatchPtr batch = buffer_->Take();
