@@ -86,7 +86,7 @@ TEST(MatchBufferTest, IsFullOfWhatWaitsAlone) {
   constexpr size_t kBytes = 64 << 10;
   MatchBuffer buffer(kBytes);
   const std::string text(100, 'x');
-  for (int i = 0; i < 100'000; ++i) {
+  for (int i = 0; i < 20'000; ++i) {
     for (int version = 0; version < kVersions; ++version) {
       Add(buffer, version, fmt::format("{}{}", i, text));
     }
@@ -100,7 +100,7 @@ TEST(MatchBufferTest, IsFullOfWhatWaitsAlone) {
 }
 
 TEST(MatchBufferTest, DoesAsASimpleOneDoes) {
-  for (uint64_t seed = 1; seed <= 200; ++seed) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
     std::mt19937_64 random(seed);
     MatchBuffer buffer(seed % 2 == 0 ? kLarge : 300);
     // By text, the numbers of the arrivals that wait.
