@@ -97,8 +97,7 @@ double MeasureComparator(size_t buffer_bytes) {
   RecordReader reader(rules->For("out"));
   for (const std::string& event : Events(false, 99)) {
     const Record& record = reader.ReadUnpadded(event);
-    const weir::Fingerprint meeting = Hash128(record.key);
-    meetings.emplace_back(reinterpret_cast<const char*>(&meeting), sizeof(meeting));
+    meetings.emplace_back(MeetingBytes(Hash128(record.key)));
     keys.emplace_back(record.key);
     texts.emplace_back(record.text);
   }

@@ -11,6 +11,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "core/hash.h"
+#include "shadow/tapped_record.h"
 
 namespace weir::shadow {
 
@@ -32,13 +33,9 @@ class KeysInState {
   void Remove(const Fingerprint& meeting) { keys_.erase(meeting); }
 
  private:
-  struct ByItself {
-    size_t operator()(const Fingerprint& hash) const { return hash.low; }
-  };
-
   const size_t most_;
   bool all_ = false;
-  absl::flat_hash_set<Fingerprint, ByItself> keys_;
+  absl::flat_hash_set<Fingerprint, FingerprintHash> keys_;
 };
 
 }  // namespace weir::shadow

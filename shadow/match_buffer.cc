@@ -1,7 +1,6 @@
 #include "shadow/match_buffer.h"
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 
 #include "core/limits.h"
@@ -15,10 +14,6 @@ constexpr size_t kPlaceBytes = 32;  // in the hash table, as full as it mostly i
 Fingerprint Both(const Fingerprint& a, const Fingerprint& b) {
   constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;
   return {a.high * kOdd + b.high, a.low * kOdd + b.low};
-}
-
-std::string_view BytesOfMeeting(const Fingerprint& meeting) {
-  return {reinterpret_cast<const char*>(&meeting), sizeof(meeting)};
 }
 
 }  // namespace
@@ -106,7 +101,7 @@ BatchPtr MatchBuffer::Take() {
     if (!StillWaits(arrival)) continue;
     const Text& text = texts_[arrival.text];
     Collector<TappedRecord>& out = leaving_.BeginRow(arrival.time);
-    out.Emit({arrival.version, out.Keep(text.output), out.Keep(BytesOfMeeting(text.meeting)),
+    out.Emit({arrival.version, out.Keep(text.output), out.Keep(MeetingBytes(text.meeting)),
               out.Keep(text.key), out.Keep(text.text)});
     leaving_.CommitRow();
   }

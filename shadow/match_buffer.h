@@ -53,9 +53,6 @@ class MatchBuffer {
     uint32_t text = 0;  // its place in texts_
     uint8_t version = 0;
   };
-  struct ByItself {
-    size_t operator()(const Fingerprint& hash) const { return hash.low; }
-  };
 
   uint32_t PlaceOf(const TappedRecord& record);
   void Forget(uint32_t place);
@@ -66,7 +63,7 @@ class MatchBuffer {
   size_t bytes() const { return waiting_bytes_ + free_bytes_ + arrivals_.size() * sizeof(Arrival); }
 
   const size_t bytes_max_;
-  absl::flat_hash_map<Fingerprint, uint32_t, ByItself> places_;  // of texts, by identity
+  absl::flat_hash_map<Fingerprint, uint32_t, FingerprintHash> places_;  // of texts, by identity
   std::vector<Text> texts_;
   std::vector<uint32_t> free_;          // places in texts_
   std::vector<Arrival> arrivals_;       // of all that wait, and of some that have been matched

@@ -15,15 +15,22 @@ namespace weir::shadow {
 namespace {
 
 constexpr std::string_view kFormat = "tap/1";
-constexpr size_t kBlockBytes = 1;  // so each line comes by itself, at its own time
+constexpr size_t kBlockBytes = 256 << 10;
 constexpr size_t kBufferedBytesMax = 8 << 20;
+
+// Each by itself, at its own time.
+LineWriter::Options SingleLines(bool by_partition) {
+  LineWriter::Options options = TapLines(by_partition);
+  options.block_bytes = 1;
+  return options;
+}
 
 }  // namespace
 
 // Takes what a formatter writes, a batch at a time.
 class Tap::Lines final : public LineWriter {
  public:
-  Lines(Tap& tap, bool by_partition) : LineWriter(TapLines(by_partition)), tap_(tap) {}
+  Lines(Tap& tap, bool by_partition) : LineWriter(SingleLines(by_partition)), tap_(tap) {}
 
   void Take(LineFormatter& formatter, const BatchBase& batch, Output& out) {
     set_rejects(out);
@@ -58,7 +65,7 @@ std::string_view Tap::MeetingOf(std::string_view output, const Record& record) {
   meeting_of_.push_back(record.key.empty() ? '\1' : '\0');
   meeting_of_ += record.key.empty() ? record.text : record.key;
   meeting_ = Hash128(meeting_of_);
-  return {reinterpret_cast<const char*>(&meeting_), sizeof(meeting_)};
+  return MeetingBytes(meeting_);
 }
 
 Tap::Target& Tap::TargetOf(std::string_view route) {

@@ -77,7 +77,7 @@ class Tap final : public Operator {
   RowBuilder<TappedRecord> records_;
 };
 
-// How a tap gathers lines, a batch at a time.
+// How lines are gathered that no sink writes, a batch at a time.
 LineWriter::Options TapLines(bool by_partition);
 
 // The codec of the rows that the stage of that index gets; of several edges that of the first.

@@ -34,12 +34,19 @@ struct TappedRecord {
   BOOST_DESCRIBE_CLASS(TappedRecord, (), (version, output, meeting, key, text), (), ())
 };
 
-// The bytes of TappedRecord::meeting.
+// TappedRecord::meeting, which points to the hash that it is, and back.
+inline std::string_view MeetingBytes(const Fingerprint& hash) {
+  return {reinterpret_cast<const char*>(&hash), sizeof(hash)};
+}
 inline Fingerprint FingerprintOf(std::string_view meeting) {
   Fingerprint hash;
   WEIR_CHECK(meeting.size() == sizeof(hash));
   std::memcpy(&hash, meeting.data(), sizeof(hash));
   return hash;
 }
+// For tables by such a hash.
+struct FingerprintHash {
+  size_t operator()(const Fingerprint& hash) const { return hash.low; }
+};
 
 }  // namespace weir::shadow

@@ -40,7 +40,7 @@ struct Tapped {
     text = record.text;
     const Fingerprint hash =
         Hash128(output + (key.empty() ? '\1' : '\0') + (key.empty() ? text : key));
-    meeting.assign(reinterpret_cast<const char*>(&hash), sizeof(hash));
+    meeting = MeetingBytes(hash);
     version = static_cast<uint8_t>(step.version);
   }
   TappedRecord row() const { return {version, output, meeting, key, text}; }

@@ -24,8 +24,7 @@ constexpr size_t kLarge = 1 << 20;
 using Came = std::vector<std::string>;
 
 std::string MeetingOfText(std::string_view text) {
-  const Fingerprint hash = Hash128(text);
-  return {reinterpret_cast<const char*>(&hash), sizeof(hash)};
+  return std::string(MeetingBytes(Hash128(text)));
 }
 
 bool Add(MatchBuffer& buffer, int version, std::string_view text, Timestamp time = 1) {
